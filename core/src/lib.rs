@@ -1,0 +1,1 @@
+//! Actors in OS processes of their own: typed, supervised, on Linux and Windows.

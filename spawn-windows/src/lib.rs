@@ -1,0 +1,1 @@
+//! The Windows leaf of procession.

@@ -1,0 +1,1 @@
+//! Guards the invariants that docs/architecture.md states, by text search.
