@@ -1,1 +1,5 @@
 //! Actors in OS processes of their own: typed, supervised, on Linux and Windows.
+mod connection;
+mod error;
+mod router;
+mod wire;
