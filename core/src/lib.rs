@@ -1,5 +1,9 @@
 //! Actors in OS processes of their own: typed, supervised, on Linux and Windows.
+mod actor;
 mod connection;
 mod error;
 mod router;
+mod telemetry;
 mod wire;
+pub use error::call::CallError;
+pub use error::exit::Down;

@@ -27,7 +27,7 @@ mod router;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use arena::Key;
+pub(crate) use arena::Arena;
 pub(crate) use entry::{EntryKey, NewEntry};
 pub(crate) use link::{LinkKey, Progress};
 pub(crate) use record::{CallKey, Message, Outcome, Token};

@@ -82,11 +82,11 @@ impl Router {
     }
 
     /// Asks to be told when the actor's present incarnation ends.
-    pub(crate) fn monitor(&mut self, token: Token, to: &Destination) {
-        self.watch(Origin::Local(token), None, to);
+    pub(crate) fn monitor(&mut self, token: Token, to: &Destination) -> CallKey {
+        self.watch(Origin::Local(token), None, to)
     }
 
-    pub(super) fn watch(&mut self, origin: Origin, inbound: Option<CallId>, to: &Destination) {
+    pub(super) fn watch(&mut self, origin: Origin, inbound: Option<CallId>, to: &Destination) -> CallKey {
         let from = match origin {
             Origin::Link(link) => Some(link),
             _ => None,
@@ -100,7 +100,8 @@ impl Router {
                 };
                 let name = format!("actor {:x} of node {:x}", to.actor.0, to.node.0);
                 let down = Down { name, incarnation: 0, reason: DownReason::NotDelivered(why) };
-                return self.deliver(origin, inbound, Outcome::Down(down));
+                self.deliver(origin, inbound, Outcome::Down(down));
+                return CallId::NONE.0;
             }
         };
         let key = self.calls.insert(Record {
@@ -121,13 +122,12 @@ impl Router {
         if let (Some(l), Some(number)) = (from.and_then(|link| self.links.get_mut(link)), inbound) {
             l.inbound.insert(number, key);
         }
-        let Some(e) = self.entries.get_mut(entry) else {
-            return;
-        };
+        let Some(e) = self.entries.get_mut(entry) else { return key };
         e.watchers.push(key);
         if let Consumer::Onward { link, .. } = e.consumer {
             self.send(link, &Frame::Monitor { call: CallId(key), to: *to });
         }
+        key
     }
 
     /// Takes a request of this process back: before its handler starts it never runs, later the handler is told.

@@ -1,5 +1,6 @@
 //! The wire: pure bytes between two processes.
 
+pub(crate) mod budget;
 pub(crate) mod codec;
 pub(crate) mod frame;
 pub(crate) mod hello;
