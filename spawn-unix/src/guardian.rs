@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, ioctl_fionbio, write};
+use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread, write};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid,
@@ -21,14 +21,14 @@ use crate::{Exit, Program};
 
 static PROGRAM: OnceLock<Program> = OnceLock::new();
 
-/// A guardian that lived shorter than this has failed.
+/// A guardian that lived shorter than this makes the next one wait.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// So many failures in a row mean that a guardian cannot live here.
+/// So many in a row that did not even come to read their list mean that a guardian cannot live here.
 const HOPELESS: u32 = 5;
 
 /// The longest wait between two attempts.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How long a new guardian may take to read a list that does not fit into its pipe.
 const LIST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -61,8 +61,10 @@ pub(crate) struct Guardian {
     current: Option<(Key, Process)>,
     /// Those that were given up. Their pipes stay open until they are gone, so that none takes its own end for ours.
     dying: HashMap<Key, Process>,
-    /// How many in a row have failed.
+    /// How many in a row have not settled.
     failures: u32,
+    /// How many of these have not read their list.
+    stillborn: u32,
     retry_at: Option<Instant>,
     /// What happened to the last one.
     last_end: Option<String>,
@@ -79,7 +81,7 @@ impl Guardian {
     /// Whether children may be started now: not while a new guardian is being waited for.
     pub(crate) fn is_ready(&self, now: Instant) -> bool {
         self.current.is_some()
-            || self.failures >= HOPELESS
+            || self.stillborn >= HOPELESS
             || self.retry_at.is_none_or(|retry_at| retry_at <= now)
     }
 
@@ -133,7 +135,7 @@ impl Guardian {
                 Some(exit) => format!("it ended with {:?}", exit.kind),
                 None => "it ended".into(),
             });
-            self.schedule(ended.since, now);
+            self.judge(&ended, now);
             self.handle_timeout(now, poller);
         } else if let Some(ended) = self.dying.remove(&key) {
             reap(&ended, poller);
@@ -162,16 +164,26 @@ impl Guardian {
             Errno::AGAIN => "it did not read its pipe".into(),
             error => format!("its pipe failed: {error}"),
         });
-        self.schedule(process.since, now);
+        self.judge(&process, now);
         self.dying.insert(key, process);
         self.handle_timeout(now, poller);
     }
 
-    /// The next one at once if the last one had settled, and later and later if not.
-    fn schedule(&mut self, since: Instant, now: Instant) {
-        if now.duration_since(since) >= SETTLED {
+    fn judge(&mut self, ended: &Process, now: Instant) {
+        let settled = now.duration_since(ended.since) >= SETTLED;
+        if settled {
             self.failures = 0;
         }
+        if settled || ioctl_fionread(&ended.pipe).is_ok_and(|unread| unread == 0) {
+            self.stillborn = 0;
+        } else {
+            self.stillborn += 1;
+        }
+        self.schedule(now);
+    }
+
+    /// The next one at once if the last one had settled, and later and later if not.
+    fn schedule(&mut self, now: Instant) {
         self.failures += 1;
         self.retry_at = Some(now + backoff(self.failures));
     }
@@ -193,7 +205,8 @@ impl Guardian {
                 let path = program.path.display();
                 let message = format!("failed to start the guardian process {path}: {error}");
                 self.last_end = Some(message.clone());
-                self.schedule(now, now);
+                self.stillborn += 1;
+                self.schedule(now);
                 Err(io::Error::new(error.kind(), message))
             }
         }
@@ -243,7 +256,11 @@ impl Guardian {
             poller.forget(&process.pidfd);
             // Only now may the pipe be closed: a guardian that has seen half of the list must not act on it.
             discard(pid)?;
-            return Err(error.into());
+            return Err(match error {
+                Errno::PIPE => io::Error::other("it ended at once"),
+                Errno::TIMEDOUT => io::Error::other("it did not read its list"),
+                error => error.into(),
+            });
         }
         Ok((key, process))
     }

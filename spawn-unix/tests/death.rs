@@ -1,5 +1,4 @@
 //! How the end of a child is told.
-#![cfg_attr(not(target_os = "linux"), allow(unused))]
 
 #[cfg(target_os = "linux")]
 mod harness;
@@ -52,6 +51,7 @@ mod linux {
                 a_status_survives_a_program_that_ignores_sigchld,
                 a_child_that_somebody_else_reaped_ends_as_unknown,
                 the_deaths_of_many_at_once_are_all_told,
+                a_death_that_a_debugger_holds_back_is_told_later_and_costs_nothing,
             ],
             &[
                 ("die", die),
@@ -65,6 +65,7 @@ mod linux {
                 ("escaped", escaped),
                 ("linger", |args| linger(&enter(args))),
                 ("regroup", regroup),
+                ("tracer", tracer),
                 ("flood", |args| {
                     enter(args);
                     flood()
@@ -281,6 +282,7 @@ mod linux {
     }
 
     /// Goes over to the group of a child of its own.
+    #[expect(clippy::zombie_processes, reason = "the test ends it by its pid")]
     fn regroup(args: &[String]) {
         let stream = enter(args);
         let sleeper = Command::new("/proc/self/exe")
@@ -470,5 +472,57 @@ mod linux {
             assert_eq!(signal(worker.ended().2), Some(libc::SIGKILL));
         }
         println!("200 deaths told in {:?}", asked.elapsed());
+    }
+
+    /// A debugger that does not look at what it debugs.
+    fn tracer(args: &[String]) {
+        let pid: i32 = args[0].parse().unwrap();
+        // SAFETY: attaches to a process.
+        let attached = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) };
+        println!("{attached}");
+        sleep_for_ever()
+    }
+
+    fn a_death_that_a_debugger_holds_back_is_told_later_and_costs_nothing() {
+        guarded();
+        let worker = start("linger", &[]);
+        let pid = worker.child.pid();
+        let program = program("tracer", &[&pid.to_string()]);
+        let mut tracer = Command::new(program.path)
+            .args(program.args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let attached = read_line(tracer.stdout.take().unwrap());
+        worker.child.kill();
+        if attached == "0" {
+            eventually("it is a zombie", || !is_alive(pid));
+            let before = cpu_time();
+            assert!(
+                worker
+                    .seen
+                    .recv_timeout(Duration::from_millis(300))
+                    .is_err()
+            );
+            let used = cpu_time() - before;
+            assert!(used < Duration::from_millis(100), "{used:?}");
+            // Others are looked after meanwhile.
+            assert_eq!(start("die", &["3"]).ended().2, code(3));
+        } else {
+            eprintln!("(no debugger is allowed here)");
+        }
+        tracer.kill().unwrap();
+        tracer.wait().unwrap();
+        assert_eq!(signal(worker.ended().2), Some(libc::SIGKILL));
+    }
+
+    fn cpu_time() -> Duration {
+        // SAFETY: an all-zero `timespec` is a valid value to be overwritten.
+        let time = unsafe {
+            let mut time: libc::timespec = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time);
+            time
+        };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     }
 }
