@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 
 mod intensity;
+mod model;
 mod order;
 mod race;
 mod restart;
