@@ -3,6 +3,7 @@ mod actor;
 mod connection;
 mod error;
 mod router;
+mod supervisor;
 mod telemetry;
 mod wire;
 pub use error::call::CallError;
