@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::call::{CallError, NoError};
+use crate::connection::flow::Window;
+use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
-use crate::router::entry::Source;
-use crate::router::{Action, CallKey, EntryKey, Expired, LinkKey, Message, NewEntry, Outcome, Progress, Router, Taken, Token};
+use crate::router::{
+    Action, CallKey, EntryKey, Expired, LinkKey, Message, NewEntry, Outcome, Progress, Router, Taken, Token,
+};
 use crate::wire::codec::{self, Budget};
 use crate::wire::frame::{CONTROL_LIMIT, Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
@@ -39,6 +41,7 @@ pub(super) struct Process {
     pub(super) refused: Vec<(LinkKey, String)>,
     pub(super) dead_letters: Vec<(String, u64)>,
     pub(super) woken: usize,
+    pub(super) dead: bool,
     /// Requests of this process that have not ended: their keys, and when to ask again for their deadline.
     pub(super) open: HashMap<Token, (CallKey, Option<Instant>)>,
 }
@@ -109,6 +112,7 @@ impl World {
             refused: Vec::new(),
             dead_letters: Vec::new(),
             woken: 0,
+            dead: false,
             open: HashMap::new(),
         });
         id
@@ -125,6 +129,7 @@ impl World {
     pub(super) fn local(&mut self, hub: ProcessId, name: &str, capacity: u32) -> Owned {
         let owned = self.actor(hub, name, capacity);
         self.router(hub).attach_local(owned.entry);
+        self.pump(hub);
         owned
     }
 
@@ -139,6 +144,7 @@ impl World {
         let entry = router.host(owned.to, about);
         let ticks = Arc::<Ticks>::default();
         self.router(owned.process).attach_worker(owned.entry, down, ticks.clone());
+        self.pump(owned.process);
         Worker { process, entry, wire, ticks }
     }
 
@@ -322,15 +328,25 @@ impl World {
         self.close(worker.wire);
     }
 
-    /// A wire ends for both sides; what is under way is lost.
+    /// The actor stops for good, and its process ends.
+    pub(super) fn retire(&mut self, owned: Owned, worker: &Worker, exit: Option<&Exit>) {
+        self.router(owned.process).retire(owned.entry, &NotDelivered::Stopped, exit);
+        self.pump(owned.process);
+        self.close(worker.wire);
+    }
+
+    /// The lower process of a wire ends, and with it all its wires; what is under way is lost.
     pub(super) fn close(&mut self, wire: usize) {
-        if std::mem::replace(&mut self.wires[wire].closed, true) {
-            return;
-        }
+        let [(upper, link), (lower, _)] = self.wires[wire].ends;
+        self.wires[wire].closed = true;
         self.wires[wire].ways = Default::default();
-        for (process, link) in self.wires[wire].ends {
-            self.router(process).handle_closed(link);
-            self.pump(process);
+        self.processes[lower].dead = true;
+        self.router(upper).handle_closed(link);
+        self.pump(upper);
+        for below in 0..self.wires.len() {
+            if !self.wires[below].closed && self.wires[below].ends[0].0 == lower {
+                self.close(below);
+            }
         }
     }
 
@@ -492,7 +508,7 @@ impl World {
     /// Nobody was refused, and nothing is left anywhere.
     #[track_caller]
     pub(super) fn assert_at_rest(&self) {
-        for (id, process) in self.processes.iter().enumerate() {
+        for (id, process) in self.processes.iter().enumerate().filter(|(_, process)| !process.dead) {
             assert_eq!(process.refused, [], "process {id} refused a peer");
             let left = process.router.left_over();
             assert!(left.is_empty(), "left in process {id}: {left:#?}");
@@ -547,6 +563,9 @@ impl Router {
             left.push(format!("record {key:x}: {record:?}"));
         }
         for (key, link) in self.links.iter() {
+            if link.handed + link.watching + link.monitors + link.blocked.len() > 0 {
+                left.push(format!("link {key:x}: {link:?}"));
+            }
             if !link.inbound.is_empty() || !link.timers.is_empty() {
                 left.push(format!("link {key:x}: {} inbound, {} timers", link.inbound.len(), link.timers.len()));
             }
@@ -556,21 +575,31 @@ impl Router {
             if !e.watchers.is_empty() || !e.queue.is_empty() || !e.waiting.is_empty() {
                 left.push(format!("{name}: {:?} {:?} {:?}", e.watchers, e.queue, e.waiting));
             }
-            for (source, window) in &e.windows {
-                if window.held() > 0 || matches!(source, Source::Link(link) if self.links.get(*link).is_none()) {
-                    left.push(format!("{name}: {source:?} {window:?}"));
+            if e.open > 0 || e.local.held() > 0 {
+                left.push(format!("{name}: {} open, {:?}", e.open, e.local));
+            }
+            for (link, window) in &e.windows {
+                if window.held() > 0 || self.links.get(*link).is_none() {
+                    left.push(format!("{name}: {link:x} {window:?}"));
                 }
             }
         }
         left
     }
 
+    /// Keys that wait or are queued at an entry, those of ended requests included.
+    pub(super) fn lines(&self, entry: EntryKey) -> usize {
+        self.entries.get(entry).map_or(0, |e| e.queue.room() + e.waiting.room())
+    }
+
+    /// Mailboxes of other nodes that the router knows a way to.
+    pub(super) fn ways(&self) -> usize {
+        self.onward.len()
+    }
+
     /// Units in the mailbox, by who put them there: this process, and all others.
     pub(super) fn held(&self, entry: EntryKey) -> (u32, u32) {
         let Some(e) = self.entries.get(entry) else { return (0, 0) };
-        e.windows.iter().fold((0, 0), |(local, links), (source, window)| match source {
-            Source::Local => (local + window.held(), links),
-            Source::Link(_) => (local, links + window.held()),
-        })
+        (e.local.held(), e.windows.values().map(Window::held).sum())
     }
 }
