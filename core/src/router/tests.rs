@@ -2,6 +2,16 @@
 
 mod world;
 
+mod cancel;
+mod deadlines;
+mod deadlock;
+mod deaths;
 mod delivery;
+mod full;
+mod monitors;
+mod peers;
 
-use world::{World, failure, text};
+use world::{Owned, Worker, World, body, down, failure, killed, text};
+
+use crate::error::call::{CallError, Executed, NotDelivered};
+use crate::router::Outcome;
