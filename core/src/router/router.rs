@@ -14,7 +14,7 @@ use super::link::{Journal, Link, LinkKey, Progress, WAYS_LIMIT};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use crate::connection::flow::Credit;
 use crate::error::call::{CallError, Executed, NoError, NotDelivered};
-use crate::error::exit::{Down, DownReason, Exit};
+use crate::error::exit::{Down, DownReason, Exit, ExitCause};
 use crate::wire::codec;
 use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
@@ -213,6 +213,11 @@ impl Router {
         };
         let died = |executed| match exit {
             Some(exit) => CallError::Died { exit: Box::new(exit.clone()), executed },
+            // Nobody said how it ended; of what ran it cannot be said that it never did.
+            None if executed == Executed::Maybe && *why != NotDelivered::Disconnected => {
+                let exit = Exit { pid: 0, cause: ExitCause::Shutdown, stderr: String::new() };
+                CallError::Died { exit: Box::new(exit), executed }
+            }
             None => undelivered.clone(),
         };
         self.incarnation_over(entry, &down, died, &undelivered);

@@ -592,6 +592,10 @@ impl Router {
         self.entries.get(entry).map_or(0, |e| e.queue.room() + e.waiting.room())
     }
 
+    pub(super) fn capacity(&self, entry: EntryKey) -> u32 {
+        self.entries.get(entry).map_or(0, |e| e.about.capacity)
+    }
+
     /// Mailboxes of other nodes that the router knows a way to.
     pub(super) fn ways(&self) -> usize {
         self.onward.len()
