@@ -11,6 +11,7 @@ mod full;
 mod model;
 mod monitors;
 mod peers;
+mod speed;
 
 use world::{Owned, Worker, World, body, down, failure, killed, text};
 
