@@ -8,6 +8,7 @@ mod deadlock;
 mod deaths;
 mod delivery;
 mod full;
+mod hostile;
 mod model;
 mod monitors;
 mod peers;
