@@ -23,14 +23,8 @@ impl Model {
     }
 
     pub(super) fn no_place(&self, task: usize) -> Option<Ending> {
-        let TaskModel {
-            bound, cancelled, ..
-        } = self.tasks[task];
-        let gone = |bound| {
-            self.workers
-                .get(bound)
-                .is_none_or(|worker: &WorkerModel| !worker.phase.is_wanted())
-        };
+        let TaskModel { bound, cancelled, .. } = self.tasks[task];
+        let gone = |bound| self.workers.get(bound).is_none_or(|worker: &WorkerModel| !worker.phase.is_wanted());
         if cancelled || matches!(self.closing, Some(Closing::Drain | Closing::Kill)) {
             Some(Ending::Cancelled)
         } else if self.closing == Some(Closing::NoWorkers) || bound.is_some_and(gone) {
@@ -52,24 +46,14 @@ impl Model {
 
     /// Takes a reported task from its worker: `None` if it had ended, `Some(None)` if the worker was lost.
     pub(super) fn expect_report(&mut self, task: usize) -> Option<Option<usize>> {
-        let At::Worker {
-            worker,
-            incarnation,
-        } = self.tasks[task].at
-        else {
-            assert_eq!(
-                self.closing,
-                Some(Closing::Kill),
-                "only a kill ends what a worker holds"
-            );
+        let At::Worker { worker, incarnation } = self.tasks[task].at else {
+            assert_eq!(self.closing, Some(Closing::Kill), "only a kill ends what a worker holds");
             return None;
         };
         if self.workers[worker].incarnation != incarnation {
             return Some(None);
         }
-        self.workers[worker]
-            .held
-            .retain(|&held| held != task as u64);
+        self.workers[worker].held.retain(|&held| held != task as u64);
         Some(Some(worker))
     }
 
@@ -99,11 +83,7 @@ impl Model {
     pub(super) fn expect_replaced(&mut self, worker: usize) {
         let starts = self.starts_workers();
         let replaced = &mut self.workers[worker];
-        replaced.phase = if starts {
-            Phase::Starting
-        } else {
-            Phase::Vacant
-        };
+        replaced.phase = if starts { Phase::Starting } else { Phase::Vacant };
         if starts {
             self.expected.push(start(worker as u64, replaced.failures));
         }
@@ -132,9 +112,7 @@ impl Model {
             return;
         }
         let wanted = |model: &Self| -> Vec<usize> {
-            (0..model.workers.len())
-                .filter(|&worker| model.workers[worker].phase.is_wanted())
-                .collect()
+            (0..model.workers.len()).filter(|&worker| model.workers[worker].phase.is_wanted()).collect()
         };
         while wanted(self).len() > workers.max(1) {
             let highest = *wanted(self).last().unwrap();

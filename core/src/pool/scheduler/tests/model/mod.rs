@@ -55,12 +55,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(20 * MS),
         1 => Just(300 * MS),
     ];
-    let closing = prop_oneof![
-        Just(Closing::Finish),
-        Just(Closing::Drain),
-        Just(Closing::NoWorkers),
-        Just(Closing::Kill),
-    ];
+    let closing =
+        prop_oneof![Just(Closing::Finish), Just(Closing::Drain), Just(Closing::NoWorkers), Just(Closing::Kill),];
     prop_oneof![
         20 => (1_usize..20, proptest::option::weighted(0.3, 0_usize..7), 0_u32..4)
             .prop_map(|(count, bound, max_attempts)| Event::Submit { count, bound, max_attempts }),
@@ -163,11 +159,7 @@ impl Model {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Submit {
-                count,
-                bound,
-                max_attempts,
-            } => {
+            Event::Submit { count, bound, max_attempts } => {
                 (0..count).for_each(|_| self.submit(bound, max_attempts));
             }
             Event::Ready(pick) => {
@@ -188,11 +180,7 @@ impl Model {
                     (0..count).for_each(|_| self.finish_first(worker, ran));
                 }
             }
-            Event::Die {
-                pick,
-                finished,
-                begun,
-            } => {
+            Event::Die { pick, finished, begun } => {
                 let up = |worker: &WorkerModel| matches!(worker.process, Process::Up(_));
                 if let Some(worker) = self.pick_worker(pick, up) {
                     self.die(worker, finished, begun);
@@ -244,36 +232,21 @@ impl Model {
     }
 
     fn submit(&mut self, bound: Option<usize>, max_attempts: u32) {
-        let terms = Terms {
-            worker: bound.map(WorkerId::of),
-            max_attempts,
-        };
+        let terms = Terms { worker: bound.map(WorkerId::of), max_attempts };
         let taken = self.scheduler.submit(self.now, terms);
         if let Some(by) = self.closing {
             assert_eq!(taken, Err(Closed { by }));
             return;
         }
-        assert_eq!(
-            taken,
-            Ok(TaskId(self.tasks.len() as u64)),
-            "dense and increasing"
-        );
+        assert_eq!(taken, Ok(TaskId(self.tasks.len() as u64)), "dense and increasing");
         self.report.submitted += 1;
-        let task = TaskModel {
-            bound,
-            max_attempts,
-            kills: 0,
-            cancelled: false,
-            recalled: false,
-            at: At::Queue,
-        };
+        let task = TaskModel { bound, max_attempts, kills: 0, cancelled: false, recalled: false, at: At::Queue };
         self.tasks.push(task);
         self.expect_placed(self.tasks.len() - 1);
     }
 
     fn worker_ready(&mut self, worker: usize) {
-        self.scheduler
-            .handle_worker_ready(self.now, WorkerId::of(worker));
+        self.scheduler.handle_worker_ready(self.now, WorkerId::of(worker));
         let now = self.now;
         let worker = &mut self.workers[worker];
         worker.process = Process::Up(Vec::new());
@@ -286,8 +259,7 @@ impl Model {
     }
 
     fn start_failed(&mut self, worker: usize) {
-        self.scheduler
-            .handle_start_failed(self.now, WorkerId::of(worker));
+        self.scheduler.handle_start_failed(self.now, WorkerId::of(worker));
         self.workers[worker].process = Process::None;
         match self.workers[worker].phase {
             Phase::Starting => {
@@ -311,9 +283,7 @@ impl Model {
 
     fn die(&mut self, worker: usize, finished: usize, begun: bool) {
         let process = std::mem::replace(&mut self.workers[worker].process, Process::Dead);
-        let Process::Up(sent) = process else {
-            panic!("only what is up dies")
-        };
+        let Process::Up(sent) = process else { panic!("only what is up dies") };
         for (place, &(task, _)) in sent.iter().enumerate() {
             self.mail.push(match place {
                 _ if place < finished => Mail::Done(task),
@@ -376,8 +346,7 @@ impl Model {
     }
 
     fn lost(&mut self, worker: usize) {
-        self.scheduler
-            .handle_worker_lost(self.now, WorkerId::of(worker));
+        self.scheduler.handle_worker_lost(self.now, WorkerId::of(worker));
         let lost = &mut self.workers[worker];
         lost.process = Process::None;
         lost.incarnation += 1;
@@ -394,11 +363,7 @@ impl Model {
         // The first in a process has been begun, so it may only be cancelled, and that before it looked at it.
         let asked: Vec<_> = (0..self.workers.len())
             .flat_map(|worker| match &self.workers[worker].process {
-                Process::Up(sent) => sent
-                    .iter()
-                    .filter(|sent| sent.1)
-                    .map(|sent| (worker, sent.0))
-                    .collect(),
+                Process::Up(sent) => sent.iter().filter(|sent| sent.1).map(|sent| (worker, sent.0)).collect(),
                 _ => Vec::new(),
             })
             .collect();
@@ -415,16 +380,11 @@ impl Model {
         self.scheduler.cancel(self.now, TaskId(task as u64));
         match self.tasks[task].at {
             At::Queue => self.expect_end(task, Ending::Cancelled),
-            At::Worker {
-                worker,
-                incarnation,
-            } => {
+            At::Worker { worker, incarnation } => {
                 let again = std::mem::replace(&mut self.tasks[task].cancelled, true);
                 if !again && self.workers[worker].incarnation == incarnation {
-                    self.expected.push(Action::CancelRunning {
-                        worker: WorkerId::of(worker),
-                        task: TaskId(task as u64),
-                    });
+                    self.expected
+                        .push(Action::CancelRunning { worker: WorkerId::of(worker), task: TaskId(task as u64) });
                 }
             }
             At::End => {}
@@ -433,9 +393,7 @@ impl Model {
 
     fn stray(&mut self, pick: usize) {
         let away = |task: &TaskModel| !matches!(task.at, At::Worker { .. });
-        let tasks: Vec<_> = (0..self.tasks.len())
-            .filter(|&task| away(&self.tasks[task]))
-            .collect();
+        let tasks: Vec<_> = (0..self.tasks.len()).filter(|&task| away(&self.tasks[task])).collect();
         if !tasks.is_empty() {
             let task = TaskId(tasks[pick % tasks.len()] as u64);
             assert!(!self.scheduler.handle_done(self.now, task, US));
@@ -462,10 +420,7 @@ impl Model {
     }
 
     fn look(&mut self) {
-        let due = self
-            .scheduler
-            .poll_timeout()
-            .is_some_and(|at| at <= self.now);
+        let due = self.scheduler.poll_timeout().is_some_and(|at| at <= self.now);
         self.scheduler.handle_timeout(self.now);
         if !due {
             return;
