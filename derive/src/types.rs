@@ -2,7 +2,7 @@
 
 use crate::errors::Errors;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
@@ -258,25 +258,6 @@ fn write_tokens(tokens: TokenStream, text: &mut String) {
             }
         }
     }
-}
-
-/// A check, for each type, that it can cross a process boundary; the error shows at the type as the user wrote it.
-pub(crate) fn payload_assertions<'t>(
-    generics: &syn::Generics,
-    types: impl IntoIterator<Item = &'t Type>,
-) -> Option<TokenStream> {
-    let mut types = types.into_iter().peekable();
-    types.peek()?;
-    let (impl_generics, _, where_clause) = generics.split_for_impl();
-    Some(quote! {
-        const _: () = {
-            #[allow(dead_code)]
-            fn payloads #impl_generics () #where_clause {
-                fn payload<T: ::procession::Payload>() {}
-                #(payload::<#types>();)*
-            }
-        };
-    })
 }
 
 /// The argument's name, if its pattern is one.

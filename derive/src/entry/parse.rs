@@ -81,7 +81,7 @@ fn check(signature: &mut Signature, errors: &mut Errors) {
         );
         signature.inputs.clear();
     }
-    if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
+    if !signature.generics.params.is_empty() {
         errors.at(
             &signature.generics,
             "main cannot be generic: remove the parameters",

@@ -1,26 +1,33 @@
 //! From the [`Protocol`] to the message loop and the extension trait.
 
-use super::ir::{Answer, Argument, Handler, Init, Kind, Method, Output, Parameter, Protocol, Tick};
+use super::ir::{Answer, Handler, Init, Kind, Method, Output, Parameter, Protocol, Tick};
 use super::schema;
 use crate::options::millis;
-use crate::types::{is_unit, payload_assertions};
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{GenericParam, Type, parse_quote};
 
 pub(super) fn protocol(protocol: &Protocol) -> TokenStream {
     let cfgs = &protocol.cfgs;
-    let parts = [
-        Some(message_loop(protocol)),
-        Some(extension_trait(protocol)),
-        assertions(protocol),
-    ];
-    parts
-        .into_iter()
-        .flatten()
-        .map(|part| quote!(#(#cfgs)* #part))
-        .collect()
+    let api = extension_trait(protocol);
+    let message_loop = message_loop(protocol);
+    let api_impl = extension_impl(protocol);
+    // All that must prove a type to be a `Payload` names this one function first, at the user's own span: the compiler
+    // then says it once, and there, instead of once for each use in here.
+    quote! {
+        #(#cfgs)*
+        #api
+
+        #(#cfgs)*
+        const _: () = {
+            #[allow(dead_code)]
+            fn __payload<T: ::procession::Payload>() {}
+            #message_loop
+            #api_impl
+        };
+    }
 }
 
 /// The names of the message loop; a user's argument of the same name is another one.
@@ -166,7 +173,7 @@ fn init(init: &Init, locals: &Locals) -> TokenStream {
         )),
         Init::Broken => quote!(::core::unreachable!("the init did not compile")),
         Init::Handler { handler, fallible } => {
-            let names: Vec<&Ident> = handler.arguments().map(|argument| &argument.name).collect();
+            let Arguments { names, types, .. } = Arguments::of(handler);
             let pattern = match names.as_slice() {
                 [only] => quote!(#only),
                 names => quote!((#(#names),*)),
@@ -178,6 +185,7 @@ fn init(init: &Init, locals: &Locals) -> TokenStream {
                 quote!(::core::result::Result::Ok(#run))
             };
             quote! {
+                #(let _ = __payload::<#types>;)*
                 let #pattern = #args;
                 #built
             }
@@ -211,8 +219,12 @@ fn arm(method: &Method, locals: &Locals) -> TokenStream {
         ..
     } = locals;
     let run = locals.run(&method.handler, true);
-    let names = method.handler.arguments().map(|argument| &argument.name);
-    let types = method.handler.arguments().map(|argument| &argument.ty);
+    let arguments = Arguments::of(&method.handler);
+    let Arguments {
+        names,
+        types,
+        parameters,
+    } = &arguments;
     let answer = match &method.kind {
         Kind::Cast {
             output: Output::Nothing,
@@ -225,13 +237,28 @@ fn arm(method: &Method, locals: &Locals) -> TokenStream {
             ..
         } => quote!(#run; #incoming.answer(());),
         Kind::Call {
-            answer: Answer::Value(_),
+            answer: Answer::Value(value),
             ..
-        } => quote!(let #out = #run; #incoming.answer(#out);),
+        } => quote! {
+            fn answer<T: ::procession::Payload>(incoming: ::procession::__private::Incoming, value: T) {
+                incoming.answer(value);
+            }
+            let #out = #run;
+            answer::<#value>(#incoming, #out);
+        },
         Kind::Call {
-            answer: Answer::Result(..),
+            answer: Answer::Result(value, error),
             ..
-        } => quote!(let #out = #run; #incoming.answer_result(#out);),
+        } => quote! {
+            fn answer<T: ::procession::Payload, E: ::procession::Payload>(
+                incoming: ::procession::__private::Incoming,
+                result: ::core::result::Result<T, E>,
+            ) {
+                incoming.answer_result(result);
+            }
+            let #out = #run;
+            answer::<#value, #error>(#incoming, #out);
+        },
         Kind::Call {
             answer: Answer::Deferred(value, error),
             ..
@@ -240,10 +267,65 @@ fn arm(method: &Method, locals: &Locals) -> TokenStream {
             quote!(let #reply = #incoming.defer::<#value, #error>(); #run;)
         }
     };
+    let assertions = assertions(method);
     quote! {
-        let ::core::option::Option::Some((#(#names,)*)) = #incoming.arguments::<(#(#types,)*)>() else { return };
+        #assertions
+        fn arguments<#(#parameters: ::procession::Payload),*>(
+            incoming: &mut ::procession::__private::Incoming,
+        ) -> ::core::option::Option<(#(#parameters,)*)> {
+            incoming.arguments()
+        }
+        let ::core::option::Option::Some((#(#names,)*)) = arguments::<#(#types),*>(&mut #incoming) else { return };
         #answer
     }
+}
+
+/// The arguments of a handler, and a generic parameter for each.
+struct Arguments<'p> {
+    names: Vec<&'p Ident>,
+    types: Vec<&'p Type>,
+    parameters: Vec<Ident>,
+}
+
+impl<'p> Arguments<'p> {
+    fn of(handler: &'p Handler) -> Self {
+        let names: Vec<&Ident> = handler.arguments().map(|argument| &argument.name).collect();
+        let types = handler.arguments().map(|argument| &argument.ty).collect();
+        let parameters = (0..names.len())
+            .map(|index| format_ident!("T{index}"))
+            .collect();
+        Self {
+            names,
+            types,
+            parameters,
+        }
+    }
+}
+
+/// Names the function that only a `Payload` can be given to, once for each type that crosses with the method.
+fn assertions(method: &Method) -> TokenStream {
+    let arguments = method.handler.arguments().map(|argument| &argument.ty);
+    let (value, error) = match &method.kind {
+        Kind::Call {
+            answer: Answer::Value(value),
+            ..
+        } => (Some(value), None),
+        Kind::Call {
+            answer: Answer::Result(value, error),
+            ..
+        } => (Some(value), Some(error)),
+        Kind::Call {
+            answer: Answer::Deferred(value, error),
+            ..
+        } => (Some(value), error.as_ref()),
+        Kind::Cast { .. }
+        | Kind::Call {
+            answer: Answer::Done,
+            ..
+        } => (None, None),
+    };
+    let types = arguments.chain(value).chain(error);
+    quote!(#(let _ = __payload::<#types>;)*)
 }
 
 fn tick_arm(tick: &Tick, locals: &Locals) -> TokenStream {
@@ -259,25 +341,17 @@ fn tick_arm(tick: &Tick, locals: &Locals) -> TokenStream {
 fn extension_trait(protocol: &Protocol) -> TokenStream {
     let actor = &protocol.actor;
     let visibility = &protocol.visibility;
-    let name = format_ident!("{}Api", protocol.name);
+    let name = api_name(protocol);
     let docs = format!(
         " The calls and casts of the actor [`{0}`], on every target of it: an address, a pool, a broadcast.",
         protocol.name
     );
-    let methods = protocol
-        .methods
-        .iter()
-        .enumerate()
-        .map(|(number, method)| api_method(protocol, number, method));
-
-    let (trait_generics, type_generics, where_clause) = protocol.generics.split_for_impl();
-    let mut with_target = protocol.generics.clone();
-    let target = Ident::new("__Target", Span::call_site());
-    with_target.params.push(GenericParam::Type(
-        parse_quote!(#target: ::procession::Target<#actor> + ?::core::marker::Sized),
-    ));
-    let (impl_generics, _, _) = with_target.split_for_impl();
-
+    let methods = protocol.methods.iter().map(|method| {
+        let docs = api_docs(protocol, method);
+        let signature = api_signature(protocol, method);
+        quote!(#docs #signature;)
+    });
+    let (trait_generics, _, where_clause) = protocol.generics.split_for_impl();
     // A method may be more visible than a type it names, as it may in the impl block; not every program calls each.
     quote! {
         #[doc = #docs]
@@ -285,43 +359,96 @@ fn extension_trait(protocol: &Protocol) -> TokenStream {
         #visibility trait #name #trait_generics: ::procession::Target<#actor> #where_clause {
             #(#methods)*
         }
-
-        #[automatically_derived]
-        impl #impl_generics #name #type_generics for #target #where_clause {}
     }
 }
 
-fn api_method(protocol: &Protocol, number: usize, method: &Method) -> TokenStream {
+fn extension_impl(protocol: &Protocol) -> TokenStream {
     let actor = &protocol.actor;
-    let attributes = &method.attributes;
-    let name = &method.handler.name;
-    let arguments: Vec<&Argument> = method.handler.arguments().collect();
-    let names: Vec<&Ident> = arguments.iter().map(|argument| &argument.name).collect();
-    let types = arguments.iter().map(|argument| &argument.ty);
-    let number = method_number(number);
-    let (kind, start, future) = match &method.kind {
-        Kind::Cast { .. } => ("cast", quote!(start_cast), quote!(Cast)),
-        Kind::Call { answer, .. } => {
-            let (value, error) = reply_types(answer);
-            ("call", quote!(start_call), quote!(Call<#value, #error>))
+    let name = api_name(protocol);
+    let methods = protocol.methods.iter().enumerate().map(|(number, method)| {
+        let signature = api_signature(protocol, method);
+        let body = api_body(protocol, number, method);
+        quote!(#signature { #body })
+    });
+    let (_, type_generics, where_clause) = protocol.generics.split_for_impl();
+    let mut generics = protocol.generics.clone();
+    generics.params.push(GenericParam::Type(
+        parse_quote!(__Target: ::procession::Target<#actor> + ?::core::marker::Sized),
+    ));
+    let (impl_generics, _, _) = generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        #[allow(private_interfaces)]
+        impl #impl_generics #name #type_generics for __Target #where_clause {
+            #(#methods)*
         }
-    };
+    }
+}
+
+fn api_name(protocol: &Protocol) -> Ident {
+    format_ident!("{}Api", protocol.name)
+}
+
+/// The docs of the user's method, or a line of our own; and what else it carries on.
+fn api_docs(protocol: &Protocol, method: &Method) -> TokenStream {
+    let attributes = &method.attributes;
     let docs = attributes
         .iter()
         .all(|attribute| !attribute.path().is_ident("doc"))
         .then(|| {
-            let docs = format!(" The {kind} `{}` of [`{}`].", text(name), protocol.name);
+            let kind = match method.kind {
+                Kind::Cast { .. } => "cast",
+                Kind::Call { .. } => "call",
+            };
+            let docs = format!(
+                " The {kind} `{}` of [`{}`].",
+                text(&method.handler.name),
+                protocol.name
+            );
             quote!(#[doc = #docs])
         });
-    quote! {
-        #docs
-        #(#attributes)*
-        fn #name(&self #(, #names: #types)*) -> <Self as ::procession::Target<#actor>>::#future {
-            ::procession::Target::<#actor>::#start(
-                self,
-                ::procession::__private::Message::new::<#actor, _>(#number, &(#(#names,)*)),
-            )
+    quote!(#docs #(#attributes)*)
+}
+
+fn api_signature(protocol: &Protocol, method: &Method) -> TokenStream {
+    let actor = &protocol.actor;
+    let name = &method.handler.name;
+    let Arguments { names, types, .. } = Arguments::of(&method.handler);
+    let future = match &method.kind {
+        Kind::Cast { .. } => quote!(<Self as ::procession::Target<#actor>>::Cast),
+        Kind::Call { answer, .. } => {
+            let (value, error) = reply_types(answer);
+            // At the user's type, where the compiler shows that the whole is not well-formed.
+            quote_spanned!(value.span()=> <Self as ::procession::Target<#actor>>::Call<#value, #error>)
         }
+    };
+    quote!(fn #name(&self #(, #names: #types)*) -> #future)
+}
+
+fn api_body(protocol: &Protocol, number: usize, method: &Method) -> TokenStream {
+    let actor = &protocol.actor;
+    let Arguments {
+        names,
+        types,
+        parameters,
+    } = Arguments::of(&method.handler);
+    let number = method_number(number);
+    let start = match &method.kind {
+        Kind::Cast { .. } => quote!(start_cast),
+        Kind::Call { answer, .. } => {
+            let (value, error) = reply_types(answer);
+            quote!(start_call::<#value, #error>)
+        }
+    };
+    let assertions = assertions(method);
+    quote! {
+        #assertions
+        fn __message<A: ::procession::Handlers #(, #parameters: ::procession::Payload)*>(
+            arguments: &(#(#parameters,)*),
+        ) -> ::procession::__private::Message {
+            ::procession::__private::Message::new::<A, _>(#number, arguments)
+        }
+        ::procession::Target::<#actor>::#start(self, __message::<#actor #(, #types)*>(&(#(#names,)*)))
     }
 }
 
@@ -342,41 +469,6 @@ fn error_type(error: Option<&Type>) -> TokenStream {
 /// An unsuffixed literal, so that core alone decides how wide a method's number is.
 fn method_number(number: usize) -> proc_macro2::Literal {
     proc_macro2::Literal::usize_unsuffixed(number)
-}
-
-fn assertions(protocol: &Protocol) -> Option<TokenStream> {
-    let init = match &protocol.init {
-        Init::Handler { handler, .. } => Some(handler),
-        Init::Default | Init::Broken => None,
-    };
-    let handlers = init
-        .into_iter()
-        .chain(protocol.methods.iter().map(|method| &method.handler));
-    let arguments = handlers.flat_map(|handler| handler.arguments().map(|argument| &argument.ty));
-    let replies = protocol
-        .methods
-        .iter()
-        .flat_map(|method| match &method.kind {
-            Kind::Call {
-                answer: Answer::Value(value),
-                ..
-            } => [Some(value), None],
-            Kind::Call {
-                answer: Answer::Result(value, error),
-                ..
-            } => [Some(value), Some(error)],
-            Kind::Call {
-                answer: Answer::Deferred(value, error),
-                ..
-            } => [Some(value), error.as_ref()],
-            Kind::Cast { .. }
-            | Kind::Call {
-                answer: Answer::Done,
-                ..
-            } => [None, None],
-        });
-    let types = arguments.chain(replies.flatten()).filter(|ty| !is_unit(ty));
-    payload_assertions(&protocol.generics, types)
 }
 
 fn text(name: &Ident) -> String {

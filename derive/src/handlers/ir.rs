@@ -54,6 +54,10 @@ impl Handler {
 }
 
 /// What a parameter is filled with.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful of them live for one expansion"
+)]
 pub(crate) enum Parameter {
     Context,
     Argument(Argument),

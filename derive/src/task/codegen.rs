@@ -2,10 +2,10 @@
 
 use super::ir::Task;
 use crate::types;
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{FnArg, Generics, ItemFn};
+use syn::{FnArg, ItemFn};
 
 pub(super) fn task(task: &Task) -> TokenStream {
     let function = if task.function.sig.asyncness.is_some() {
@@ -14,14 +14,9 @@ pub(super) fn task(task: &Task) -> TokenStream {
         as_written(&task.function)
     };
     let entry = entry(task);
-    let assertions = types::payload_assertions(
-        &Generics::default(),
-        task.arguments.iter().chain([&task.output]),
-    );
     quote! {
         #function
         #entry
-        #assertions
     }
 }
 
@@ -68,44 +63,59 @@ fn future_of(task: &Task) -> TokenStream {
 fn entry(task: &Task) -> TokenStream {
     let name = &task.function.sig.ident;
     let text = name.unraw().to_string();
-    let types = &task.arguments;
-    let [arguments, out, failed] =
-        ["arguments", "out", "failed"].map(|name| Ident::new(name, Span::mixed_site()));
-    let names: Vec<Ident> = (0..types.len())
-        .map(|index| format_ident!("argument_{index}", span = Span::mixed_site()))
+    let (types, output) = (&task.arguments, &task.output);
+    let parameters: Vec<Ident> = (0..types.len())
+        .map(|index| format_ident!("T{index}"))
         .collect();
-    let is_failed = if task.fallible {
-        quote!(::core::result::Result::is_err(&#out))
+    let values: Vec<Ident> = (0..types.len())
+        .map(|index| format_ident!("value_{index}"))
+        .collect();
+    let failed = if task.fallible {
+        quote!(|out| ::core::result::Result::is_err(out))
     } else {
-        quote!(false)
+        quote!(|_| false)
     };
-    // A closure, not a function with a name: a name could hide one of the user's.
-    let run = if task.function.sig.asyncness.is_some() {
-        quote! {
-            ::procession::__private::TaskRun::future(#arguments, |(#(#names,)*): (#(#types,)*)| async move {
-                let #out = #name(#(#names),*).await;
-                let #failed = #is_failed;
-                (#out, #failed)
+    let (returned, run) = if task.function.sig.asyncness.is_some() {
+        let run = quote! {
+            ::procession::__private::TaskRun::future(arguments, |(#(#values,)*): (#(#parameters,)*)| {
+                let future = task(#(#values),*);
+                async move {
+                    let out = future.await;
+                    let failed = failed(&out);
+                    (out, failed)
+                }
             })
-        }
+        };
+        (quote!(::procession::TaskFuture<R>), run)
     } else {
-        quote! {
-            ::procession::__private::TaskRun::sync(#arguments, |(#(#names,)*): (#(#types,)*)| {
-                let #out = #name(#(#names),*);
-                let #failed = #is_failed;
-                (#out, #failed)
+        let run = quote! {
+            ::procession::__private::TaskRun::sync(arguments, |(#(#values,)*): (#(#parameters,)*)| {
+                let out = task(#(#values),*);
+                let failed = failed(&out);
+                (out, failed)
             })
-        }
+        };
+        (quote!(R), run)
     };
+    // The types are parameters of a function so that one which is no `Payload` is reported once, where the user names
+    // it. No other name in here could hide one of the user's.
     quote! {
-        #[allow(deprecated, clippy::let_unit_value)]
+        #[allow(deprecated)]
         const _: () = {
+            fn __procession_run<#(#parameters: ::procession::Payload,)* R: ::procession::Payload>(
+                arguments: &::procession::__private::TaskArguments,
+                task: fn(#(#parameters),*) -> #returned,
+                failed: fn(&R) -> bool,
+            ) -> ::procession::__private::TaskRun {
+                #run
+            }
+
             ::procession::__private::inventory::submit! {
                 ::procession::__private::TaskEntry::new(
                     ::core::concat!(::core::module_path!(), "::", #text),
                     ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                     || ::procession::__private::type_id_of(#name),
-                    |#arguments| #run,
+                    |arguments| __procession_run::<#(#types,)* #output>(arguments, #name, #failed),
                 )
             }
         };

@@ -21,7 +21,7 @@ pub(super) fn task(attribute: TokenStream, function: ItemFn, errors: &mut Errors
             "a pool cannot keep the promises of an `unsafe fn`: make a safe function the task",
         ));
     }
-    if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
+    if !signature.generics.params.is_empty() {
         refuse(syn::Error::new_spanned(
             &signature.generics,
             "a task cannot be generic, since the worker must know its types: write one task for each type",
