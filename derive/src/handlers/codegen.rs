@@ -355,7 +355,7 @@ fn extension_trait(protocol: &Protocol) -> TokenStream {
     // A method may be more visible than a type it names, as it may in the impl block; not every program calls each.
     quote! {
         #[doc = #docs]
-        #[allow(dead_code, private_bounds, private_interfaces)]
+        #[allow(dead_code, private_bounds, private_interfaces, clippy::too_many_arguments)]
         #visibility trait #name #trait_generics: ::procession::Target<#actor> #where_clause {
             #(#methods)*
         }
