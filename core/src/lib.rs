@@ -1,1 +1,10 @@
 //! Actors in OS processes of their own: typed, supervised, on Linux and Windows.
+mod actor;
+mod connection;
+mod error;
+mod router;
+mod supervisor;
+mod telemetry;
+mod wire;
+pub use error::call::CallError;
+pub use error::exit::Down;

@@ -1,0 +1,3 @@
+//! One stream between two processes: the flow on it, and the driver that feeds it.
+
+pub(crate) mod flow;
