@@ -2,8 +2,12 @@
 mod actor;
 mod connection;
 mod error;
+mod pool;
+mod process;
 mod router;
+mod shm;
 mod supervisor;
+mod sys;
 mod telemetry;
 mod wire;
 pub use error::call::CallError;

@@ -13,7 +13,6 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::fs;
     use std::io::{Read, Write};
     use std::os::unix::process::CommandExt;
     use std::process::{self, Command, ExitCode, Stdio};
@@ -25,9 +24,9 @@ mod linux {
     use procession_spawn_unix::{Endpoint, Exit, ExitKind, Output, Watch, die_with_tree, spawn};
 
     use crate::harness::{
-        self, Seen, all_die, block_on, code, ended, enter, eventually, eventually_stopped, guarded,
-        is_alive, kill, launch, linger, program, read_line, recorder, say, signal, sleep_for_ever,
-        start, stat, stop_self, tests,
+        self, Impostor, Seen, all_die, block_on, code, ended, enter, eventually,
+        eventually_stopped, guarded, is_alive, kill, launch, linger, program, read_line, recorder,
+        say, signal, sleep_for_ever, start, stop_self, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -71,9 +70,6 @@ mod linux {
                     flood()
                 }),
                 ("close", close_output),
-                ("echo", |_| {
-                    std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).unwrap();
-                }),
             ],
         )
     }
@@ -251,34 +247,16 @@ mod linux {
 
     fn kill_after_the_reap_hits_nobody() {
         guarded();
-        for _ in 0..50 {
-            let worker = start("die", &["0"]);
-            worker.ended();
-            let pid = worker.child.pid();
-            assert!(stat(pid).is_none_or(|(_, parent)| parent != process::id()));
-            // Where we may, somebody else gets the same pid and the same group.
-            let _ = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
-            let program = program("echo", &[]);
-            let mut stranger = Command::new(program.path)
-                .args(program.args)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .process_group(0)
-                .spawn()
-                .unwrap();
-            worker.child.kill();
-            worker.child.terminate();
-            let mut to = stranger.stdin.take().unwrap();
-            let alive = writeln!(to, "alive").is_ok()
-                && read_line(stranger.stdout.take().unwrap()) == "alive";
-            drop(to);
-            let status = stranger.wait().unwrap();
-            assert!(alive && status.success(), "{status}");
-            if stranger.id() == pid {
-                return;
-            }
-        }
-        eprintln!("(no pid could be given again here)");
+        let worker = start("die", &["0"]);
+        worker.ended();
+        worker.child.kill();
+        let Some(impostor) = Impostor::new(worker.child.pid()) else {
+            eprintln!("(no pid can be chosen here)");
+            return;
+        };
+        worker.child.kill();
+        worker.child.terminate();
+        assert!(impostor.is_unharmed());
     }
 
     /// Goes over to the group of a child of its own.

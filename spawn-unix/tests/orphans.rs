@@ -23,9 +23,9 @@ mod linux {
     use procession_spawn_unix::{Endpoint, set_guardian, spawn};
 
     use crate::harness::{
-        self, Worker, all_die, block_on, enter, eventually, eventually_stopped, guarded, is_alive,
-        kill, launch, linger, pids, plain, program, read_line, recorder, say, sleep_for_ever,
-        start, stat, stop_self, tests,
+        self, Impostor, Worker, all_die, block_on, enter, eventually, eventually_stopped, guarded,
+        is_alive, kill, launch, linger, pids, plain, program, read_line, recorder, say,
+        sleep_for_ever, start, stat, stop_self, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -442,36 +442,16 @@ mod linux {
         let mut family = Family::new("work", &["idle"]);
         family.go_on();
         for _ in 0..20 {
-            let pid = family.told();
-            kill(family.parent.id(), libc::SIGSTOP);
-            eventually_stopped(family.parent.id());
-            // Where we may: somebody else with the same group.
-            let _ = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
-            let mut stranger = plain_leader();
-            if stranger.id() == pid {
-                family.kill();
-                family.nobody_is_left();
-                let alive = is_alive(pid);
-                stranger.kill().unwrap();
-                stranger.wait().unwrap();
-                assert!(alive);
-                return;
-            }
-            stranger.kill().unwrap();
-            stranger.wait().unwrap();
-            kill(family.parent.id(), libc::SIGCONT);
+            family.told();
         }
-        eprintln!("(no pid could be given again here)");
+        let dead = family.told();
+        let impostor = Impostor::new(dead);
         family.kill();
         family.nobody_is_left();
-    }
-
-    fn plain_leader() -> Child {
-        Command::new("/proc/self/exe")
-            .args(["role", "sleep"])
-            .process_group(0)
-            .spawn()
-            .unwrap()
+        match impostor {
+            Some(impostor) => assert!(impostor.is_unharmed()),
+            None => eprintln!("(no pid can be chosen here)"),
+        }
     }
 
     fn a_fork_that_holds_every_descriptor_does_not_keep_the_guardian_waiting() {

@@ -395,3 +395,52 @@ pub fn plain(role: &str, args: &[&str]) -> process::Child {
 pub fn panics(act: impl FnOnce() + panic::UnwindSafe) -> bool {
     panic::catch_unwind(act).is_err()
 }
+
+/// A stranger with a pid of our choice that leads a group of its own, where this process may choose.
+pub struct Impostor(u32);
+
+impl Impostor {
+    pub fn new(pid: u32) -> Option<Self> {
+        let wanted = [pid as libc::pid_t];
+        // SAFETY: an all-zero `clone_args` asks for nothing; `wanted` outlives the call. What runs in the new process makes
+        // system calls only, as it must in the copy of a program with threads.
+        unsafe {
+            let mut args: libc::clone_args = std::mem::zeroed();
+            args.exit_signal = libc::SIGCHLD as u64;
+            args.set_tid = wanted.as_ptr() as u64;
+            args.set_tid_size = 1;
+            match libc::syscall(
+                libc::SYS_clone3,
+                &raw mut args,
+                size_of::<libc::clone_args>(),
+            ) {
+                0 => loop {
+                    libc::pause();
+                },
+                pid if pid > 0 => {
+                    assert_eq!(libc::setpgid(pid as i32, pid as i32), 0);
+                    Some(Self(pid as u32))
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// Whether no deadly signal has come, not even one that has yet to be heard.
+    pub fn is_unharmed(&self) -> bool {
+        kill(self.0, libc::SIGSTOP);
+        let state = || stat(self.0).map(|(state, _)| state);
+        eventually("it is stopped or dead", || {
+            matches!(state(), Some('T' | 'Z') | None)
+        });
+        state() == Some('T')
+    }
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        kill(self.0, libc::SIGKILL);
+        // SAFETY: waits for a child.
+        unsafe { libc::waitpid(self.0 as i32, std::ptr::null_mut(), 0) };
+    }
+}
