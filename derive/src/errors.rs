@@ -32,11 +32,7 @@ impl Errors {
 
     #[cfg(test)]
     pub(crate) fn messages(&self) -> Vec<String> {
-        self.0
-            .iter()
-            .flatten()
-            .map(|error| error.to_string())
-            .collect()
+        self.0.iter().flatten().map(|error| error.to_string()).collect()
     }
 
     pub(crate) fn into_compile_errors(self) -> Option<TokenStream> {

@@ -22,66 +22,41 @@ pub(crate) struct Pair {
 
 /// Reads the options of an attribute such as `#[call(timeout = "10m")]`; `place` is the attribute as users write it,
 /// `call` or `procession::main`.
-pub(crate) fn of_attribute(
-    attribute: &Attribute,
-    place: &str,
-    keys: &[Key],
-    errors: &mut Errors,
-) -> Vec<Pair> {
+pub(crate) fn of_attribute(attribute: &Attribute, place: &str, keys: &[Key], errors: &mut Errors) -> Vec<Pair> {
     match &attribute.meta {
         Meta::Path(_) => Vec::new(),
         Meta::List(list) => of_tokens(list.tokens.clone(), place, keys, errors),
         Meta::NameValue(_) => {
-            errors.at(
-                &attribute.meta,
-                format!("expected `#[{place}]`; {}", allowed(place, keys)),
-            );
+            errors.at(&attribute.meta, format!("expected `#[{place}]`; {}", allowed(place, keys)));
             Vec::new()
         }
     }
 }
 
 /// As [`of_attribute`], for what stands between the parentheses.
-pub(crate) fn of_tokens(
-    tokens: TokenStream,
-    place: &str,
-    keys: &[Key],
-    errors: &mut Errors,
-) -> Vec<Pair> {
-    let Some(metas) = errors.take(Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens))
-    else {
+pub(crate) fn of_tokens(tokens: TokenStream, place: &str, keys: &[Key], errors: &mut Errors) -> Vec<Pair> {
+    let Some(metas) = errors.take(Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens)) else {
         return Vec::new();
     };
     let mut pairs: Vec<Pair> = Vec::new();
     for meta in metas {
         let key = meta.path().get_ident().cloned();
-        let known = key
-            .as_ref()
-            .and_then(|key| keys.iter().find(|known| key == known.name));
+        let known = key.as_ref().and_then(|key| keys.iter().find(|known| key == known.name));
         let (Some(key), Some(known)) = (key, known) else {
             let path = meta.path();
             let name = quote!(#path).to_string();
-            errors.at(
-                path,
-                format!("unknown option `{name}`: {}", allowed(place, keys)),
-            );
+            errors.at(path, format!("unknown option `{name}`: {}", allowed(place, keys)));
             continue;
         };
         let Meta::NameValue(pair) = meta else {
-            errors.at(
-                &meta,
-                format!("`{key}` needs a value, such as `{}`", known.example),
-            );
+            errors.at(&meta, format!("`{key}` needs a value, such as `{}`", known.example));
             continue;
         };
         if pairs.iter().any(|earlier| earlier.key == key) {
             errors.at(&key, format!("`{key}` is set twice: keep one"));
             continue;
         }
-        pairs.push(Pair {
-            key,
-            value: pair.value,
-        });
+        pairs.push(Pair { key, value: pair.value });
     }
     pairs
 }
@@ -90,20 +65,14 @@ fn allowed(place: &str, keys: &[Key]) -> String {
     if keys.is_empty() {
         return format!("`#[{place}]` takes no options");
     }
-    let examples: Vec<String> = keys
-        .iter()
-        .map(|key| format!("`{}`", key.example))
-        .collect();
+    let examples: Vec<String> = keys.iter().map(|key| format!("`{}`", key.example)).collect();
     format!("`#[{place}(..)]` takes {}", examples.join(", "))
 }
 
 /// A length of time longer than zero, such as `"250ms"`, `"5s"`, `"10m"` or `"1h"`.
 pub(crate) fn duration(value: &Expr) -> syn::Result<Duration> {
-    const EXPECTED: &str =
-        r#"expected a duration longer than zero, such as "250ms", "5s", "10m" or "1h""#;
-    text(value)
-        .and_then(|text| parse_duration(&text.value()))
-        .ok_or_else(|| syn::Error::new_spanned(value, EXPECTED))
+    const EXPECTED: &str = r#"expected a duration longer than zero, such as "250ms", "5s", "10m" or "1h""#;
+    text(value).and_then(|text| parse_duration(&text.value())).ok_or_else(|| syn::Error::new_spanned(value, EXPECTED))
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -140,10 +109,7 @@ pub(crate) fn positive(value: &Expr) -> syn::Result<LitInt> {
     {
         return Ok(number.clone());
     }
-    Err(syn::Error::new_spanned(
-        value,
-        "expected a whole number of at least 1, such as `256`",
-    ))
+    Err(syn::Error::new_spanned(value, "expected a whole number of at least 1, such as `256`"))
 }
 
 /// The choice whose name the value spells; an error lists them all.
@@ -152,10 +118,7 @@ pub(crate) fn choice<T: Clone>(value: &Expr, choices: &[(&str, T)]) -> syn::Resu
         .and_then(|text| choices.iter().find(|(name, _)| text.value() == *name))
         .map(|(_, choice)| choice.clone());
     chosen.ok_or_else(|| {
-        let names: Vec<String> = choices
-            .iter()
-            .map(|(name, _)| format!("\"{name}\""))
-            .collect();
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         syn::Error::new_spanned(value, format!("expected {}", either(&names)))
     })
 }
@@ -196,18 +159,7 @@ mod tests {
         assert_eq!(ms("5s"), Some(5_000));
         assert_eq!(ms("10m"), Some(600_000));
         assert_eq!(ms("1h"), Some(3_600_000));
-        for bad in [
-            "",
-            "5",
-            "s",
-            "0s",
-            "-1s",
-            "1.5s",
-            "5 s",
-            "5us",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
+        for bad in ["", "5", "s", "0s", "-1s", "1.5s", "5 s", "5us", "99999999999999999999s", "18446744073709551615h"] {
             assert_eq!(ms(bad), None, "{bad:?}");
         }
     }
@@ -215,22 +167,11 @@ mod tests {
     #[test]
     fn an_error_names_what_is_allowed() {
         let keys = [
-            Key {
-                name: "restart",
-                example: r#"restart = "transient""#,
-            },
-            Key {
-                name: "mailbox",
-                example: "mailbox = 256",
-            },
+            Key { name: "restart", example: r#"restart = "transient""# },
+            Key { name: "mailbox", example: "mailbox = 256" },
         ];
         let mut errors = Errors::default();
-        let pairs = of_tokens(
-            quote!(mailbox = 1, mailbox = 2, restart, size = 3),
-            "actor",
-            &keys,
-            &mut errors,
-        );
+        let pairs = of_tokens(quote!(mailbox = 1, mailbox = 2, restart, size = 3), "actor", &keys, &mut errors);
         assert_eq!(pairs.len(), 1);
         assert_eq!(
             errors.messages(),
@@ -244,14 +185,7 @@ mod tests {
 
     #[test]
     fn a_choice_lists_its_names() {
-        let error = choice(
-            &syn::parse_quote!("sometimes"),
-            &[("always", 1), ("often", 2), ("never", 3)],
-        )
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            r#"expected "always", "often" or "never""#
-        );
+        let error = choice(&syn::parse_quote!("sometimes"), &[("always", 1), ("often", 2), ("never", 3)]).unwrap_err();
+        assert_eq!(error.to_string(), r#"expected "always", "often" or "never""#);
     }
 }

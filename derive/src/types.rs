@@ -7,8 +7,8 @@ use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Expr, ExprPath, GenericArgument, Ident, Lifetime, PathArguments, PathSegment, QSelf,
-    ReturnType, Token, Type, TypeImplTrait, TypePath, TypeReference,
+    Expr, ExprPath, GenericArgument, Ident, Lifetime, PathArguments, PathSegment, QSelf, ReturnType, Token, Type,
+    TypeImplTrait, TypePath, TypeReference,
 };
 
 /// The largest number of arguments: serde knows tuples of up to 16 values.
@@ -26,9 +26,7 @@ pub(crate) fn bare(ty: &Type) -> &Type {
 /// The last segment of a plain path: `Result<T, E>` of `std::result::Result<T, E>`.
 pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match bare(ty) {
-        Type::Path(TypePath {
-            qself: None, path, ..
-        }) => path.segments.last(),
+        Type::Path(TypePath { qself: None, path, .. }) => path.segments.last(),
         _ => None,
     }
 }
@@ -69,11 +67,7 @@ pub(crate) fn is_unit(ty: &Type) -> bool {
 /// Refuses what cannot cross a process boundary by its syntax alone; `what` is "message" or "reply". The rest is found
 /// by the compiler, where the type's `Payload` is asserted.
 pub(crate) fn check_owned(ty: &Type, what: Crossing, errors: &mut Errors) -> bool {
-    let mut visitor = OwnedCheck {
-        what,
-        errors,
-        owned: true,
-    };
+    let mut visitor = OwnedCheck { what, errors, owned: true };
     visitor.visit_type(ty);
     visitor.owned
 }
@@ -118,29 +112,17 @@ impl<'ast> Visit<'ast> for OwnedCheck<'_> {
     fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
         let owned = owned_form(&reference.elem);
         let borrowed = token_text(reference.to_token_stream());
-        self.refuse(
-            reference,
-            &format!("{} `{owned}` instead of `{borrowed}`", self.what.verb()),
-        );
+        self.refuse(reference, &format!("{} `{owned}` instead of `{borrowed}`", self.what.verb()));
     }
 
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
         if lifetime.ident != "static" {
-            self.refuse(
-                lifetime,
-                &format!(
-                    "{} a type that owns its data, without `{lifetime}`",
-                    self.what.verb()
-                ),
-            );
+            self.refuse(lifetime, &format!("{} a type that owns its data, without `{lifetime}`", self.what.verb()));
         }
     }
 
     fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
-        self.refuse(
-            ty,
-            "name one type instead of `impl Trait`, since the other side must know it",
-        );
+        self.refuse(ty, "name one type instead of `impl Trait`, since the other side must know it");
     }
 
     fn visit_type(&mut self, ty: &'ast Type) {
@@ -161,10 +143,7 @@ fn owned_form(ty: &Type) -> String {
         Type::Slice(slice) => format!("Vec<{}>", token_text(slice.elem.to_token_stream())),
         Type::Reference(inner) => owned_form(&inner.elem),
         Type::TraitObject(_) => "an owned type".to_owned(),
-        other => match last_segment(other)
-            .map(|segment| segment.ident.to_string())
-            .as_deref()
-        {
+        other => match last_segment(other).map(|segment| segment.ident.to_string()).as_deref() {
             Some("str") => "String".to_owned(),
             Some("Path") => "PathBuf".to_owned(),
             Some("OsStr") => "OsString".to_owned(),
@@ -186,12 +165,10 @@ struct SpellSelf<'t>(&'t Type);
 impl SpellSelf<'_> {
     /// `Self::LENGTH` becomes `<Actor>::LENGTH`.
     fn spell_prefix(&self, qself: &mut Option<QSelf>, path: &mut syn::Path) {
-        let is_prefix =
-            qself.is_none() && path.segments.len() > 1 && path.segments[0].ident == "Self";
+        let is_prefix = qself.is_none() && path.segments.len() > 1 && path.segments[0].ident == "Self";
         if is_prefix {
             let actor = self.0;
-            let rest: Punctuated<PathSegment, Token![::]> =
-                path.segments.iter().skip(1).cloned().collect();
+            let rest: Punctuated<PathSegment, Token![::]> = path.segments.iter().skip(1).cloned().collect();
             let spelled: TypePath = syn::parse_quote!(<#actor>::#rest);
             *qself = spelled.qself;
             *path = spelled.path;
@@ -263,9 +240,7 @@ fn write_tokens(tokens: TokenStream, text: &mut String) {
 /// The argument's name, if its pattern is one.
 pub(crate) fn plain_name(pattern: &syn::Pat) -> Option<Ident> {
     match pattern {
-        syn::Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() => {
-            Some(name.ident.clone())
-        }
+        syn::Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() => Some(name.ident.clone()),
         _ => None,
     }
 }
@@ -285,38 +260,23 @@ mod tests {
     #[test]
     fn a_borrowed_type_is_refused_with_its_owned_form() {
         let rule = "a message crosses a process boundary";
-        assert_eq!(
-            refusals(parse_quote!(&str)),
-            [format!("{rule}: take `String` instead of `&str`")]
-        );
+        assert_eq!(refusals(parse_quote!(&str)), [format!("{rule}: take `String` instead of `&str`")]);
         assert_eq!(
             refusals(parse_quote!(Vec<&'static str>))[0],
             format!("{rule}: take `String` instead of `&'static str`")
         );
-        assert_eq!(
-            refusals(parse_quote!(&mut [u8]))[0],
-            format!("{rule}: take `Vec<u8>` instead of `&mut [u8]`")
-        );
+        assert_eq!(refusals(parse_quote!(&mut [u8]))[0], format!("{rule}: take `Vec<u8>` instead of `&mut [u8]`"));
         assert_eq!(
             refusals(parse_quote!(&std::path::Path))[0],
             format!("{rule}: take `PathBuf` instead of `&std::path::Path`")
         );
-        assert_eq!(
-            refusals(parse_quote!(Row<'_>))[0],
-            format!("{rule}: take a type that owns its data, without `'_`")
-        );
+        assert_eq!(refusals(parse_quote!(Row<'_>))[0], format!("{rule}: take a type that owns its data, without `'_`"));
         assert!(refusals(parse_quote!(impl Into<String>))[0].contains("name one type"));
     }
 
     #[test]
     fn an_owned_type_is_accepted() {
-        for ty in [
-            "i64",
-            "Cow<'static, str>",
-            "[u8; 4]",
-            "Option<(String, Vec<u8>)>",
-            "()",
-        ] {
+        for ty in ["i64", "Cow<'static, str>", "[u8; 4]", "Option<(String, Vec<u8>)>", "()"] {
             assert!(refusals(syn::parse_str(ty).unwrap()).is_empty(), "{ty}");
         }
     }
@@ -326,27 +286,15 @@ mod tests {
         let actor: Type = parse_quote!(Cache<T>);
         let spelled = |ty: Type| token_text(without_self(&ty, &actor).to_token_stream());
         assert_eq!(spelled(parse_quote!(Self)), "Cache<T>");
-        assert_eq!(
-            spelled(parse_quote!(Option<Address<Self>>)),
-            "Option<Address<Cache<T>>>"
-        );
-        assert_eq!(
-            spelled(parse_quote!([u8; Self::LENGTH])),
-            "[u8; <Cache<T>>::LENGTH]"
-        );
-        assert_eq!(
-            spelled(parse_quote!(<Self as Named>::Name)),
-            "<Cache<T> as Named>::Name"
-        );
+        assert_eq!(spelled(parse_quote!(Option<Address<Self>>)), "Option<Address<Cache<T>>>");
+        assert_eq!(spelled(parse_quote!([u8; Self::LENGTH])), "[u8; <Cache<T>>::LENGTH]");
+        assert_eq!(spelled(parse_quote!(<Self as Named>::Name)), "<Cache<T> as Named>::Name");
     }
 
     #[test]
     fn text_does_not_depend_on_the_layout() {
         let text = |source: &str| token_text(source.parse().unwrap());
-        assert_eq!(
-            text("HashMap < String ,Vec<u8>  >"),
-            text("HashMap<String, Vec<u8>>")
-        );
+        assert_eq!(text("HashMap < String ,Vec<u8>  >"), text("HashMap<String, Vec<u8>>"));
         assert_eq!(text("HashMap<String,Vec<u8>>"), "HashMap<String, Vec<u8>>");
     }
 }

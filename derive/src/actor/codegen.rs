@@ -11,28 +11,15 @@ pub(super) fn actor(actor: &Actor) -> TokenStream {
     let options = options(&actor.options);
 
     let mut generics = actor.generics.clone();
-    let parameters: Vec<_> = generics
-        .type_params()
-        .map(|parameter| parameter.ident.clone())
-        .collect();
+    let parameters: Vec<_> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
     if !parameters.is_empty() {
         // An actor outlives every borrow, so its parameters must; said here, users need not repeat it.
-        generics
-            .make_where_clause()
-            .predicates
-            .extend::<Vec<syn::WherePredicate>>(
-                parameters
-                    .iter()
-                    .map(|parameter| syn::parse_quote!(#parameter: 'static))
-                    .collect(),
-            );
+        generics.make_where_clause().predicates.extend::<Vec<syn::WherePredicate>>(
+            parameters.iter().map(|parameter| syn::parse_quote!(#parameter: 'static)).collect(),
+        );
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let registration = actor
-        .generics
-        .params
-        .is_empty()
-        .then(|| quote!(::procession::register!(#name);));
+    let registration = actor.generics.params.is_empty().then(|| quote!(::procession::register!(#name);));
 
     quote! {
         #[automatically_derived]
@@ -59,10 +46,7 @@ fn options(options: &Options) -> TokenStream {
         };
         quote!(.restart(::procession::Restart::#variant))
     });
-    let mailbox = options
-        .mailbox
-        .as_ref()
-        .map(|mailbox| quote!(.mailbox(#mailbox)));
+    let mailbox = options.mailbox.as_ref().map(|mailbox| quote!(.mailbox(#mailbox)));
     let shutdown = options.shutdown.map(|shutdown| {
         let grace = match shutdown {
             Shutdown::Kill => quote!(::core::time::Duration::ZERO),

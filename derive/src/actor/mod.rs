@@ -13,8 +13,10 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
         Ok(input) => parse::actor(input, &mut errors),
         Err(error) => return error.into_compile_error(),
     };
-    // Also next to an error: a missing impl would be reported at every use of the actor.
-    let mut tokens = codegen::actor(&actor);
+    // Also next to an error in the options: a missing impl would be reported at every use of the actor. An impl for a
+    // borrowing type would be an error of its own.
+    let mut tokens =
+        if actor.generics.lifetimes().next().is_none() { codegen::actor(&actor) } else { TokenStream::new() };
     tokens.extend(errors.into_compile_errors());
     tokens
 }

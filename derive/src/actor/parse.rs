@@ -6,46 +6,24 @@ use crate::options::{self, Key};
 use syn::{DeriveInput, Expr, GenericParam};
 
 const KEYS: &[Key] = &[
-    Key {
-        name: "restart",
-        example: r#"restart = "transient""#,
-    },
-    Key {
-        name: "mailbox",
-        example: "mailbox = 256",
-    },
-    Key {
-        name: "shutdown",
-        example: r#"shutdown = "5s""#,
-    },
-    Key {
-        name: "init_timeout",
-        example: r#"init_timeout = "10s""#,
-    },
+    Key { name: "restart", example: r#"restart = "transient""# },
+    Key { name: "mailbox", example: "mailbox = 256" },
+    Key { name: "shutdown", example: r#"shutdown = "5s""# },
+    Key { name: "init_timeout", example: r#"init_timeout = "10s""# },
 ];
 
-const RESTARTS: &[(&str, Restart)] = &[
-    ("permanent", Restart::Permanent),
-    ("transient", Restart::Transient),
-    ("temporary", Restart::Temporary),
-];
+const RESTARTS: &[(&str, Restart)] =
+    &[("permanent", Restart::Permanent), ("transient", Restart::Transient), ("temporary", Restart::Temporary)];
 
 pub(super) fn actor(input: DeriveInput, errors: &mut Errors) -> Actor {
     for parameter in &input.generics.params {
         if let GenericParam::Lifetime(lifetime) = parameter {
-            errors.at(
-                lifetime,
-                "an actor lives in a process of its own and cannot borrow: own the data instead",
-            );
+            errors.at(lifetime, "an actor lives in a process of its own and cannot borrow: own the data instead");
         }
     }
     let mut options = Options::default();
     let mut seen = Vec::new();
-    for attribute in input
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("actor"))
-    {
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("actor")) {
         for pair in options::of_attribute(attribute, "actor", KEYS, errors) {
             if seen.contains(&pair.key) {
                 errors.at(&pair.key, format!("`{}` is set twice: keep one", pair.key));
@@ -55,11 +33,7 @@ pub(super) fn actor(input: DeriveInput, errors: &mut Errors) -> Actor {
             seen.push(pair.key);
         }
     }
-    Actor {
-        name: input.ident,
-        generics: input.generics,
-        options,
-    }
+    Actor { name: input.ident, generics: input.generics, options }
 }
 
 impl Options {
@@ -81,9 +55,7 @@ fn shutdown(value: &Expr) -> syn::Result<Shutdown> {
     }
     options::duration(value)
         .map(Shutdown::Within)
-        .map_err(|error| {
-            syn::Error::new_spanned(value, format!(r#"{error}, or "kill" for no time at all"#))
-        })
+        .map_err(|error| syn::Error::new_spanned(value, format!(r#"{error}, or "kill" for no time at all"#)))
 }
 
 #[cfg(test)]

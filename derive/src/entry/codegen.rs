@@ -6,26 +6,14 @@ use quote::quote;
 use syn::ItemFn;
 
 pub(super) fn main(main: &Main) -> TokenStream {
-    let ItemFn {
-        attrs,
-        vis,
-        sig,
-        block,
-        ..
-    } = &main.function;
+    let ItemFn { attrs, vis, sig, block, .. } = &main.function;
     let (name, output) = (&sig.ident, &sig.output);
     let flavor = match &main.flavor {
         Flavor::CurrentThread => quote!(CurrentThread),
-        Flavor::MultiThread {
-            worker_threads: None,
-        } => {
-            quote!(MultiThread {
-                worker_threads: ::core::option::Option::None
-            })
+        Flavor::MultiThread { worker_threads: None } => {
+            quote!(MultiThread { worker_threads: ::core::option::Option::None })
         }
-        Flavor::MultiThread {
-            worker_threads: Some(number),
-        } => {
+        Flavor::MultiThread { worker_threads: Some(number) } => {
             quote!(MultiThread { worker_threads: ::core::option::Option::Some(#number) })
         }
     };

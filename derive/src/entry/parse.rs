@@ -9,14 +9,8 @@ use syn::{Generics, ItemFn, LitInt, Signature, Token};
 const PLACE: &str = "procession::main";
 
 const KEYS: &[Key] = &[
-    Key {
-        name: "flavor",
-        example: r#"flavor = "current_thread""#,
-    },
-    Key {
-        name: "worker_threads",
-        example: "worker_threads = 4",
-    },
+    Key { name: "flavor", example: r#"flavor = "current_thread""# },
+    Key { name: "worker_threads", example: "worker_threads = 4" },
 ];
 
 /// The values of `flavor`.
@@ -37,29 +31,19 @@ fn flavor(attribute: TokenStream, errors: &mut Errors) -> Flavor {
     let mut worker_threads: Option<(syn::Ident, LitInt)> = None;
     for pair in options::of_tokens(attribute, PLACE, KEYS, errors) {
         if pair.key == "flavor" {
-            let choices = [
-                ("current_thread", Threads::Current),
-                ("multi_thread", Threads::Multi),
-            ];
-            threads = errors
-                .take(options::choice(&pair.value, &choices))
-                .unwrap_or(threads);
+            let choices = [("current_thread", Threads::Current), ("multi_thread", Threads::Multi)];
+            threads = errors.take(options::choice(&pair.value, &choices)).unwrap_or(threads);
         } else {
-            worker_threads = errors
-                .take(options::positive(&pair.value))
-                .map(|number| (pair.key, number));
+            worker_threads = errors.take(options::positive(&pair.value)).map(|number| (pair.key, number));
         }
     }
     match (threads, worker_threads) {
-        (Threads::Multi, worker_threads) => Flavor::MultiThread {
-            worker_threads: worker_threads.map(|(_, number)| number),
-        },
+        (Threads::Multi, worker_threads) => {
+            Flavor::MultiThread { worker_threads: worker_threads.map(|(_, number)| number) }
+        }
         (Threads::Current, None) => Flavor::CurrentThread,
         (Threads::Current, Some((key, _))) => {
-            errors.at(
-                key,
-                r#"`worker_threads` is for `flavor = "multi_thread"`: remove one of the two"#,
-            );
+            errors.at(key, r#"`worker_threads` is for `flavor = "multi_thread"`: remove one of the two"#);
             Flavor::CurrentThread
         }
     }
@@ -68,24 +52,15 @@ fn flavor(attribute: TokenStream, errors: &mut Errors) -> Flavor {
 /// Reports what main must not be, and takes it away, so that the rest of the program compiles.
 fn check(signature: &mut Signature, errors: &mut Errors) {
     if signature.asyncness.is_none() {
-        errors.at(
-            signature.fn_token,
-            "the body runs on a runtime: write `async fn main()`",
-        );
+        errors.at(signature.fn_token, "the body runs on a runtime: write `async fn main()`");
         signature.asyncness = Some(Token![async](signature.fn_token.span));
     }
     if !signature.inputs.is_empty() {
-        errors.at(
-            &signature.inputs,
-            "main takes no arguments: read them from `std::env::args()`",
-        );
+        errors.at(&signature.inputs, "main takes no arguments: read them from `std::env::args()`");
         signature.inputs.clear();
     }
     if !signature.generics.params.is_empty() {
-        errors.at(
-            &signature.generics,
-            "main cannot be generic: remove the parameters",
-        );
+        errors.at(&signature.generics, "main cannot be generic: remove the parameters");
         signature.generics = Generics::default();
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn protocol(protocol: &Protocol) -> TokenStream {
     let api = extension_trait(protocol);
     let message_loop = message_loop(protocol);
     let api_impl = extension_impl(protocol);
+    let without_init = matches!(protocol.init, Init::Default).then(built_without_init);
     // All that must prove a type to be a `Payload` names this one function first, at the user's own span: the compiler
     // then says it once, and there, instead of once for each use in here.
     quote! {
@@ -24,6 +25,7 @@ pub(super) fn protocol(protocol: &Protocol) -> TokenStream {
         const _: () = {
             #[allow(dead_code)]
             fn __payload<T: ::procession::Payload>() {}
+            #without_init
             #message_loop
             #api_impl
         };
@@ -72,18 +74,12 @@ impl Locals {
 
 fn message_loop(protocol: &Protocol) -> TokenStream {
     let locals = Locals::new();
-    let Locals {
-        args,
-        ctx,
-        incoming,
-        index,
-        ..
-    } = &locals;
+    let Locals { args, ctx, incoming, index, .. } = &locals;
     let actor = &protocol.actor;
     let (impl_generics, _, where_clause) = protocol.generics.split_for_impl();
 
     let init_type = init_type(&protocol.init);
-    let init = init(&protocol.init, &locals);
+    let init = init(protocol, &locals);
     let methods = protocol.methods.iter().map(description);
     let arms = protocol.methods.iter().enumerate().map(|(number, method)| {
         let number = method_number(number);
@@ -94,9 +90,23 @@ fn message_loop(protocol: &Protocol) -> TokenStream {
         let (name, every) = (text(&tick.handler.name), millis(tick.every));
         quote!(::procession::Tick::every_ms(#name, #every))
     });
-    let tick_arms = protocol.ticks.iter().enumerate().map(|(number, tick)| {
-        let arm = tick_arm(tick, &locals);
-        quote!(#number => { #arm })
+    let tick = (!protocol.ticks.is_empty()).then(|| {
+        let arms = protocol.ticks.iter().enumerate().map(|(number, tick)| {
+            let arm = tick_arm(tick, &locals);
+            quote!(#number => { #arm })
+        });
+        quote! {
+            async fn tick(
+                &mut self,
+                #ctx: &::procession::Context<Self>,
+                #index: usize,
+            ) -> ::core::result::Result<(), ::procession::Failure> {
+                match #index {
+                    #(#arms)*
+                    _ => ::core::result::Result::Ok(()),
+                }
+            }
+        }
     });
     let schema = schema::of(protocol);
     let stop = protocol.stop.as_ref().map(|handler| {
@@ -111,7 +121,7 @@ fn message_loop(protocol: &Protocol) -> TokenStream {
 
     quote! {
         #[automatically_derived]
-        #[allow(deprecated, unused_mut, unused_variables, clippy::let_unit_value)]
+        #[allow(deprecated, unused_mut, unused_variables, clippy::future_not_send, clippy::let_unit_value)]
         impl #impl_generics ::procession::Handlers for #actor #where_clause {
             type Init = #init_type;
 
@@ -137,16 +147,7 @@ fn message_loop(protocol: &Protocol) -> TokenStream {
                 }
             }
 
-            async fn tick(
-                &mut self,
-                #ctx: &::procession::Context<Self>,
-                #index: usize,
-            ) -> ::core::result::Result<(), ::procession::Failure> {
-                match #index {
-                    #(#tick_arms)*
-                    _ => ::core::result::Result::Ok(()),
-                }
-            }
+            #tick
 
             #stop
         }
@@ -165,12 +166,15 @@ fn init_type(init: &Init) -> TokenStream {
     }
 }
 
-fn init(init: &Init, locals: &Locals) -> TokenStream {
+fn init(protocol: &Protocol, locals: &Locals) -> TokenStream {
     let args = &locals.args;
-    match init {
-        Init::Default => quote!(::core::result::Result::Ok(
-            <Self as ::core::default::Default>::default()
-        )),
+    match &protocol.init {
+        Init::Default => {
+            let actor = &protocol.actor;
+            // At the type's name, where the compiler shows that it has no default.
+            let built = quote_spanned!(actor.span()=> <#actor as __BuiltWithoutInit>::build());
+            quote!(::core::result::Result::Ok(#built))
+        }
         Init::Broken => quote!(::core::unreachable!("the init did not compile")),
         Init::Handler { handler, fallible } => {
             let Arguments { names, types, .. } = Arguments::of(handler);
@@ -193,16 +197,32 @@ fn init(init: &Init, locals: &Locals) -> TokenStream {
     }
 }
 
+/// `Default` by a name whose error says what an actor without an init lacks.
+fn built_without_init() -> TokenStream {
+    quote! {
+        #[diagnostic::on_unimplemented(
+            message = "`{Self}` has no `#[init]` and is not `Default`",
+            label = "cannot be built",
+            note = "give the actor an `#[init] fn new(..) -> Self`, or put `#[derive(Default)]` on its type"
+        )]
+        trait __BuiltWithoutInit: ::core::marker::Sized {
+            fn build() -> Self;
+        }
+
+        impl<T: ::core::default::Default> __BuiltWithoutInit for T {
+            fn build() -> Self {
+                ::core::default::Default::default()
+            }
+        }
+    }
+}
+
 /// The method's entry in `METHODS`.
 fn description(method: &Method) -> TokenStream {
     let name = text(&method.handler.name);
     match &method.kind {
         Kind::Cast { .. } => quote!(::procession::Method::cast(#name)),
-        Kind::Call {
-            timeout,
-            cancel_drops,
-            ..
-        } => {
+        Kind::Call { timeout, cancel_drops, .. } => {
             let timeout = timeout.map(millis).map(|ms| quote!(.timeout_ms(#ms)));
             let cancel = cancel_drops.then(|| quote!(.cancel_drops()));
             quote!(::procession::Method::call(#name) #timeout #cancel)
@@ -212,44 +232,22 @@ fn description(method: &Method) -> TokenStream {
 
 /// What the message loop does with a message of the method.
 fn arm(method: &Method, locals: &Locals) -> TokenStream {
-    let Locals {
-        incoming,
-        out,
-        reply,
-        ..
-    } = locals;
+    let Locals { incoming, out, reply, .. } = locals;
     let run = locals.run(&method.handler, true);
     let arguments = Arguments::of(&method.handler);
-    let Arguments {
-        names,
-        types,
-        parameters,
-    } = &arguments;
+    let Arguments { names, types, parameters } = &arguments;
     let answer = match &method.kind {
-        Kind::Cast {
-            output: Output::Nothing,
-        } => quote!(#run; #incoming.cast_done(());),
-        Kind::Cast {
-            output: Output::Result,
-        } => quote!(let #out = #run; #incoming.cast_done(#out);),
-        Kind::Call {
-            answer: Answer::Done,
-            ..
-        } => quote!(#run; #incoming.answer(());),
-        Kind::Call {
-            answer: Answer::Value(value),
-            ..
-        } => quote! {
+        Kind::Cast { output: Output::Nothing } => quote!(#run; #incoming.cast_done(());),
+        Kind::Cast { output: Output::Result } => quote!(let #out = #run; #incoming.cast_done(#out);),
+        Kind::Call { answer: Answer::Done, .. } => quote!(#run; #incoming.answer(());),
+        Kind::Call { answer: Answer::Value(value), .. } => quote! {
             fn answer<T: ::procession::Payload>(incoming: ::procession::__private::Incoming, value: T) {
                 incoming.answer(value);
             }
             let #out = #run;
             answer::<#value>(#incoming, #out);
         },
-        Kind::Call {
-            answer: Answer::Result(value, error),
-            ..
-        } => quote! {
+        Kind::Call { answer: Answer::Result(value, error), .. } => quote! {
             fn answer<T: ::procession::Payload, E: ::procession::Payload>(
                 incoming: ::procession::__private::Incoming,
                 result: ::core::result::Result<T, E>,
@@ -259,10 +257,7 @@ fn arm(method: &Method, locals: &Locals) -> TokenStream {
             let #out = #run;
             answer::<#value, #error>(#incoming, #out);
         },
-        Kind::Call {
-            answer: Answer::Deferred(value, error),
-            ..
-        } => {
+        Kind::Call { answer: Answer::Deferred(value, error), .. } => {
             let error = error_type(error.as_ref());
             quote!(let #reply = #incoming.defer::<#value, #error>(); #run;)
         }
@@ -291,14 +286,8 @@ impl<'p> Arguments<'p> {
     fn of(handler: &'p Handler) -> Self {
         let names: Vec<&Ident> = handler.arguments().map(|argument| &argument.name).collect();
         let types = handler.arguments().map(|argument| &argument.ty).collect();
-        let parameters = (0..names.len())
-            .map(|index| format_ident!("T{index}"))
-            .collect();
-        Self {
-            names,
-            types,
-            parameters,
-        }
+        let parameters = (0..names.len()).map(|index| format_ident!("T{index}")).collect();
+        Self { names, types, parameters }
     }
 }
 
@@ -306,23 +295,10 @@ impl<'p> Arguments<'p> {
 fn assertions(method: &Method) -> TokenStream {
     let arguments = method.handler.arguments().map(|argument| &argument.ty);
     let (value, error) = match &method.kind {
-        Kind::Call {
-            answer: Answer::Value(value),
-            ..
-        } => (Some(value), None),
-        Kind::Call {
-            answer: Answer::Result(value, error),
-            ..
-        } => (Some(value), Some(error)),
-        Kind::Call {
-            answer: Answer::Deferred(value, error),
-            ..
-        } => (Some(value), error.as_ref()),
-        Kind::Cast { .. }
-        | Kind::Call {
-            answer: Answer::Done,
-            ..
-        } => (None, None),
+        Kind::Call { answer: Answer::Value(value), .. } => (Some(value), None),
+        Kind::Call { answer: Answer::Result(value, error), .. } => (Some(value), Some(error)),
+        Kind::Call { answer: Answer::Deferred(value, error), .. } => (Some(value), error.as_ref()),
+        Kind::Cast { .. } | Kind::Call { answer: Answer::Done, .. } => (None, None),
     };
     let types = arguments.chain(value).chain(error);
     quote!(#(let _ = __payload::<#types>;)*)
@@ -372,9 +348,9 @@ fn extension_impl(protocol: &Protocol) -> TokenStream {
     });
     let (_, type_generics, where_clause) = protocol.generics.split_for_impl();
     let mut generics = protocol.generics.clone();
-    generics.params.push(GenericParam::Type(
-        parse_quote!(__Target: ::procession::Target<#actor> + ?::core::marker::Sized),
-    ));
+    generics
+        .params
+        .push(GenericParam::Type(parse_quote!(__Target: ::procession::Target<#actor> + ?::core::marker::Sized)));
     let (impl_generics, _, _) = generics.split_for_impl();
     quote! {
         #[automatically_derived]
@@ -392,21 +368,14 @@ fn api_name(protocol: &Protocol) -> Ident {
 /// The docs of the user's method, or a line of our own; and what else it carries on.
 fn api_docs(protocol: &Protocol, method: &Method) -> TokenStream {
     let attributes = &method.attributes;
-    let docs = attributes
-        .iter()
-        .all(|attribute| !attribute.path().is_ident("doc"))
-        .then(|| {
-            let kind = match method.kind {
-                Kind::Cast { .. } => "cast",
-                Kind::Call { .. } => "call",
-            };
-            let docs = format!(
-                " The {kind} `{}` of [`{}`].",
-                text(&method.handler.name),
-                protocol.name
-            );
-            quote!(#[doc = #docs])
-        });
+    let docs = attributes.iter().all(|attribute| !attribute.path().is_ident("doc")).then(|| {
+        let kind = match method.kind {
+            Kind::Cast { .. } => "cast",
+            Kind::Call { .. } => "call",
+        };
+        let docs = format!(" The {kind} `{}` of [`{}`].", text(&method.handler.name), protocol.name);
+        quote!(#[doc = #docs])
+    });
     quote!(#docs #(#attributes)*)
 }
 
@@ -427,11 +396,7 @@ fn api_signature(protocol: &Protocol, method: &Method) -> TokenStream {
 
 fn api_body(protocol: &Protocol, number: usize, method: &Method) -> TokenStream {
     let actor = &protocol.actor;
-    let Arguments {
-        names,
-        types,
-        parameters,
-    } = Arguments::of(&method.handler);
+    let Arguments { names, types, parameters } = Arguments::of(&method.handler);
     let number = method_number(number);
     let start = match &method.kind {
         Kind::Cast { .. } => quote!(start_cast),

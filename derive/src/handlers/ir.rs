@@ -44,20 +44,15 @@ pub(crate) struct Handler {
 impl Handler {
     /// What travels: the parameters that the caller fills.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> + Clone {
-        self.parameters
-            .iter()
-            .filter_map(|parameter| match parameter {
-                Parameter::Argument(argument) => Some(argument),
-                _ => None,
-            })
+        self.parameters.iter().filter_map(|parameter| match parameter {
+            Parameter::Argument(argument) => Some(argument),
+            _ => None,
+        })
     }
 }
 
 /// What a parameter is filled with.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a handful of them live for one expansion"
-)]
+#[expect(clippy::large_enum_variant, reason = "a handful of them live for one expansion")]
 pub(crate) enum Parameter {
     Context,
     Argument(Argument),
@@ -80,19 +75,10 @@ pub(crate) struct Method {
     pub(crate) kind: Kind,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a handful of them live for one expansion"
-)]
+#[expect(clippy::large_enum_variant, reason = "a handful of them live for one expansion")]
 pub(crate) enum Kind {
-    Cast {
-        output: Output,
-    },
-    Call {
-        answer: Answer,
-        timeout: Option<Duration>,
-        cancel_drops: bool,
-    },
+    Cast { output: Output },
+    Call { answer: Answer, timeout: Option<Duration>, cancel_drops: bool },
 }
 
 /// What a handler that answers nobody returns.

@@ -13,10 +13,7 @@ use syn::ItemImpl;
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     if !attribute.is_empty() {
-        errors.at(
-            &attribute,
-            "`#[handlers]` takes no options: they belong to `#[call(..)]` and `#[tick(..)]`",
-        );
+        errors.at(&attribute, "`#[handlers]` takes no options: they belong to `#[call(..)]` and `#[tick(..)]`");
     }
     let mut block: ItemImpl = match syn::parse2(item.clone()) {
         Ok(block) => block,
@@ -25,10 +22,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
                 error.span(),
                 format!("{error}; `#[handlers]` belongs on an impl block, such as `impl Counter {{ .. }}`"),
             ));
-            return [Some(item), errors.into_compile_errors()]
-                .into_iter()
-                .flatten()
-                .collect();
+            return [Some(item), errors.into_compile_errors()].into_iter().flatten().collect();
         }
     };
     // What was understood is written down also next to an error: a missing impl would be reported at every use.

@@ -13,10 +13,7 @@ pub(super) fn of(protocol: &Protocol) -> String {
         Init::Handler { handler, .. } => signature(handler),
         Init::Default | Init::Broken => "default()".to_owned(),
     };
-    std::iter::once(init)
-        .chain(protocol.methods.iter().map(method))
-        .collect::<Vec<_>>()
-        .join("; ")
+    std::iter::once(init).chain(protocol.methods.iter().map(method)).collect::<Vec<_>>().join("; ")
 }
 
 fn method(method: &Method) -> String {
@@ -28,10 +25,8 @@ fn method(method: &Method) -> String {
 }
 
 fn signature(handler: &Handler) -> String {
-    let arguments: Vec<String> = handler
-        .arguments()
-        .map(|argument| format!("{}: {}", argument.name.unraw(), text(&argument.ty)))
-        .collect();
+    let arguments: Vec<String> =
+        handler.arguments().map(|argument| format!("{}: {}", argument.name.unraw(), text(&argument.ty))).collect();
     format!("{}({})", handler.name.unraw(), arguments.join(", "))
 }
 

@@ -8,11 +8,7 @@ use syn::ext::IdentExt;
 use syn::{FnArg, ItemFn};
 
 pub(super) fn task(task: &Task) -> TokenStream {
-    let function = if task.function.sig.asyncness.is_some() {
-        future_of(task)
-    } else {
-        as_written(&task.function)
-    };
+    let function = if task.function.sig.asyncness.is_some() { future_of(task) } else { as_written(&task.function) };
     let entry = entry(task);
     quote! {
         #function
@@ -27,13 +23,7 @@ fn as_written(function: &ItemFn) -> TokenStream {
 /// The async function as a plain one that returns its future by a nameable type, by which a pool can tell it from a
 /// function that returns a plain value.
 fn future_of(task: &Task) -> TokenStream {
-    let ItemFn {
-        attrs,
-        vis,
-        sig,
-        block,
-        ..
-    } = &task.function;
+    let ItemFn { attrs, vis, sig, block, .. } = &task.function;
     let (name, inputs, output) = (&sig.ident, &sig.inputs, &sig.output);
     let returned = &task.output;
     let types = &task.arguments;
@@ -64,20 +54,12 @@ fn entry(task: &Task) -> TokenStream {
     let name = &task.function.sig.ident;
     let text = name.unraw().to_string();
     let (types, output) = (&task.arguments, &task.output);
-    let parameters: Vec<Ident> = (0..types.len())
-        .map(|index| format_ident!("T{index}"))
-        .collect();
-    let values: Vec<Ident> = (0..types.len())
-        .map(|index| format_ident!("value_{index}"))
-        .collect();
-    let failed = if task.fallible {
-        quote!(|out| ::core::result::Result::is_err(out))
-    } else {
-        quote!(|_| false)
-    };
+    let parameters: Vec<Ident> = (0..types.len()).map(|index| format_ident!("T{index}")).collect();
+    let values: Vec<Ident> = (0..types.len()).map(|index| format_ident!("value_{index}")).collect();
+    let failed = if task.fallible { quote!(|out| ::core::result::Result::is_err(out)) } else { quote!(|_| false) };
     let (returned, run) = if task.function.sig.asyncness.is_some() {
         let run = quote! {
-            ::procession::__private::TaskRun::future(arguments, |(#(#values,)*): (#(#parameters,)*)| {
+            ::procession::__private::TaskRun::future(arguments, move |(#(#values,)*): (#(#parameters,)*)| {
                 let future = task(#(#values),*);
                 async move {
                     let out = future.await;
@@ -89,7 +71,7 @@ fn entry(task: &Task) -> TokenStream {
         (quote!(::procession::TaskFuture<R>), run)
     } else {
         let run = quote! {
-            ::procession::__private::TaskRun::sync(arguments, |(#(#values,)*): (#(#parameters,)*)| {
+            ::procession::__private::TaskRun::sync(arguments, move |(#(#values,)*): (#(#parameters,)*)| {
                 let out = task(#(#values),*);
                 let failed = failed(&out);
                 (out, failed)
@@ -115,7 +97,7 @@ fn entry(task: &Task) -> TokenStream {
                     ::core::concat!(::core::module_path!(), "::", #text),
                     ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                     || ::procession::__private::type_id_of(#name),
-                    |arguments| __procession_run::<#(#types,)* #output>(arguments, #name, #failed),
+                    |arguments: &::procession::__private::TaskArguments| __procession_run::<#(#types,)* #output>(arguments, #name, #failed),
                 )
             }
         };

@@ -13,10 +13,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
         Ok(function) => function,
         Err(error) => {
             errors.push(error);
-            return [Some(item), errors.into_compile_errors()]
-                .into_iter()
-                .flatten()
-                .collect();
+            return [Some(item), errors.into_compile_errors()].into_iter().flatten().collect();
         }
     };
     let mut tokens = match parse::task(attribute, function, &mut errors) {

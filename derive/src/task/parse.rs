@@ -21,6 +21,12 @@ pub(super) fn task(attribute: TokenStream, function: ItemFn, errors: &mut Errors
             "a pool cannot keep the promises of an `unsafe fn`: make a safe function the task",
         ));
     }
+    if let Some(abi) = &signature.abi {
+        refuse(syn::Error::new_spanned(
+            abi,
+            "a task is a Rust function: remove the ABI, or call the foreign function from a task",
+        ));
+    }
     if !signature.generics.params.is_empty() {
         refuse(syn::Error::new_spanned(
             &signature.generics,
@@ -52,12 +58,7 @@ pub(super) fn task(attribute: TokenStream, function: ItemFn, errors: &mut Errors
     };
     sound &= types::check_owned(&output, Crossing::Reply, errors);
     let fallible = is_result(&output);
-    sound.then_some(Task {
-        function,
-        arguments,
-        output,
-        fallible,
-    })
+    sound.then_some(Task { function, arguments, output, fallible })
 }
 
 fn check_attribute(attribute: TokenStream) -> syn::Result<()> {

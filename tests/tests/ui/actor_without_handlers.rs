@@ -4,11 +4,8 @@ use procession::prelude::*;
 #[derive(Actor, Default)]
 struct Lonely;
 
-struct NoActor;
-
 async fn run(supervisor: Supervisor) {
     let _ = supervisor.spawn::<Lonely>("lonely", ()).await;
-    let _ = supervisor.spawn::<NoActor>("none", ()).await;
 }
 
 fn main() {}

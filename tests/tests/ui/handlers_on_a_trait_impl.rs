@@ -1,7 +1,6 @@
 // The protocol of an actor is its own impl block.
 use procession::prelude::*;
 
-#[derive(Actor, Default)]
 struct Counter;
 
 trait Count {

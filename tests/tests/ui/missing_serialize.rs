@@ -1,9 +1,7 @@
-// Arguments and replies cross a process boundary, so they need serde's two traits.
+// An argument crosses a process boundary, so it needs serde's two traits.
 use procession::prelude::*;
 
 struct Job;
-
-struct Report;
 
 #[derive(Actor, Default)]
 struct Worker;
@@ -13,11 +11,6 @@ impl Worker {
     #[cast]
     fn start(&mut self, job: Job) {
         drop(job);
-    }
-
-    #[call]
-    fn report(&self, of: u64) -> Option<Report> {
-        (of > 0).then_some(Report)
     }
 }
 
