@@ -2,13 +2,13 @@
 mod actor;
 mod connection;
 mod error;
+mod event;
 mod pool;
 mod process;
 mod router;
 mod shm;
 mod supervisor;
 mod sys;
-mod telemetry;
 mod wire;
 pub use error::call::CallError;
 pub use error::exit::Down;

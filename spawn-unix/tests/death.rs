@@ -24,9 +24,8 @@ mod linux {
     use procession_spawn_unix::{Endpoint, Exit, ExitKind, Output, Watch, die_with_tree, spawn};
 
     use crate::harness::{
-        self, Impostor, Seen, all_die, block_on, code, ended, enter, eventually,
-        eventually_stopped, guarded, is_alive, kill, launch, linger, program, read_line, recorder,
-        say, signal, sleep_for_ever, start, stop_self, tests,
+        self, Impostor, Seen, all_die, block_on, code, ended, enter, eventually, eventually_stopped, guarded, is_alive,
+        kill, launch, linger, program, read_line, recorder, say, signal, sleep_for_ever, start, stop_self, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -171,11 +170,7 @@ mod linux {
     fn escaped(args: &[String]) {
         // SAFETY: starts a session.
         unsafe { libc::setsid() };
-        if args[0] == "flood" {
-            flood()
-        } else {
-            sleep_for_ever()
-        }
+        if args[0] == "flood" { flood() } else { sleep_for_ever() }
     }
 
     fn flood() {
@@ -198,10 +193,7 @@ mod linux {
         let worker = start("family", &["flood", "escaped"]);
         let grandchild = worker.number();
         // It floods already.
-        assert!(matches!(
-            worker.seen.recv_timeout(harness::PATIENCE),
-            Ok(Seen::Output(..))
-        ));
+        assert!(matches!(worker.seen.recv_timeout(harness::PATIENCE), Ok(Seen::Output(..))));
         worker.stream.shutdown().unwrap();
         assert_eq!(worker.ended().2, code(0));
         // Nobody reads it any more: it ends by that.
@@ -263,11 +255,7 @@ mod linux {
     #[expect(clippy::zombie_processes, reason = "the test ends it by its pid")]
     fn regroup(args: &[String]) {
         let stream = enter(args);
-        let sleeper = Command::new("/proc/self/exe")
-            .args(["role", "sleep"])
-            .process_group(0)
-            .spawn()
-            .unwrap();
+        let sleeper = Command::new("/proc/self/exe").args(["role", "sleep"]).process_group(0).spawn().unwrap();
         // SAFETY: changes the group of this process.
         assert_eq!(unsafe { libc::setpgid(0, sleeper.id() as i32) }, 0);
         say(&stream, sleeper.id());
@@ -290,9 +278,7 @@ mod linux {
 
     fn a_child_of_a_short_lived_thread_outlives_it() {
         guarded();
-        let worker = thread::spawn(|| start("family", &["linger", "sleep"]))
-            .join()
-            .unwrap();
+        let worker = thread::spawn(|| start("family", &["linger", "sleep"])).join().unwrap();
         // It answers after the thread's end, and goes on to.
         assert!(is_alive(worker.number()));
         assert!(is_alive(worker.child.pid()));
@@ -339,15 +325,10 @@ mod linux {
             took.push(asked.elapsed());
         }
         took.sort();
-        println!(
-            "death to event beside a flood: p50 {:?}, max {:?}",
-            took[25], took[49]
-        );
+        println!("death to event beside a flood: p50 {:?}, max {:?}", took[25], took[49]);
         assert!(took[25] < Duration::from_millis(500), "{took:?}");
         let before = flood.0.load(Ordering::Relaxed);
-        eventually("it still floods", || {
-            flood.0.load(Ordering::Relaxed) > before
-        });
+        eventually("it still floods", || flood.0.load(Ordering::Relaxed) > before);
         flooding.kill();
         gone.recv_timeout(harness::PATIENCE).unwrap();
     }
@@ -424,10 +405,7 @@ mod linux {
         guarded();
         let victim = start("linger", &[]);
         let (sender, waits) = mpsc::channel();
-        let thief = Arc::new(Thief {
-            victim: victim.child.pid(),
-            waits: Mutex::new(sender),
-        });
+        let thief = Arc::new(Thief { victim: victim.child.pid(), waits: Mutex::new(sender) });
         let (_ours, theirs) = Endpoint::pair().unwrap();
         let printing = block_on(spawn(launch("print", &[], theirs), thief)).unwrap();
         waits.recv_timeout(harness::PATIENCE).unwrap();
@@ -466,22 +444,13 @@ mod linux {
         let worker = start("linger", &[]);
         let pid = worker.child.pid();
         let program = program("tracer", &[&pid.to_string()]);
-        let mut tracer = Command::new(program.path)
-            .args(program.args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut tracer = Command::new(program.path).args(program.args).stdout(Stdio::piped()).spawn().unwrap();
         let attached = read_line(tracer.stdout.take().unwrap());
         worker.child.kill();
         if attached == "0" {
             eventually("it is a zombie", || !is_alive(pid));
             let before = cpu_time();
-            assert!(
-                worker
-                    .seen
-                    .recv_timeout(Duration::from_millis(300))
-                    .is_err()
-            );
+            assert!(worker.seen.recv_timeout(Duration::from_millis(300)).is_err());
             let used = cpu_time() - before;
             assert!(used < Duration::from_millis(100), "{used:?}");
             // Others are looked after meanwhile.

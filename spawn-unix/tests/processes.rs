@@ -24,13 +24,13 @@ mod linux {
     use std::task::{Context, Poll, Waker};
 
     use procession_spawn_unix::{
-        Endpoint, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker, set_guardian,
-        set_process_name, spawn,
+        Endpoint, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker, set_guardian, set_process_name,
+        spawn,
     };
 
     use crate::harness::{
-        self, PATIENCE, Worker, block_on, code, ended, enter, eventually, guarded, is_alive, kill,
-        launch, linger, panics, pids, plain, program, recorder, say, start, start_raw, stat, tests,
+        self, PATIENCE, Worker, block_on, code, ended, enter, eventually, guarded, is_alive, kill, launch, linger,
+        panics, pids, plain, program, recorder, say, start, start_raw, stat, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -115,13 +115,10 @@ mod linux {
         let at_first = kinds();
         let greeting = endpoint.receive_greeting(PATIENCE).unwrap();
         let greeted = kinds();
-        let cloexec = open()
-            .into_keys()
-            .filter(|number| *number > 2)
-            .all(|number| {
-                // SAFETY: asks for a flag.
-                unsafe { libc::fcntl(number, libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
-            });
+        let cloexec = open().into_keys().filter(|number| *number > 2).all(|number| {
+            // SAFETY: asks for a flag.
+            unsafe { libc::fcntl(number, libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
+        });
         greeting.journal.words()[0].store(1, Ordering::Release);
         let control = greeting.control.into_blocking().unwrap();
         say(&control, at_first);
@@ -150,11 +147,7 @@ mod linux {
         let (control, theirs) = Endpoint::pair().unwrap();
         let journal = Segment::create(8).unwrap();
         stream.send_greeting(&child, b"", theirs, &journal).unwrap();
-        let worker = Worker {
-            child,
-            stream: control.into_blocking().unwrap(),
-            seen,
-        };
+        let worker = Worker { child, stream: control.into_blocking().unwrap(), seen };
         assert_eq!(worker.line(), "/dev/null pipe pipe socket");
         assert_eq!(worker.line(), "/dev/null pipe pipe socket socket");
         assert_eq!(worker.line(), "true");
@@ -179,15 +172,7 @@ mod linux {
             let mut targets: Vec<_> = fs::read_dir(format!("/proc/{guardian}/fd"))
                 .unwrap()
                 .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
-                .map(|target| {
-                    target
-                        .to_str()
-                        .unwrap()
-                        .split(':')
-                        .next()
-                        .unwrap()
-                        .to_owned()
-                })
+                .map(|target| target.to_str().unwrap().split(':').next().unwrap().to_owned())
                 .collect();
             targets.sort();
             targets
@@ -207,13 +192,7 @@ mod linux {
         assert_eq!(unsafe { libc::getsid(guardian as i32) }, guardian as i32);
         let cwd = fs::read_link(format!("/proc/{guardian}/cwd")).unwrap();
         assert_eq!(cwd.to_str(), Some("/"));
-        for number in [
-            libc::SIGTERM,
-            libc::SIGINT,
-            libc::SIGHUP,
-            libc::SIGPIPE,
-            libc::SIGTSTP,
-        ] {
+        for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE, libc::SIGTSTP] {
             kill(guardian, number);
         }
         worker.child.kill();
@@ -254,9 +233,7 @@ mod linux {
 
     /// The runtime that waited for a start is gone a moment after the waker that the process thread has used.
     fn eventually_open(count: usize) {
-        eventually("the descriptors are as many as they were", || {
-            open().len() == count
-        });
+        eventually("the descriptors are as many as they were", || open().len() == count);
     }
 
     fn start_missing() -> io::Result<()> {
@@ -271,10 +248,7 @@ mod linux {
         let error = start_missing().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let text = error.to_string();
-        assert!(
-            text.contains("nobody") && text.contains("/nowhere/to/be/found"),
-            "{text}"
-        );
+        assert!(text.contains("nobody") && text.contains("/nowhere/to/be/found"), "{text}");
         // The thread is none the worse for it.
         assert_eq!(start("hello", &[]).ended().2, code(0));
     }
@@ -289,10 +263,7 @@ mod linux {
     }
 
     fn a_guardian_that_is_not_there_is_an_error_that_names_it() {
-        set_guardian(Program {
-            path: "/nowhere/guardian".into(),
-            args: vec![],
-        });
+        set_guardian(Program { path: "/nowhere/guardian".into(), args: vec![] });
         for _ in 0..10 {
             let (_ours, theirs) = Endpoint::pair().unwrap();
             let error = block_on(spawn(launch("hello", &[], theirs), recorder().0)).unwrap_err();
@@ -409,10 +380,7 @@ mod linux {
 
     fn output_can_be_inherited() {
         let program = program("inheriting", &[]);
-        let ended = Command::new(program.path)
-            .args(program.args)
-            .output()
-            .unwrap();
+        let ended = Command::new(program.path).args(program.args).output().unwrap();
         assert_eq!(ended.stdout, b"hello\n", "{ended:?}");
         assert!(ended.status.success());
     }
@@ -422,10 +390,7 @@ mod linux {
         start("hello", &[]).ended();
         // SAFETY: lowers a limit of this process.
         unsafe {
-            let limit = libc::rlimit {
-                rlim_cur: 40,
-                rlim_max: 40,
-            };
+            let limit = libc::rlimit { rlim_cur: 40, rlim_max: 40 };
             assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
         }
         assert_eq!(start("hello", &[]).ended().2, code(0));
@@ -438,8 +403,7 @@ mod linux {
             };
             let (watch, seen) = recorder();
             let runtime = tokio::runtime::Builder::new_current_thread().build();
-            let started = runtime
-                .and_then(|runtime| runtime.block_on(spawn(launch("linger", &[], theirs), watch)));
+            let started = runtime.and_then(|runtime| runtime.block_on(spawn(launch("linger", &[], theirs), watch)));
             match started {
                 Ok(child) => workers.push((child, ours, seen)),
                 Err(error) => break error,
@@ -463,10 +427,7 @@ mod linux {
                 (libc::SIGTERM, "SIGTERM"),
             ] {
                 kill(process::id(), number);
-                let expected = ShutdownSignal {
-                    name,
-                    exit_code: 128 + number,
-                };
+                let expected = ShutdownSignal { name, exit_code: 128 + number };
                 assert_eq!(signals.recv().await, expected);
             }
         });

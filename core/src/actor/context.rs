@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::call::Cast;
 use super::message;
+use super::node;
 use super::traits::Handlers;
 use crate::error::exit::{Down, StopReason};
+use crate::event::Event;
 
 /// What a handler knows of its actor: a parameter `ctx: &Context<Self>` of any method under `#[handlers]`.
 pub struct Context<A> {
@@ -113,7 +115,7 @@ impl<A: Handlers> Context<A> {
         let me = self.address;
         self.spawn(async move {
             tokio::time::sleep(delay).await;
-            deliver(message(&me)).await;
+            deliver(A::NAME.to_owned(), message(&me)).await;
         })
     }
 
@@ -126,7 +128,7 @@ impl<A: Handlers> Context<A> {
     ) -> TaskHandle {
         let me = self.address;
         let monitor = other.ctl().monitor();
-        self.spawn(async move { deliver(message(&me, monitor.await)).await })
+        self.spawn(async move { deliver(A::NAME.to_owned(), message(&me, monitor.await)).await })
     }
 
     /// Runs a blocking function on a thread of its own, so that the actor stays responsive.
@@ -136,10 +138,10 @@ impl<A: Handlers> Context<A> {
 }
 
 /// A message of an actor to itself: nobody hears of its failure but the log.
-async fn deliver(cast: Cast) {
+async fn deliver(me: String, cast: Cast) {
     let name = format!("{cast:?}");
     if let Err(error) = cast.no_timeout().await {
-        crate::telemetry::cast_failed("an actor's own message", &name, &error.to_string());
+        node::report(Event::CastFailed { actor: me, method: name, error: error.to_string() });
     }
 }
 

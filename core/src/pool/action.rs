@@ -11,21 +11,13 @@ pub(crate) enum Action {
     /// when to give up, is the shell's to say.
     StartWorker { worker: WorkerId, failures: u32 },
     /// Send this task to this worker; it is the `attempt`th time that it may be begun.
-    Dispatch {
-        worker: WorkerId,
-        task: TaskId,
-        attempt: u32,
-    },
+    Dispatch { worker: WorkerId, task: TaskId, attempt: u32 },
     /// Tell the worker that nobody wants this task any more. It is reported as ever.
     CancelRunning { worker: WorkerId, task: TaskId },
     /// Ask for this task back if it has not been started, as another worker is idle; then it is reported as returned.
     Recall { worker: WorkerId, task: TaskId },
     /// Tell the task's caller that it ended without a result. It may have been begun `attempts` times; at 0 it never was.
-    End {
-        task: TaskId,
-        ending: Ending,
-        attempts: u32,
-    },
+    End { task: TaskId, ending: Ending, attempts: u32 },
     /// Stop this worker, which holds nothing and isn't wanted any more.
     StopWorker { worker: WorkerId },
     /// Kill this worker at once.

@@ -36,10 +36,7 @@ impl Queue {
     /// The task that was submitted first.
     pub(super) fn first(&self) -> Option<TaskId> {
         let fresh = self.ring.front().map(|entry| entry.task);
-        fresh
-            .into_iter()
-            .chain(self.returned.first().copied())
-            .min()
+        fresh.into_iter().chain(self.returned.first().copied()).min()
     }
 
     /// Puts a task that isn't here at its place.

@@ -34,7 +34,7 @@ pub(crate) enum Action {
     /// The peer broke the protocol: end it.
     Refuse(LinkKey, String),
     /// Casts ended in no handler.
-    DeadLetters { actor: Arc<str>, count: u64 },
+    DeadLetters { owner: u64, actor: Arc<str>, count: u64 },
     /// A frame that concerns the process at the other end and not a request.
     Peer(LinkKey, Frame),
 }
@@ -226,7 +226,7 @@ impl Router {
                 self.end(key, Outcome::Failed(undelivered.clone()));
             }
         }
-        self.dead_letters(&e.about.name, dead_letters);
+        self.dead_letters(e.about.owner, &e.about.name, dead_letters);
     }
 
     pub(super) fn incarnation_over(
@@ -239,7 +239,7 @@ impl Router {
         let Some(e) = self.entries.get_mut(entry) else {
             return;
         };
-        let name = e.about.name.clone();
+        let (owner, name) = (e.about.owner, e.about.name.clone());
         let (started, finished) = match e.consumer {
             Consumer::Worker { link, .. } => match self.links.get(link).and_then(|l| l.progress.as_ref()) {
                 Some(journal) => (journal.0.started(), journal.0.finished()),
@@ -279,7 +279,7 @@ impl Router {
             self.release(entry, source, cost);
             self.end(key, Outcome::Failed(queued.clone()));
         }
-        self.dead_letters(&name, dead_letters);
+        self.dead_letters(owner, &name, dead_letters);
         self.tell_watchers(entry, down);
     }
 
@@ -293,9 +293,9 @@ impl Router {
         }
     }
 
-    fn dead_letters(&mut self, actor: &Arc<str>, count: u64) {
+    fn dead_letters(&mut self, owner: u64, actor: &Arc<str>, count: u64) {
         if count > 0 {
-            self.actions.push_back(Action::DeadLetters { actor: actor.clone(), count });
+            self.actions.push_back(Action::DeadLetters { owner, actor: actor.clone(), count });
         }
     }
 
@@ -335,6 +335,7 @@ impl Router {
             _ => return Err(CallError::NotDelivered(NotDelivered::NoSuchActor)),
         };
         let about = NewEntry {
+            owner: 0,
             name: format!("actor {:x} of node {:x}", to.actor.0, to.node.0).into(),
             type_hash: to.type_hash,
             capacity: FIRST_WINDOW,

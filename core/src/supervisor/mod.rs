@@ -2,13 +2,7 @@
 //!
 //! Everything that order or time decides is in [`policy`], which neither spawns nor waits: the shell around it feeds it
 //! what happened and performs the actions it answers with.
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the shell that drives the policy is not there yet"
-    )
-)]
+#![cfg_attr(not(test), expect(dead_code, reason = "the shell that drives the policy is not there yet"))]
 #![expect(
     unreachable_pub,
     unused_imports,

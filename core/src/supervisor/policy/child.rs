@@ -147,15 +147,7 @@ impl Children {
         let place = self.next_place;
         self.next_place += 1;
         self.order.insert(place, id);
-        self.by_id.insert(
-            id,
-            Child {
-                restart,
-                attempt: 0,
-                state: State::Waiting,
-                place,
-            },
-        );
+        self.by_id.insert(id, Child { restart, attempt: 0, state: State::Waiting, place });
     }
 
     pub(super) fn remove(&mut self, id: ChildId) {
@@ -212,22 +204,12 @@ impl Children {
 
     /// Counted anew each time, so that no counter can drift.
     pub(super) fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            specs: self.by_id.len(),
-            ..Counts::default()
-        };
+        let mut counts = Counts { specs: self.by_id.len(), ..Counts::default() };
         for child in self.by_id.values() {
             let count = match child.state {
                 State::Waiting => &mut counts.waiting,
-                State::Starting {
-                    cause: Cause::First | Cause::Asked,
-                    ..
-                } => &mut counts.starting,
-                State::Starting {
-                    cause: Cause::Again,
-                    ..
-                }
-                | State::BackingOff { .. } => &mut counts.restarting,
+                State::Starting { cause: Cause::First | Cause::Asked, .. } => &mut counts.starting,
+                State::Starting { cause: Cause::Again, .. } | State::BackingOff { .. } => &mut counts.restarting,
                 State::Running { .. } => &mut counts.active,
                 State::Stopping { .. } => &mut counts.stopping,
                 State::Stopped => &mut counts.stopped,

