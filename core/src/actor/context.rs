@@ -11,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::call::Cast;
+use super::lookup::{self, LookupError};
 use super::message;
 use super::node;
 use super::traits::Handlers;
 use crate::error::exit::{Down, StopReason};
 use crate::event::Event;
+use crate::wire::ids::Destination;
 
 /// What a handler knows of its actor: a parameter `ctx: &Context<Self>` of any method under `#[handlers]`.
 pub struct Context<A> {
@@ -26,6 +28,7 @@ pub struct Context<A> {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    pub(crate) registry: Option<Destination>,
     pub(crate) stop: Stop,
     /// The token of the message that is being handled.
     pub(crate) message: RefCell<CancellationToken>,
@@ -103,6 +106,17 @@ impl<A: Handlers> Context<A> {
     pub fn remaining(&self) -> Option<Duration> {
         let deadline = message::current()?.deadline?;
         Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The actor of this type that its supervisor knows by this name.
+    ///
+    /// # Errors
+    /// Where there is none, where it is of another type, or where the supervisor cannot be asked.
+    pub async fn lookup<B: Handlers>(&self, name: &str) -> Result<Address<B>, LookupError> {
+        match self.shared.registry {
+            Some(registry) => lookup::lookup(registry, name).await,
+            None => Err(LookupError::NotFound(name.to_owned())),
+        }
     }
 
     /// Runs a future beside the handlers, on the actor's thread. It is dropped when the actor ends.

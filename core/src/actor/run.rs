@@ -35,6 +35,8 @@ const BATCH: u32 = 64;
 /// Everything that an actor needs to run on the present thread.
 pub(crate) struct Hosting {
     pub(crate) to: Destination,
+    /// Where names are looked up.
+    pub(crate) registry: Option<Destination>,
     pub(crate) entry: EntryKey,
     pub(crate) end: Arc<LocalEnd>,
     pub(crate) name: String,
@@ -82,9 +84,14 @@ pub(crate) enum Ended {
 
 /// Builds the actor and runs it to its end. Needs a `LocalSet`.
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
-    let Hosting { to, entry, end, name, incarnation, stop, init, ready, turn } = hosting;
-    let shared =
-        Rc::new(Shared { name, incarnation, stop: stop.clone(), message: RefCell::new(CancellationToken::new()) });
+    let Hosting { to, registry, entry, end, name, incarnation, stop, init, ready, turn } = hosting;
+    let shared = Rc::new(Shared {
+        name,
+        incarnation,
+        registry,
+        stop: stop.clone(),
+        message: RefCell::new(CancellationToken::new()),
+    });
     let ctx = Context::<A>::new(Address::new(to), shared.clone());
     let args: A::Init = match codec::decode(&init, Budget::default()) {
         Ok(args) => args,

@@ -3,7 +3,9 @@
 pub(crate) mod drive;
 pub(crate) mod entry;
 pub(crate) mod keeper;
+pub(crate) mod launcher;
 mod lines;
+pub(crate) mod local;
 pub(crate) mod output;
 pub(crate) mod place;
 pub(crate) mod registration;

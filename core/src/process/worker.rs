@@ -120,6 +120,7 @@ async fn serve(endpoint: Endpoint, greeting: Greeting, hello: Hello, actor: Acto
     let Ok(init) = init_rx.await else { return Err("the supervisor is gone".to_owned()) };
     let hosting = Hosting {
         to: hello.to,
+        registry: Some(hello.registry),
         entry,
         end,
         name: hello.name,
