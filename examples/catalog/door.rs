@@ -105,6 +105,8 @@ mod tests {
     use rustix::fs::{CWD, FileType as Node, Mode, mknodat};
 
     use super::*;
+    use crate::inspect::{Finding, Job, inspect};
+    use crate::name::RelativePath;
 
     fn special(path: &Path) -> Special {
         Special::of(fs::symlink_metadata(path).expect("it exists").file_type())
@@ -121,6 +123,26 @@ mod tests {
             Special::Fifo
         );
         assert_eq!(special(&path), Special::Fifo);
+    }
+
+    #[test]
+    fn what_became_special_after_the_walk_has_no_row() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let fifo = Mode::from_raw_mode(0o600);
+        mknodat(CWD, folder.path().join("fifo"), Node::Fifo, fifo, 0).expect("a FIFO");
+        symlink("/etc/passwd", folder.path().join("link")).expect("a symlink");
+        drop(UnixListener::bind(folder.path().join("socket")).expect("a socket"));
+        for (name, kind) in [
+            ("fifo", Special::Fifo),
+            ("link", Special::Symlink),
+            ("socket", Special::Socket),
+        ] {
+            let path = RelativePath::default().entry(name.as_ref());
+            assert_eq!(
+                inspect(&Job::new(folder.path(), path)),
+                Finding::Special(kind)
+            );
+        }
     }
 
     #[test]

@@ -98,7 +98,9 @@ impl Progress {
         match &self.shown {
             Shown::Bar(bar) => bar.println(line),
             // A reader that went away is no reason to stop the job.
-            Shown::Lines(_) => drop(writeln!(io::stderr().lock(), "{line}")),
+            Shown::Lines(_) => {
+                let _ = writeln!(io::stderr().lock(), "{line}");
+            }
         }
     }
 
@@ -123,7 +125,7 @@ impl Pace {
 fn style(template: &str) -> ProgressStyle {
     // indicatif's own key for the speed has four decimals.
     let rate = |state: &ProgressState, line: &mut dyn fmt::Write| {
-        drop(write!(line, "{:.0}", state.per_sec()))
+        let _ = write!(line, "{:.0}", state.per_sec());
     };
     let style =
         ProgressStyle::with_template(template).expect("a constant that the tests have parsed");
