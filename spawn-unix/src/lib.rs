@@ -1,1 +1,44 @@
-//! The Linux leaf of procession.
+//! The Linux leaf of procession: child processes, the private streams and the shared memory between them, signals.
+//!
+//! Nothing here knows what a child does. One dedicated thread per process, independent of any runtime, starts the
+//! children, reads their output and learns of their deaths by pidfd; a guardian process outlives this one for as long as
+//! it takes to kill what it has left behind. The Windows leaf has the same names with the same meaning.
+//!
+//! A child is started with one end of an [`Endpoint::pair`] as its standard input and nothing else. It takes that end
+//! with [`enter_worker`], and what it needs beyond is handed to it in the [`Greeting`].
+//!
+//! Linux 5.4 or newer (waiting by pidfd). On any other system this crate is empty.
+#![cfg(target_os = "linux")]
+
+mod blocking;
+mod child;
+mod descriptors;
+mod endpoint;
+mod exit;
+mod greeting;
+mod guardian;
+mod guardian_main;
+mod launch;
+mod pipes;
+mod poller;
+mod processes;
+mod segment;
+mod shutdown;
+mod stream;
+mod this_program;
+mod worker;
+
+pub use blocking::BlockingStream;
+pub use child::Child;
+pub use endpoint::Endpoint;
+pub use exit::{Exit, ExitKind};
+pub use greeting::Greeting;
+pub use guardian::set_guardian;
+pub use guardian_main::run_guardian;
+pub use launch::{Launch, Output, Program, Watch};
+pub use processes::spawn;
+pub use segment::Segment;
+pub use shutdown::{ShutdownSignal, ShutdownSignals};
+pub use stream::{Ready, Stream};
+pub use this_program::this_program;
+pub use worker::{die_with_tree, enter_worker, set_process_name};

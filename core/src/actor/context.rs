@@ -1,0 +1,185 @@
+//! What a handler knows of its actor.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::address::Address;
+use super::call::Cast;
+use super::message;
+use super::node;
+use super::traits::Handlers;
+use crate::error::exit::{Down, StopReason};
+use crate::event::Event;
+
+/// What a handler knows of its actor: a parameter `ctx: &Context<Self>` of any method under `#[handlers]`.
+pub struct Context<A> {
+    address: Address<A>,
+    shared: Rc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) incarnation: u32,
+    pub(crate) stop: Stop,
+    /// The token of the message that is being handled.
+    pub(crate) message: RefCell<CancellationToken>,
+}
+
+/// The wish that an actor ends, from whichever side it comes; the first one counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop(watch::Sender<Option<StopReason>>);
+
+/// A task that belongs to an actor: it ends with the actor, or earlier when it is cancelled.
+#[derive(Debug)]
+pub struct TaskHandle(AbortHandle);
+
+impl TaskHandle {
+    /// Ends the task at its next await; a timer that has not fired never fires.
+    pub fn cancel(&self) {
+        self.0.abort();
+    }
+}
+
+impl<A: Handlers> Context<A> {
+    pub(crate) fn new(address: Address<A>, shared: Rc<Shared>) -> Self {
+        Self { address, shared }
+    }
+
+    /// The actor's own address.
+    #[must_use]
+    pub fn address(&self) -> Address<A> {
+        self.address
+    }
+
+    /// The actor's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Which incarnation this is, counted from 1.
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        self.shared.incarnation
+    }
+
+    /// Ends the actor in order after the running handler: a normal end, after which a transient actor stays down.
+    pub fn stop(&self) {
+        self.shared.stop.ask(StopReason::Normal);
+    }
+
+    /// Whether the actor was asked to stop; a long handler should come to its end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stop.asked().is_some()
+    }
+
+    /// Completes when the actor is asked to stop.
+    pub fn stopping(&self) -> impl Future<Output = StopReason> + use<A> {
+        let stop = self.shared.stop.clone();
+        async move { stop.wait().await }
+    }
+
+    /// Completes when the caller of the message that is being handled has gone; never for a cast.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + use<A> {
+        let token = self.shared.message.borrow().clone();
+        async move { token.cancelled().await }
+    }
+
+    /// Whether the caller of the message that is being handled has gone: a flag for loops that compute.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.shared.message.borrow().is_cancelled()
+    }
+
+    /// What is left of the deadline of the message that is being handled.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let deadline = message::current()?.deadline?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Runs a future beside the handlers, on the actor's thread. It is dropped when the actor ends.
+    pub fn spawn<F: Future<Output = ()> + 'static>(&self, future: F) -> TaskHandle {
+        TaskHandle(tokio::task::spawn_local(future).abort_handle())
+    }
+
+    /// Sends the actor a message of its own after some time: `ctx.send_after(delay, |me| me.poke())`.
+    pub fn send_after(&self, delay: Duration, message: impl FnOnce(&Address<A>) -> Cast + 'static) -> TaskHandle {
+        let me = self.address;
+        self.spawn(async move {
+            tokio::time::sleep(delay).await;
+            deliver(A::NAME.to_owned(), message(&me)).await;
+        })
+    }
+
+    /// Watches another actor's present incarnation; its end comes as a message, exactly once:
+    /// `ctx.monitor(&other, |me, down| me.down(down))`.
+    pub fn monitor<B: Handlers>(
+        &self,
+        other: &Address<B>,
+        message: impl FnOnce(&Address<A>, Down) -> Cast + 'static,
+    ) -> TaskHandle {
+        let me = self.address;
+        let monitor = other.ctl().monitor();
+        self.spawn(async move { deliver(A::NAME.to_owned(), message(&me, monitor.await)).await })
+    }
+
+    /// Runs a blocking function on a thread of its own, so that the actor stays responsive.
+    pub fn spawn_blocking<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+        tokio::task::spawn_blocking(work)
+    }
+}
+
+/// A message of an actor to itself: nobody hears of its failure but the log.
+async fn deliver(me: String, cast: Cast) {
+    let name = format!("{cast:?}");
+    if let Err(error) = cast.no_timeout().await {
+        node::report(Event::CastFailed { actor: me, method: name, error: error.to_string() });
+    }
+}
+
+impl<A> fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("name", &self.shared.name)
+            .field("incarnation", &self.shared.incarnation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stop {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    pub(crate) fn ask(&self, reason: StopReason) {
+        self.0.send_if_modified(|asked| {
+            let first = asked.is_none();
+            asked.get_or_insert(reason);
+            first
+        });
+    }
+
+    pub(crate) fn asked(&self) -> Option<StopReason> {
+        *self.0.borrow()
+    }
+
+    pub(crate) async fn wait(&self) -> StopReason {
+        let mut asked = self.0.subscribe();
+        loop {
+            if let Some(reason) = *asked.borrow_and_update() {
+                return reason;
+            }
+            if asked.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

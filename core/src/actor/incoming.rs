@@ -1,0 +1,215 @@
+//! A message on its way into a handler, and the answer on its way out.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::node::{self, LocalEnd, Node};
+use super::traits::{Method, Payload};
+use crate::error::call::{CallError, CodecError, NoError};
+use crate::event::Event;
+use crate::router::{CallKey, Outcome};
+use crate::wire::budget::Budget;
+use crate::wire::codec;
+use crate::wire::frame::PAYLOAD_LIMIT;
+
+/// A message that a handler is about to handle. Used by the code that `#[handlers]` makes.
+#[derive(Debug)]
+pub struct Incoming {
+    pub(crate) method: u16,
+    pub(crate) name: &'static str,
+    pub(crate) payload: Bytes,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) actor: &'static str,
+}
+
+/// The right, and the duty, to answer one call.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    call: CallKey,
+    name: &'static str,
+    end: Arc<LocalEnd>,
+    given: bool,
+}
+
+/// The answer to a call that its handler gives later.
+///
+/// Take it as a parameter of a `#[call]` method, keep it, and [`send`](Self::send) from wherever the answer is known:
+/// the handler, a task of `ctx.spawn`, another thread. A `Reply` that is dropped answers
+/// [`NoReply`](crate::CallError::NoReply) at once.
+#[must_use = "a dropped Reply answers NoReply"]
+pub struct Reply<T, E = NoError> {
+    answer: Answer,
+    types: PhantomData<fn(T, E)>,
+}
+
+/// What a cast's handler may return: nothing, or a `Result` whose error becomes an event.
+pub trait CastOutput {
+    /// The error's text.
+    fn into_error(self) -> Option<String>;
+}
+
+impl CastOutput for () {
+    fn into_error(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: fmt::Display> CastOutput for Result<(), E> {
+    fn into_error(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+impl Incoming {
+    pub(crate) fn new(
+        actor: &'static str,
+        methods: &'static [Method],
+        method: u16,
+        payload: Bytes,
+        call: Option<CallKey>,
+        end: &Arc<LocalEnd>,
+    ) -> Self {
+        let name = methods.get(usize::from(method)).map_or("an unknown method", |method| method.name);
+        let answer = call.map(|call| Answer { call, name, end: end.clone(), given: false });
+        Self { method, name, payload, answer, actor }
+    }
+
+    /// The number of the method.
+    #[must_use]
+    pub fn method(&self) -> u16 {
+        self.method
+    }
+
+    /// Decodes the arguments; where they are none of this method's, answers so and returns `None`.
+    pub fn arguments<T: DeserializeOwned>(&mut self) -> Option<T> {
+        match codec::decode(&self.payload, Budget::default()) {
+            Ok(arguments) => {
+                self.payload = Bytes::new();
+                Some(arguments)
+            }
+            Err(error) => {
+                let error = CodecError::Request { method: self.name.to_owned(), error };
+                self.fail(CallError::Codec(error));
+                None
+            }
+        }
+    }
+
+    /// Answers with a value.
+    pub fn answer<T: Payload>(mut self, value: T) {
+        if let Some(answer) = self.answer.take() {
+            answer.value(&value);
+        }
+    }
+
+    /// Answers with a value or the handler's own error.
+    pub fn answer_result<T: Payload, E: Payload>(mut self, result: Result<T, E>) {
+        if let Some(answer) = self.answer.take() {
+            match result {
+                Ok(value) => answer.value(&value),
+                Err(error) => answer.error(&error),
+            }
+        }
+    }
+
+    /// Ends a cast; its error becomes an event.
+    pub fn cast_done<R: CastOutput>(self, result: R) {
+        if let Some(error) = result.into_error() {
+            node::report(Event::CastFailed { actor: self.actor.to_owned(), method: self.name.to_owned(), error });
+        }
+    }
+
+    /// Leaves the answer to whoever holds the [`Reply`].
+    pub fn defer<T: Payload, E: Payload>(&mut self) -> Reply<T, E> {
+        let answer =
+            self.answer.take().unwrap_or_else(|| Answer { call: 0, name: self.name, end: Arc::default(), given: true });
+        Reply { answer, types: PhantomData }
+    }
+
+    /// Answers that there is no such method.
+    pub fn unknown_method(mut self) {
+        let method = self.method;
+        self.fail(CallError::Version(format!("the actor has no method number {method}")));
+    }
+
+    fn fail(&mut self, error: CallError<NoError>) {
+        match self.answer.take() {
+            Some(answer) => answer.give(Outcome::Failed(error)),
+            None => node::report(Event::CastFailed {
+                actor: self.actor.to_owned(),
+                method: self.name.to_owned(),
+                error: error.to_string(),
+            }),
+        }
+    }
+}
+
+impl<T: Payload, E: Payload> Reply<T, E> {
+    /// Answers with a value.
+    pub fn send(self, value: T) {
+        self.answer.value(&value);
+    }
+
+    /// Answers with the method's own error.
+    pub fn fail(self, error: E) {
+        self.answer.error(&error);
+    }
+
+    /// Answers with a value or the method's own error.
+    pub fn send_result(self, result: Result<T, E>) {
+        match result {
+            Ok(value) => self.send(value),
+            Err(error) => self.fail(error),
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Reply<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply(to {})", self.answer.name)
+    }
+}
+
+impl Answer {
+    fn value<T: Serialize>(self, value: &T) {
+        self.encoded(value, Outcome::Value);
+    }
+
+    fn error<E: Serialize>(self, error: &E) {
+        self.encoded(error, Outcome::HandlerError);
+    }
+
+    fn encoded<T: Serialize>(self, value: &T, outcome: impl FnOnce(Bytes) -> Outcome) {
+        let encoded = codec::encode_message(value, PAYLOAD_LIMIT);
+        let outcome = match encoded {
+            Ok((bytes, _)) => outcome(bytes),
+            Err(error) => {
+                let method = self.name.to_owned();
+                Outcome::Failed(CallError::Codec(CodecError::Answer { method, error }))
+            }
+        };
+        self.give(outcome);
+    }
+
+    fn give(mut self, outcome: Outcome) {
+        self.given = true;
+        self.end.leave(self.call);
+        Node::here().with(|router| router.answer(self.call, outcome));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // While the handler unwinds the answer is that it panicked; after the actor's end, that it died.
+        if self.given || std::thread::panicking() || self.end.is_closed() {
+            return;
+        }
+        self.end.leave(self.call);
+        Node::here().with(|router| router.answer(self.call, Outcome::Failed(CallError::NoReply)));
+    }
+}

@@ -1,0 +1,86 @@
+//! A request before it is sent.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::traits::Handlers;
+use crate::error::call::{CallError, CodecError, NoError};
+use crate::router::CallKey;
+use crate::wire::codec::{self, EncodeError, Handle};
+use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
+use crate::wire::ids::TypeHash;
+
+/// The deadline of a call that sets none.
+pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// An encoded request: a method and its arguments.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub(crate) method: u16,
+    pub(crate) name: &'static str,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) encoded: Result<(Bytes, Vec<Handle>), EncodeError>,
+}
+
+impl Message {
+    /// A message for the method with this number, with its arguments as a tuple.
+    pub fn new<A: Handlers, T: Serialize>(method: u16, arguments: &T) -> Self {
+        let about = A::METHODS.get(usize::from(method));
+        Self {
+            method,
+            name: about.map_or("", |method| method.name),
+            timeout: Some(about.and_then(|method| method.timeout).unwrap_or(DEFAULT_DEADLINE)),
+            encoded: codec::encode_message(arguments, PAYLOAD_LIMIT),
+        }
+    }
+
+    /// The same, for the router; an error where the arguments could not be encoded.
+    pub(crate) fn into_parts(self) -> Result<crate::router::Message, CallError<NoError>> {
+        match self.encoded {
+            Ok((payload, handles)) => Ok(crate::router::Message {
+                method: self.method,
+                priority: 0,
+                trace: Trace::default(),
+                handles,
+                payload,
+            }),
+            Err(error) => Err(CallError::Codec(CodecError::Arguments { method: self.name.to_owned(), error })),
+        }
+    }
+}
+
+/// What identifies the protocol of an actor type.
+pub(crate) fn type_hash<A: Handlers>() -> TypeHash {
+    TypeHash::of(&[std::any::type_name::<A>(), A::LOCATION, A::SCHEMA, env!("CARGO_PKG_VERSION")])
+}
+
+/// The message that the handler on this thread is handling.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Current {
+    pub(crate) call: CallKey,
+    pub(crate) deadline: Option<Instant>,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+}
+
+/// The message whose handler is being polled on this thread.
+pub(crate) fn current() -> Option<Current> {
+    CURRENT.get()
+}
+
+/// Polls a handler's future as the handler of `current`.
+pub(crate) fn enter<R>(current: Current, poll: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Current>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _restore = Restore(CURRENT.replace(Some(current)));
+    poll()
+}

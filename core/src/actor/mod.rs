@@ -1,0 +1,12 @@
+//! Actors: state behind a mailbox, reached by address.
+
+pub(crate) mod address;
+pub(crate) mod call;
+pub(crate) mod context;
+pub(crate) mod incoming;
+pub(crate) mod message;
+pub(crate) mod node;
+pub(crate) mod restart;
+pub(crate) mod run;
+pub(crate) mod target;
+pub(crate) mod traits;

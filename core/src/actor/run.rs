@@ -1,0 +1,270 @@
+//! The loop that runs an actor on its thread: one handler at a time.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::address::Address;
+use super::context::{Context, Shared, Stop};
+use super::incoming::Incoming;
+use super::message::{self, Current};
+use super::node::{self, LocalEnd, Node};
+use super::traits::Handlers;
+use crate::error::call::{CallError, Panic};
+use crate::error::exit::StopReason;
+use crate::error::start::StartFailure;
+use crate::event::Event;
+use crate::router::{EntryKey, Outcome, Taken};
+use crate::wire::budget::Budget;
+use crate::wire::codec;
+use crate::wire::ids::Destination;
+
+/// Messages handled in a row before other tasks of the thread have a turn.
+const BATCH: u32 = 64;
+
+/// Everything that an actor needs to run on the present thread.
+pub(crate) struct Hosting {
+    pub(crate) to: Destination,
+    pub(crate) entry: EntryKey,
+    pub(crate) end: Arc<LocalEnd>,
+    pub(crate) name: String,
+    pub(crate) incarnation: u32,
+    pub(crate) stop: Stop,
+    /// The encoded init argument.
+    pub(crate) init: Bytes,
+    /// Called once when the actor is ready.
+    pub(crate) ready: Box<dyn FnOnce()>,
+    pub(crate) turn: Box<dyn Turn>,
+}
+
+/// What happens around each handler, beside the handler.
+pub(crate) trait Turn {
+    /// The handler of this message starts.
+    fn started(&self, seq: u64, method: u16);
+    /// It has ended.
+    fn finished(&self, seq: u64);
+    /// Ready when what the handler sent is out of this process: a result leaves before the next message starts.
+    fn poll_flush(&self, cx: &mut TaskContext<'_>) -> Poll<()>;
+}
+
+/// A [`Turn`] in a process that keeps no journal.
+#[derive(Debug)]
+pub(crate) struct NoTurn;
+
+impl Turn for NoTurn {
+    fn started(&self, _: u64, _: u16) {}
+    fn finished(&self, _: u64) {}
+    fn poll_flush(&self, _: &mut TaskContext<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// How an actor's loop ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It never was ready.
+    StartFailed(StartFailure),
+    /// In order.
+    Stopped(StopReason),
+    /// By a panic of a handler.
+    Panicked(Panic),
+}
+
+/// Builds the actor and runs it to its end. Needs a `LocalSet`.
+pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
+    let Hosting { to, entry, end, name, incarnation, stop, init, ready, turn } = hosting;
+    let shared =
+        Rc::new(Shared { name, incarnation, stop: stop.clone(), message: RefCell::new(CancellationToken::new()) });
+    let ctx = Context::<A>::new(Address::new(to), shared.clone());
+    let args: A::Init = match codec::decode(&init, Budget::default()) {
+        Ok(args) => args,
+        Err(error) => return Ended::StartFailed(StartFailure::Arguments(error.to_string())),
+    };
+    drop(init);
+    let mut actor = match caught(A::init(args, &ctx)).await {
+        Ok(Ok(actor)) => actor,
+        Ok(Err(failure)) => return Ended::StartFailed(StartFailure::Init(failure.to_string())),
+        Err(message) => return Ended::StartFailed(StartFailure::Panicked(message)),
+    };
+    ready();
+    let mut runner = Runner { entry, end, shared, stop, turn, ctx };
+    let ended = runner.serve(&mut actor).await;
+    if let Ended::Stopped(reason) = ended
+        && let Err(message) = caught(actor.stop(&runner.ctx, reason)).await
+    {
+        runner.end.close();
+        return Ended::Panicked(Panic { message, at: "the stop hook".to_owned() });
+    }
+    runner.end.close();
+    if let Err(message) = catch_unwind(AssertUnwindSafe(|| drop(actor))) {
+        return Ended::Panicked(Panic { message: text_of(&*message), at: "the actor's drop".to_owned() });
+    }
+    ended
+}
+
+struct Runner<A: Handlers> {
+    entry: EntryKey,
+    end: Arc<LocalEnd>,
+    shared: Rc<Shared>,
+    stop: Stop,
+    turn: Box<dyn Turn>,
+    ctx: Context<A>,
+}
+
+enum Next {
+    Stop(StopReason),
+    Tick(usize),
+    Message(Taken),
+}
+
+impl<A: Handlers> Runner<A> {
+    async fn serve(&mut self, actor: &mut A) -> Ended {
+        let mut ticks: Vec<_> = A::TICKS
+            .iter()
+            .map(|tick| {
+                let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + tick.every, tick.every);
+                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                interval
+            })
+            .collect();
+        let mut in_a_row = 0;
+        loop {
+            let ended = match self.next(&mut ticks).await {
+                Next::Stop(reason) => return Ended::Stopped(reason),
+                Next::Tick(index) => self.tick(actor, index).await,
+                Next::Message(taken) => self.message(actor, taken).await,
+            };
+            poll_fn(|cx| self.turn.poll_flush(cx)).await;
+            if let Err(panic) = ended {
+                return Ended::Panicked(panic);
+            }
+            in_a_row += 1;
+            if in_a_row == BATCH {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// What to do next: a stop overtakes the queue, a due timer overtakes messages.
+    async fn next(&mut self, ticks: &mut [tokio::time::Interval]) -> Next {
+        let node = Node::here();
+        let mut stopped = pin!(self.stop.wait());
+        let mut woken = pin!(self.end.wake.notified());
+        poll_fn(|cx| {
+            if self.stop.asked().is_some()
+                && let Poll::Ready(reason) = stopped.as_mut().poll(cx)
+            {
+                return Poll::Ready(Next::Stop(reason));
+            }
+            for (index, tick) in ticks.iter_mut().enumerate() {
+                if tick.poll_tick(cx).is_ready() {
+                    return Poll::Ready(Next::Tick(index));
+                }
+            }
+            loop {
+                if let Some(taken) = node.with(|router| router.take(self.entry)) {
+                    return Poll::Ready(Next::Message(taken));
+                }
+                // Registered before the last look, so that a message in between is not overlooked.
+                if woken.as_mut().poll(cx).is_pending() {
+                    break;
+                }
+                woken.set(self.end.wake.notified());
+            }
+            stopped.as_mut().poll(cx).map(Next::Stop)
+        })
+        .await
+    }
+
+    async fn message(&mut self, actor: &mut A, mut taken: Taken) -> Result<(), Panic> {
+        let method = taken.message.method;
+        let payload = std::mem::take(&mut taken.message.payload);
+        let call = taken.reply.then_some(taken.call);
+        let token = match call {
+            Some(call) => self.end.enter(call),
+            None => CancellationToken::new(),
+        };
+        self.shared.message.replace(token.clone());
+        let incoming = Incoming::new(A::NAME, A::METHODS, method, payload, call, &self.end);
+        let name = incoming.name;
+        let current = Current { call: taken.call, deadline: taken.deadline };
+        self.turn.started(taken.seq, method);
+        let began = Instant::now();
+        let drops = A::METHODS.get(usize::from(method)).is_some_and(|method| method.cancel_drops);
+        let result = {
+            let mut handled = pin!(actor.handle(&self.ctx, incoming));
+            let mut cancelled = pin!(token.cancelled());
+            poll_fn(|cx| {
+                if drops && cancelled.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                let polled = message::enter(current, || catch_unwind(AssertUnwindSafe(|| handled.as_mut().poll(cx))));
+                match polled {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+                    Err(panic) => Poll::Ready(Err(text_of(&*panic))),
+                }
+            })
+            .await
+        };
+        let result = result.map_err(|message| Panic { message, at: format!("{}::{name}", A::NAME) });
+        let node = Node::here();
+        node.with(|router| {
+            if let Err(panic) = &result {
+                router.answer(taken.call, Outcome::Failed(CallError::Panicked(panic.clone())));
+            }
+            router.finish(self.entry, &taken, began.elapsed());
+        });
+        self.turn.finished(taken.seq);
+        result
+    }
+
+    async fn tick(&mut self, actor: &mut A, index: usize) -> Result<(), Panic> {
+        let name = A::TICKS[index].name;
+        match caught(actor.tick(&self.ctx, index)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failure)) => {
+                node::report(Event::CastFailed {
+                    actor: A::NAME.to_owned(),
+                    method: name.to_owned(),
+                    error: failure.to_string(),
+                });
+                Ok(())
+            }
+            Err(message) => Err(Panic { message, at: format!("{}::{name}", A::NAME) }),
+        }
+    }
+}
+
+/// Awaits a future of user code; a panic is its message.
+async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(panic) => Poll::Ready(Err(text_of(&*panic))),
+    })
+    .await
+}
+
+/// A panic's message.
+pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    }
+}

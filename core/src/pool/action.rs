@@ -1,0 +1,50 @@
+use super::{
+    report::Report,
+    task::{Ending, TaskId},
+    worker::WorkerId,
+};
+
+/// What the shell is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Start the next incarnation of this worker. `failures` starts of it have failed in a row: whether to wait first, and
+    /// when to give up, is the shell's to say.
+    StartWorker { worker: WorkerId, failures: u32 },
+    /// Send this task to this worker; it is the `attempt`th time that it may be begun.
+    Dispatch { worker: WorkerId, task: TaskId, attempt: u32 },
+    /// Tell the worker that nobody wants this task any more. It is reported as ever.
+    CancelRunning { worker: WorkerId, task: TaskId },
+    /// Ask for this task back if it has not been started, as another worker is idle; then it is reported as returned.
+    Recall { worker: WorkerId, task: TaskId },
+    /// Tell the task's caller that it ended without a result. It may have been begun `attempts` times; at 0 it never was.
+    End { task: TaskId, ending: Ending, attempts: u32 },
+    /// Stop this worker, which holds nothing and isn't wanted any more.
+    StopWorker { worker: WorkerId },
+    /// Kill this worker at once.
+    KillWorker { worker: WorkerId },
+    /// Stop all workers: the pool is closing and no task is left.
+    StopWorkers,
+    /// No task is left and none will come. Said once.
+    Closed(Report),
+}
+
+/// Why a pool takes no more tasks, from the mildest to the strictest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Closing {
+    /// All that was taken is run.
+    Finish,
+    /// What is running is finished, what is queued is cancelled.
+    Drain,
+    /// No worker could be kept: what is queued ends for that cause.
+    NoWorkers,
+    /// Everything ends at once.
+    Kill,
+}
+
+/// A task was not taken, since the pool is closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pool takes no more tasks ({by:?})")]
+pub(crate) struct Closed {
+    /// What closed it.
+    pub(crate) by: Closing,
+}

@@ -1,0 +1,118 @@
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use super::worker::{Seat, WorkerId};
+
+/// How many workers a task may kill before it is never run again, whatever its terms allow.
+pub(super) const QUARANTINE_AFTER: u32 = 2;
+
+/// The number of a task within its pool: dense and increasing in the order of submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskId(pub(crate) u64);
+
+/// What a caller asks for with a task. Start from `Terms::default()`: a priority and a deadline will stand here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// The one worker that may run it (a key, a broadcast), or any.
+    pub(crate) worker: Option<WorkerId>,
+    /// How often it may be begun. 1, and 0 too, is for a task that is not idempotent: begun once, never again.
+    pub(crate) max_attempts: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { worker: None, max_attempts: 1 }
+    }
+}
+
+/// How a task ended that has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Taken out of the queue, by its caller or by a drain.
+    Cancelled,
+    /// Its worker died while it ran it, and it may not be begun again.
+    Lost,
+    /// It killed two workers.
+    Quarantined,
+    /// The pool was killed while a worker held it.
+    Killed,
+    /// No worker is left that may run it.
+    NoWorkers,
+}
+
+/// A task that has not ended.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) worker: Option<WorkerId>,
+    pub(super) max_attempts: u32,
+    /// How many workers died while they ran it.
+    pub(super) kills: u32,
+    pub(super) place: Place,
+    /// Its caller no longer wants it.
+    pub(super) cancelled: bool,
+    /// Its worker was asked to give it back.
+    pub(super) recalled: bool,
+}
+
+impl Task {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self {
+            worker: terms.worker,
+            max_attempts: terms.max_attempts,
+            kills: 0,
+            place: Place::Queued,
+            cancelled: false,
+            recalled: false,
+        }
+    }
+}
+
+/// Where a task is.
+///
+/// ```text
+///            submit
+///              |
+///              v      dispatch
+///           Queued --------------> Dispatched --> done
+///            |  ^                    |  |
+///   cancel,  |  |  returned, or died |  |  died, kill,
+///   drain,   |  +-- and may go again-+  |  or returned and no longer wanted
+///   no workers                          |
+///            v                          v
+///            +--------> Ending <--------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the pool's queue, or in that of the worker it is bound to.
+    Queued,
+    /// With one incarnation of a worker, which may have died by now; only a report ends this.
+    Dispatched(Seat),
+}
+
+/// The tasks that have not ended. One look-up costs about what an index does: see [`DenseHasher`].
+pub(super) type Tasks = HashMap<TaskId, Task, BuildHasherDefault<DenseHasher>>;
+
+/// A hash for dense, increasing numbers that no stranger chooses.
+///
+/// hashbrown finds the bucket by the low bits, which are left as they are, so that neighbours in number are neighbours
+/// in memory; and it tells apart what lies in one group by the top seven bits, which get the fastest changing ones.
+#[derive(Debug, Default)]
+pub(super) struct DenseHasher(u64);
+
+impl Hasher for DenseHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 << 8) | u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number ^ (number << 57);
+    }
+}

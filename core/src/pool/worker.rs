@@ -1,0 +1,157 @@
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::{queue::Queue, task::TaskId, window::Window};
+
+/// A worker that has been at one task for this long is stalled.
+pub(super) const STALL: Duration = Duration::from_millis(5);
+
+/// The number of a worker within its pool: the same over all its incarnations, so that what is bound to it finds the
+/// next one. After a worker was stopped and its exit was reported its number may be given to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WorkerId(pub(crate) u64);
+
+impl WorkerId {
+    /// The worker at this place.
+    pub(super) fn of(index: usize) -> Self {
+        Self(index as u64)
+    }
+}
+
+/// One incarnation of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) worker: u32,
+    pub(super) incarnation: u32,
+}
+
+/// What is known of a worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) phase: Phase,
+    pub(super) incarnation: u32,
+    /// Starts that failed since it was last ready.
+    pub(super) failures: u32,
+    /// What this incarnation was given and has not reported, oldest first.
+    pub(super) held: VecDeque<TaskId>,
+    pub(super) window: Window,
+    /// When it last reported a result, or got a task while it had none.
+    pub(super) heard: Instant,
+    pub(super) pace: Pace,
+    /// The tasks that wait for this worker and may go to no other.
+    pub(super) queue: Queue,
+    /// Whether it is among the `turns` of all workers.
+    pub(super) has_turn: bool,
+    /// Whether it is counted in `deep`.
+    pub(super) is_deep: bool,
+}
+
+impl Worker {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            phase: Phase::Vacant,
+            incarnation: 0,
+            failures: 0,
+            held: VecDeque::new(),
+            window: Window::new(),
+            heard: now,
+            pace: Pace::Moving,
+            queue: Queue::default(),
+            has_turn: false,
+            is_deep: false,
+        }
+    }
+
+    /// An incarnation begins to take tasks.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.failures = 0;
+        self.window = Window::new();
+        self.pace = Pace::Moving;
+        self.heard = now;
+    }
+
+    /// It gets a task.
+    pub(super) fn take(&mut self, task: TaskId, now: Instant) {
+        if self.held.is_empty() {
+            self.heard = now;
+        }
+        self.held.push_back(task);
+    }
+
+    /// It reported a result.
+    pub(super) fn handle_ran(&mut self, now: Instant, ran: Duration) {
+        self.window.handle_ran(ran);
+        self.heard = now;
+        self.pace = Pace::Moving;
+    }
+
+    /// Whether it has been at one task for long, if it has one.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) >= STALL
+    }
+
+    /// It no longer has a task that it was given.
+    pub(super) fn give_up(&mut self, task: TaskId) {
+        if self.held.front() == Some(&task) {
+            self.held.pop_front();
+        } else {
+            self.held.retain(|&held| held != task);
+        }
+        if self.held.is_empty() {
+            self.pace = Pace::Moving;
+        }
+    }
+}
+
+/// Where a worker is in its life.
+///
+/// ```text
+///           StartWorker            ready
+///   Vacant -------------> Starting ------> Ready ---> Dying
+///     ^                   ^ |   ^ start      | |        |
+///     |                   | |   | failed     | | lost   | lost
+///     |                   | +---+            | v        v
+///     |                   +------------------+-<--------+
+///     |                   |                  |
+///     |                   | resize           | resize
+///     |                   v     StopWorker   v
+///     +---------------- Stopping <------- Retiring
+///        lost, or its                last report
+///        start failed
+/// ```
+/// While nothing is started any more (drain, no workers, kill) what would be `Starting` again is `Vacant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No process, and none wanted.
+    Vacant,
+    /// Wanted: its process is being started.
+    Starting,
+    /// It takes tasks.
+    Ready,
+    /// A report of one of its tasks said that it has died, its own loss is still to be told.
+    Dying,
+    /// No longer wanted: it finishes what it holds.
+    Retiring,
+    /// It was told to stop; its exit is still to be told.
+    Stopping,
+}
+
+impl Phase {
+    /// Whether the worker, or its next incarnation, will take tasks.
+    pub(super) fn is_wanted(self) -> bool {
+        matches!(self, Self::Starting | Self::Ready | Self::Dying)
+    }
+}
+
+/// Whether a worker gets on with what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// As far as is known.
+    Moving,
+    /// It has been at one task for long: nothing that could run elsewhere is put behind it before its next report.
+    Stalled,
+    /// Stalled, and what waits in it was asked back.
+    Recalled,
+}

@@ -1,0 +1,88 @@
+//! A slab whose keys are never used twice.
+
+/// A key of an [`Arena`]: a place and the generation of what is in it. Never zero.
+pub(crate) type Key = u64;
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// A slab whose keys carry a generation, so that a key of a removed value finds nothing.
+#[derive(Debug)]
+pub(crate) struct Arena<T> {
+    places: Vec<Place<T>>,
+    free: Vec<u32>,
+    len: usize,
+}
+
+impl<T> Arena<T> {
+    pub(crate) fn new() -> Self {
+        Self { places: Vec::new(), free: Vec::new(), len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.len += 1;
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.places.push(Place { generation: 0, value: None });
+                (self.places.len() - 1) as u32
+            }
+        };
+        let place = &mut self.places[at as usize];
+        place.generation = place.generation.wrapping_add(1).max(1);
+        place.value = Some(value);
+        u64::from(place.generation) << 32 | u64::from(at)
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let place = self.places.get(key as u32 as usize)?;
+        if place.generation == (key >> 32) as u32 { place.value.as_ref() } else { None }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let place = self.places.get_mut(key as u32 as usize)?;
+        if place.generation == (key >> 32) as u32 { place.value.as_mut() } else { None }
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let place = self.places.get_mut(key as u32 as usize)?;
+        if place.generation != (key >> 32) as u32 {
+            return None;
+        }
+        let value = place.value.take()?;
+        self.free.push(key as u32);
+        self.len -= 1;
+        Some(value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.places.iter().enumerate().filter_map(|(at, place)| {
+            place.value.as_ref().map(|value| (u64::from(place.generation) << 32 | at as u64, value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_removed_value_finds_nothing_though_its_place_is_used_again() {
+        let mut arena = Arena::new();
+        let old = arena.insert('a');
+        assert_eq!(arena.remove(old), Some('a'));
+        let new = arena.insert('b');
+        assert_eq!(new as u32, old as u32);
+        assert_eq!(arena.get(old), None);
+        assert_eq!(arena.remove(old), None);
+        assert_eq!(arena.get(new), Some(&'b'));
+        assert_eq!(arena.len(), 1);
+    }
+}

@@ -1,0 +1,34 @@
+//! Which message goes where, and how each request ends: the pure core of every process.
+//!
+//! A process has one [`Router`]. It holds the mailboxes of this process's actors, the connections to other processes,
+//! and a record of each request that passes through until its one outcome is known. Payloads are never looked into.
+//!
+//! ```text
+//!             submit (local)   Frame::Request (link)
+//!                   |                 |
+//!                waiting ------> queued in the mailbox of its entry
+//!              (no credit)            |  consumer has room
+//!                                     v
+//!                       sent to a worker / sent on / taken by a thread here
+//!                                     |  reply, death, deadline, cancel
+//!                                     v
+//!                                ended, once
+//! ```
+
+mod arena;
+mod entry;
+mod flow;
+mod link;
+mod links;
+mod record;
+mod requests;
+#[expect(clippy::module_inception, reason = "the router is the module's one noun")]
+mod router;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use arena::Arena;
+pub(crate) use entry::{EntryKey, NewEntry};
+pub(crate) use link::{LinkKey, Progress};
+pub(crate) use record::{CallKey, Message, Outcome, Token};
+pub(crate) use router::{Action, Expired, Router, Taken};

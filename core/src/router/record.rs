@@ -1,0 +1,105 @@
+//! A request on its way, from its acceptance to its one outcome.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::arena::Key;
+use super::entry::{EntryKey, Source};
+use super::link::LinkKey;
+use crate::error::call::{CallError, NoError};
+use crate::error::exit::Down;
+use crate::wire::codec::Handle;
+use crate::wire::frame::{Status, Trace};
+use crate::wire::ids::CallId;
+
+/// A record's key; it is the request's [`CallId`] on the next hop.
+pub(crate) type CallKey = Key;
+
+/// What a local waiter is called by whoever feeds the router.
+pub(crate) type Token = u64;
+
+/// The content of a request: what the router carries and does not look into.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) method: u16,
+    pub(crate) priority: u8,
+    pub(crate) trace: Trace,
+    pub(crate) handles: Vec<Handle>,
+    pub(crate) payload: Bytes,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// The handler's value, encoded.
+    Value(Bytes),
+    /// The handler's own error, encoded.
+    HandlerError(Bytes),
+    /// Neither, for a reason known here.
+    Failed(CallError<NoError>),
+    /// Neither, for a reason that another process encoded.
+    FailedElsewhere(Bytes),
+    /// A monitored incarnation ended.
+    Down(Down),
+    /// The same, encoded by another process.
+    DownElsewhere(Bytes),
+}
+
+impl Outcome {
+    pub(super) fn from_reply(status: Status, payload: Bytes) -> Self {
+        match status {
+            Status::Value => Self::Value(payload),
+            Status::HandlerError => Self::HandlerError(payload),
+            Status::Failed => Self::FailedElsewhere(payload),
+        }
+    }
+}
+
+/// Who awaits a request's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Local(Token),
+    Link(LinkKey),
+    /// Nobody any more, or never anybody.
+    Nobody,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// At its local sender, for want of credit.
+    Waiting,
+    /// In the mailbox.
+    Queued,
+    /// Handed to the process behind the entry's link, as its message number `seq`.
+    Sent { seq: u64 },
+    /// Taken by the actor's thread in this process.
+    Taken,
+    /// Not a message: a monitor that waits for the end of an incarnation.
+    Watching,
+}
+
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) origin: Origin,
+    /// Who sent it: to whom its units belong.
+    pub(super) source: Source,
+    /// Its number on the link it came in over.
+    pub(super) inbound: Option<CallId>,
+    pub(super) entry: EntryKey,
+    pub(super) phase: Phase,
+    /// Whether an outcome is awaited: a call, else a cast.
+    pub(super) reply: bool,
+    pub(super) method: u16,
+    pub(super) cost: u32,
+    pub(super) deadline: Option<Instant>,
+    /// The request whose handler made this one.
+    pub(super) caused_by: Option<CallKey>,
+    /// Whether the handler may still be running: false once it has deferred its answer.
+    pub(super) handler_runs: bool,
+    /// When it was handed on; what a deadline's error tells of.
+    pub(super) since: Option<Instant>,
+    /// Its content, until it is handed on.
+    pub(super) message: Option<Message>,
+}

@@ -1,0 +1,3 @@
+//! Memory that two processes share.
+
+pub(crate) mod journal;

@@ -1,0 +1,24 @@
+//! A value as the bytes of a message, and back.
+//!
+//! The bytes are postcard's. What postcard leaves open is decided here: an encoding stops at a limit before it copies, a
+//! decoding stops at a [`Budget`] before it recurses or allocates, an error keeps the words of the type that raised it,
+//! and the handles inside a message are [noted](note_handle) while it is encoded.
+//!
+//! ```ignore
+//! let bytes = codec::encode(&(7u32, "seven"), 64)?;
+//! let value: (u32, String) = codec::decode(&bytes, Budget::default())?;
+//! ```
+
+mod decoder;
+mod encoder;
+mod error;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use super::budget::Budget;
+pub(crate) use decoder::decode;
+pub(crate) use encoder::encode;
+pub(in crate::wire) use error::DecodeFault;
+pub use error::{DecodeError, EncodeError};
+pub(crate) use scope::{Handle, encode_message, note_handle};

@@ -1,0 +1,186 @@
+use std::cell::RefCell;
+use std::mem;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{EncodeError, encode};
+
+/// The most handles that one message may hold.
+pub(crate) const MAX_HANDLES: usize = 255;
+
+/// The name of something outside a message that a value inside it refers to: an actor, a queue, a lock, a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Handle {
+    /// What sort of thing it is.
+    pub(crate) kind: u8,
+    /// Which of that sort.
+    pub(crate) id: u64,
+}
+
+/// Encodes a message, and collects the handles that its values [note](note_handle) meanwhile, in order, a repeated one
+/// as often as it occurs.
+///
+/// # Errors
+/// Those of [`encode`], and [`EncodeError::TooManyHandles`].
+///
+/// # Panics
+/// Where the value's own `Serialize` does. The handles noted so far are forgotten.
+pub(crate) fn encode_message<T: Serialize + ?Sized>(
+    value: &T,
+    limit: usize,
+) -> Result<(Bytes, Vec<Handle>), EncodeError> {
+    let scope = EncodeScope::open();
+    let bytes = encode(value, limit)?;
+    Ok((bytes, scope.close()?))
+}
+
+/// Notes a handle in the message that this thread is encoding; says whether there is one.
+///
+/// For the `Serialize` of a handle: where the answer is `false` the value would leave the process untracked, so that it
+/// has to refuse.
+pub(crate) fn note_handle(handle: Handle) -> bool {
+    OPEN.try_with(|open| {
+        let mut open = open.borrow_mut();
+        let Some(noted) = open.as_mut() else { return false };
+        // One past the limit is kept as the sign that there were too many; the rest is not, so that nothing grows.
+        if noted.len() <= MAX_HANDLES {
+            noted.push(handle);
+        }
+        true
+    })
+    .unwrap_or(false)
+}
+
+/// The time in which a message is encoded on this thread.
+///
+/// Scopes nest: a `Serialize` that encodes a message of its own has its own handles, and the outer message goes on after
+/// it. A scope ends where it is dropped, so an unwinding one leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct EncodeScope {
+    outer: Option<Vec<Handle>>,
+}
+
+thread_local! {
+    /// What the innermost open scope has noted.
+    static OPEN: RefCell<Option<Vec<Handle>>> = const { RefCell::new(None) };
+}
+
+impl EncodeScope {
+    /// Begins to collect.
+    pub(crate) fn open() -> Self {
+        Self { outer: OPEN.replace(Some(Vec::new())) }
+    }
+
+    /// Ends, with what was noted.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooManyHandles`].
+    pub(crate) fn close(self) -> Result<Vec<Handle>, EncodeError> {
+        let noted = OPEN.take().unwrap_or_default();
+        if noted.len() > MAX_HANDLES {
+            return Err(EncodeError::TooManyHandles { limit: MAX_HANDLES });
+        }
+        Ok(noted)
+    }
+}
+
+impl Drop for EncodeScope {
+    fn drop(&mut self) {
+        // A scope that outlives its thread's storage has nothing left to give back.
+        let _ = OPEN.try_with(|open| *open.borrow_mut() = mem::take(&mut self.outer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use serde::{Serializer, ser::Error};
+
+    use super::*;
+
+    /// A handle that serialises as its id.
+    struct Address(u64);
+
+    impl Serialize for Address {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            if !note_handle(Handle { kind: 1, id: self.0 }) {
+                return Err(S::Error::custom("an address travels in messages only"));
+            }
+            serializer.serialize_u64(self.0)
+        }
+    }
+
+    /// Encodes a message of its own while it is serialised.
+    struct Envelope(Vec<Address>);
+
+    impl Serialize for Envelope {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let (bytes, handles) = encode_message(&self.0, 64).map_err(S::Error::custom)?;
+            assert_eq!(ids(&handles), self.0.iter().map(|address| address.0).collect::<Vec<_>>());
+            serializer.serialize_bytes(&bytes)
+        }
+    }
+
+    struct Panics;
+
+    impl Serialize for Panics {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("on purpose")
+        }
+    }
+
+    fn ids(handles: &[Handle]) -> Vec<u64> {
+        handles.iter().map(|handle| handle.id).collect()
+    }
+
+    #[test]
+    fn handles_are_noted_in_order_and_as_often_as_they_occur() {
+        let message = (Address(3), "x", vec![Some(Address(1)), None, Some(Address(3))]);
+        let (bytes, handles) = encode_message(&message, 64).unwrap();
+        assert_eq!(ids(&handles), [3, 1, 3]);
+        assert_eq!(&bytes[..], [3, 1, b'x', 3, 1, 1, 0, 1, 3]);
+    }
+
+    #[test]
+    fn a_handle_outside_a_message_is_told_so() {
+        assert!(!note_handle(Handle { kind: 1, id: 1 }));
+        let refused = encode(&Address(1), 64).unwrap_err();
+        assert_eq!(refused, EncodeError::Serialize("an address travels in messages only".to_owned()));
+    }
+
+    #[test]
+    fn a_nested_message_keeps_its_handles_to_itself() {
+        let message = (Address(1), Envelope(vec![Address(2), Address(3)]), Address(4));
+        assert_eq!(ids(&encode_message(&message, 64).unwrap().1), [1, 4]);
+    }
+
+    #[test]
+    fn a_scope_is_closed_after_an_error() {
+        let message = (Address(1), "longer than the limit");
+        assert_eq!(encode_message(&message, 4).unwrap_err(), EncodeError::TooLarge { limit: 4 });
+        assert!(!note_handle(Handle { kind: 1, id: 1 }));
+    }
+
+    #[test]
+    fn a_scope_is_closed_after_a_panic_and_the_outer_one_goes_on() {
+        let outer = EncodeScope::open();
+        assert!(note_handle(Handle { kind: 1, id: 1 }));
+        let panicked = catch_unwind(AssertUnwindSafe(|| encode_message(&(Address(2), Panics), 64)));
+        assert!(panicked.is_err());
+        assert!(note_handle(Handle { kind: 1, id: 3 }));
+        assert_eq!(ids(&outer.close().unwrap()), [1, 3]);
+        assert!(!note_handle(Handle { kind: 1, id: 1 }));
+    }
+
+    #[test]
+    fn a_message_with_255_handles_passes_and_one_with_more_is_refused() {
+        let addresses = |n| (0..n).map(Address).collect::<Vec<_>>();
+        assert_eq!(encode_message(&addresses(255), 1024).unwrap().1.len(), 255);
+        for n in [256, 257, 10_000] {
+            let refused = encode_message(&addresses(n), 1 << 20).unwrap_err();
+            assert_eq!(refused, EncodeError::TooManyHandles { limit: 255 });
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The wire: pure bytes between two processes.
+
+pub(crate) mod budget;
+pub(crate) mod codec;
+pub(crate) mod frame;
+pub(crate) mod hello;
+pub(crate) mod ids;
