@@ -45,10 +45,7 @@ mod tests {
     #[test]
     fn without_arguments_it_is_the_current_folder() {
         let arguments = parse(&[]).expect("nothing is needed");
-        assert_eq!(
-            (arguments.dir, arguments.database),
-            (".".into(), "catalog.db".into())
-        );
+        assert_eq!((arguments.dir, arguments.database), (".".into(), "catalog.db".into()));
         assert_eq!((arguments.workers, arguments.chaos), (None, false));
     }
 
@@ -56,12 +53,8 @@ mod tests {
     fn everything_can_be_said() {
         let folder = tempfile::tempdir().expect("a temp folder");
         let dir = folder.path().to_str().expect("UTF-8");
-        let arguments =
-            parse(&["--workers", "3", dir, "--chaos", "--db", "x.db"]).expect("all right");
-        assert_eq!(
-            (arguments.dir, arguments.database),
-            (dir.into(), "x.db".into())
-        );
+        let arguments = parse(&["--workers", "3", dir, "--chaos", "--db", "x.db"]).expect("all right");
+        assert_eq!((arguments.dir, arguments.database), (dir.into(), "x.db".into()));
         assert_eq!((arguments.workers, arguments.chaos), (Some(3), true));
     }
 
@@ -71,10 +64,7 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").expect("a file");
         let error = parse(&[file.to_str().expect("UTF-8")]).expect_err("a file");
-        assert!(
-            error.contains("[DIR]") && error.contains("it is not a directory"),
-            "{error}"
-        );
+        assert!(error.contains("[DIR]") && error.contains("it is not a directory"), "{error}");
         let error = parse(&["no/such/folder"]).expect_err("nothing");
         assert!(error.contains("no/such/folder"), "{error}");
     }
@@ -82,9 +72,6 @@ mod tests {
     #[test]
     fn no_workers_is_refused() {
         let error = parse(&["--workers", "0"]).expect_err("none");
-        assert!(
-            error.contains("--workers") && error.contains("0 is not in 1.."),
-            "{error}"
-        );
+        assert!(error.contains("--workers") && error.contains("0 is not in 1.."), "{error}");
     }
 }

@@ -48,11 +48,7 @@ impl Special {
     /// What this is, given that it is neither a file nor a folder.
     #[cfg(windows)]
     pub(crate) fn of(kind: FileType) -> Self {
-        if kind.is_symlink() {
-            Self::Symlink
-        } else {
-            Self::Other
-        }
+        if kind.is_symlink() { Self::Symlink } else { Self::Other }
     }
 }
 
@@ -65,10 +61,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
 /// Opens for reading what should be a file; a link is opened itself, not followed.
@@ -76,15 +69,11 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
     const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)
 }
 
 /// Which folder this is, however it was reached; `None` where the system does not tell.
 #[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "the other system has no answer")]
 pub(crate) fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     Some((metadata.dev(), metadata.ino()))
@@ -118,10 +107,7 @@ mod tests {
         let path = folder.path().join("fifo");
         mknodat(CWD, &path, Node::Fifo, Mode::from_raw_mode(0o600), 0).expect("a FIFO");
         let opened = open(&path).expect("opening does not wait");
-        assert_eq!(
-            Special::of(opened.metadata().expect("metadata").file_type()),
-            Special::Fifo
-        );
+        assert_eq!(Special::of(opened.metadata().expect("metadata").file_type()), Special::Fifo);
         assert_eq!(special(&path), Special::Fifo);
     }
 
@@ -132,16 +118,9 @@ mod tests {
         mknodat(CWD, folder.path().join("fifo"), Node::Fifo, fifo, 0).expect("a FIFO");
         symlink("/etc/passwd", folder.path().join("link")).expect("a symlink");
         drop(UnixListener::bind(folder.path().join("socket")).expect("a socket"));
-        for (name, kind) in [
-            ("fifo", Special::Fifo),
-            ("link", Special::Symlink),
-            ("socket", Special::Socket),
-        ] {
+        for (name, kind) in [("fifo", Special::Fifo), ("link", Special::Symlink), ("socket", Special::Socket)] {
             let path = RelativePath::default().entry(name.as_ref());
-            assert_eq!(
-                inspect(&Job::new(folder.path(), path)),
-                Finding::Special(kind)
-            );
+            assert_eq!(inspect(&Job::new(folder.path(), path)), Finding::Special(kind));
         }
     }
 

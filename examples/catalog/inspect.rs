@@ -57,10 +57,7 @@ pub(crate) struct FileRow {
 impl Job {
     /// The file at `path` below `root`.
     pub(crate) fn new(root: &Path, path: RelativePath) -> Self {
-        Self {
-            root: root.as_os_str().to_owned(),
-            path,
-        }
+        Self { root: root.as_os_str().to_owned(), path }
     }
 
     /// The row of a file that nobody could inspect: its worker died, or it was given up.
@@ -76,10 +73,7 @@ pub(crate) fn inspect(job: &Job) -> Finding {
     let opened = door::open(&full).and_then(|file| Ok((file.metadata()?, file)));
     match opened {
         Ok((metadata, mut file)) if metadata.is_file() => Finding::Row(match read(&mut file) {
-            Ok(row) => FileRow {
-                path: job.path.text(),
-                ..row
-            },
+            Ok(row) => FileRow { path: job.path.text(), ..row },
             Err(error) => failed(&job.path, Some(metadata.len()), error.to_string()),
         }),
         Ok((metadata, _)) => not_a_file(&metadata),
@@ -89,12 +83,7 @@ pub(crate) fn inspect(job: &Job) -> Finding {
                 Finding::Row(failed(&job.path, Some(metadata.len()), error.to_string()))
             }
             Ok(metadata) => not_a_file(&metadata),
-            Err(absent)
-                if matches!(
-                    absent.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
+            Err(absent) if matches!(absent.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Finding::Gone
             }
             Err(_) => Finding::Row(failed(&job.path, None, error.to_string())),
@@ -103,20 +92,11 @@ pub(crate) fn inspect(job: &Job) -> Finding {
 }
 
 fn not_a_file(metadata: &Metadata) -> Finding {
-    if metadata.is_dir() {
-        Finding::Gone
-    } else {
-        Finding::Special(Special::of(metadata.file_type()))
-    }
+    if metadata.is_dir() { Finding::Gone } else { Finding::Special(Special::of(metadata.file_type())) }
 }
 
 fn failed(path: &RelativePath, size: Option<u64>, error: String) -> FileRow {
-    FileRow {
-        path: path.text(),
-        size,
-        error: Some(error),
-        ..FileRow::default()
-    }
+    FileRow { path: path.text(), size, error: Some(error), ..FileRow::default() }
 }
 
 fn read(file: &mut impl Read) -> io::Result<FileRow> {
@@ -139,11 +119,7 @@ fn read(file: &mut impl Read) -> io::Result<FileRow> {
             break;
         }
     }
-    let counted = if announced.is_none() {
-        text.finish()
-    } else {
-        None
-    };
+    let counted = if announced.is_none() { text.finish() } else { None };
     let kind = match announced {
         Some(kind) => kind,
         None if size == 0 => "empty",
@@ -178,10 +154,7 @@ fn fill<'b>(file: &mut impl Read, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> 
 fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
-        .collect()
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 #[cfg(test)]
@@ -208,9 +181,7 @@ mod tests {
         let expected = FileRow {
             path: "file".to_owned(),
             size: Some(3),
-            sha256: Some(
-                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned(),
-            ),
+            sha256: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned()),
             kind: Some("text".into()),
             lines: Some(0),
             words: Some(1),
@@ -223,28 +194,16 @@ mod tests {
     fn an_empty_file_is_empty() {
         let row = row(b"");
         assert_eq!(row.size, Some(0));
-        assert_eq!(
-            row.sha256.as_deref(),
-            Some("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-        );
-        assert_eq!(
-            (row.kind.as_deref(), row.lines, row.words),
-            (Some("empty"), Some(0), Some(0))
-        );
+        assert_eq!(row.sha256.as_deref(), Some("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
+        assert_eq!((row.kind.as_deref(), row.lines, row.words), (Some("empty"), Some(0), Some(0)));
     }
 
     #[test]
     fn only_texts_have_lines_and_words() {
-        for (content, kind) in [
-            (b"\x89PNG\r\n\x1a\n".as_slice(), "png"),
-            (b"a\0b\n", "binary"),
-            (b"\xff\n", "binary"),
-        ] {
+        for (content, kind) in [(b"\x89PNG\r\n\x1a\n".as_slice(), "png"), (b"a\0b\n", "binary"), (b"\xff\n", "binary")]
+        {
             let row = row(content);
-            assert_eq!(
-                (row.kind.as_deref(), row.lines, row.words),
-                (Some(kind), None, None)
-            );
+            assert_eq!((row.kind.as_deref(), row.lines, row.words), (Some(kind), None, None));
         }
     }
 
@@ -285,13 +244,7 @@ mod tests {
         }
         let content = b"caf\xc3\xa9 ".repeat(1000);
         let dripped = read(&mut Drops(&content, false)).expect("read");
-        assert_eq!(
-            FileRow {
-                path: "file".to_owned(),
-                ..dripped
-            },
-            row(&content)
-        );
+        assert_eq!(FileRow { path: "file".to_owned(), ..dripped }, row(&content));
     }
 
     #[test]
@@ -307,10 +260,7 @@ mod tests {
                 Ok(buffer.len())
             }
         }
-        assert_eq!(
-            read(&mut Breaks(false)).expect_err("an error").to_string(),
-            "a bad sector"
-        );
+        assert_eq!(read(&mut Breaks(false)).expect_err("an error").to_string(), "a bad sector");
     }
 
     #[test]
@@ -328,11 +278,7 @@ mod tests {
         let row = job(Path::new("anywhere"), "a").failed("its worker was killed".to_owned());
         assert_eq!(
             row,
-            FileRow {
-                path: "a".into(),
-                error: Some("its worker was killed".into()),
-                ..FileRow::default()
-            }
+            FileRow { path: "a".into(), error: Some("its worker was killed".into()), ..FileRow::default() }
         );
     }
 }

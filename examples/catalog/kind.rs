@@ -63,17 +63,12 @@ const MAGICS: &[(&str, &[Mark])] = &[
 
 /// The kind of a file that begins with `head`, if it announces one.
 pub(crate) fn by_magic(head: &[u8]) -> Option<&'static str> {
-    let announced = MAGICS.iter().find(|(_, marks)| {
-        marks
-            .iter()
-            .all(|(offset, bytes)| has(head, *offset, bytes))
-    });
+    let announced = MAGICS.iter().find(|(_, marks)| marks.iter().all(|(offset, bytes)| has(head, *offset, bytes)));
     announced.map(|(kind, _)| *kind).or_else(|| computed(head))
 }
 
 fn has(head: &[u8], offset: usize, bytes: &[u8]) -> bool {
-    head.get(offset..)
-        .is_some_and(|rest| rest.starts_with(bytes))
+    head.get(offset..).is_some_and(|rest| rest.starts_with(bytes))
 }
 
 /// The formats whose mark is more than bytes at a fixed place.
@@ -93,11 +88,7 @@ fn computed(head: &[u8]) -> Option<&'static str> {
         // Java classes and Mach-O binaries for several machines share these four bytes. What follows is the version, of
         // which 45 was the first, or the number of machines, of which there are fewer.
         [0xca, 0xfe, 0xba, 0xbe, _, _, high, low, ..] => {
-            Some(if u16::from_be_bytes([*high, *low]) >= 45 {
-                "class"
-            } else {
-                "macho"
-            })
+            Some(if u16::from_be_bytes([*high, *low]) >= 45 { "class" } else { "macho" })
         }
         // An MPEG audio frame, layer III, with none of the reserved values.
         [0xff, second, third, ..] => {

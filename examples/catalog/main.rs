@@ -30,8 +30,7 @@ use crate::summary::Summary;
 use crate::walk::{Found, Walk};
 
 fn main() -> ExitCode {
-    let done = catalogue(&Arguments::parse())
-        .and_then(|summary| Ok(write!(stdout().lock(), "{summary}")?));
+    let done = catalogue(&Arguments::parse()).and_then(|summary| Ok(write!(stdout().lock(), "{summary}")?));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,17 +45,11 @@ fn catalogue(arguments: &Arguments) -> Result<Summary, Box<dyn Error>> {
     let mut store = Store::open(&arguments.database)?;
     let progress = Progress::start();
     let walk = || Walk::new(&arguments.dir, &store.own_files());
-    let tree =
-        walk().map_err(|error| format!("{} cannot be read: {error}", arguments.dir.display()))?;
+    let tree = walk().map_err(|error| format!("{} cannot be read: {error}", arguments.dir.display()))?;
     progress.count_ahead(walk)?;
-    progress.say(&format!(
-        "catalog: {} into {}",
-        arguments.dir.display(),
-        arguments.database.display()
-    ));
+    progress.say(&format!("catalog: {} into {}", arguments.dir.display(), arguments.database.display()));
     if arguments.chaos || arguments.workers.is_some() {
-        progress
-            .say("catalog: one thread does the work as yet; --workers and --chaos change nothing");
+        progress.say("catalog: one thread does the work as yet; --workers and --chaos change nothing");
     }
     let mut summary = read(tree, &mut store, progress)?;
     store.remove_vanished()?;

@@ -27,11 +27,7 @@ impl RelativePath {
 
     /// Where it is, given the catalogued folder.
     pub(crate) fn below(&self, root: &Path) -> PathBuf {
-        if self.0.is_empty() {
-            root.to_owned()
-        } else {
-            root.join(&self.0)
-        }
+        if self.0.is_empty() { root.to_owned() } else { root.join(&self.0) }
     }
 
     /// The text of the `path` column: the names, joined with `/` on every system.
@@ -116,18 +112,8 @@ mod tests {
 
     #[test]
     fn names_in_utf8_stand_as_they_are() {
-        for name in [
-            "plain",
-            "with space",
-            "back\\slash",
-            "\\",
-            "\\x",
-            "\\xg0",
-            "new\nline",
-            "ünïcödé",
-            "日本",
-            "\\\\",
-        ] {
+        for name in ["plain", "with space", "back\\slash", "\\", "\\x", "\\xg0", "new\nline", "ünïcödé", "日本", "\\\\"]
+        {
             assert_eq!(text(name.as_bytes()), name);
         }
     }
@@ -154,11 +140,7 @@ mod tests {
         for _ in 0..5 {
             names = names
                 .iter()
-                .flat_map(|name| {
-                    alphabet
-                        .iter()
-                        .map(move |byte| [name.as_slice(), &[*byte]].concat())
-                })
+                .flat_map(|name| alphabet.iter().map(move |byte| [name.as_slice(), &[*byte]].concat()))
                 .collect();
             for name in &names {
                 let other = seen.insert(text(name), name.clone());
@@ -174,18 +156,9 @@ mod tests {
         assert_eq!(file.text(), "a/b c");
         assert_eq!(root.text(), "");
         assert_eq!(root.shown(), ".");
-        assert_eq!(
-            file.below(Path::new("top")),
-            Path::new("top").join("a").join("b c")
-        );
-        assert_eq!(
-            RelativePath::of(Path::new("top"), &file.below(Path::new("top"))),
-            Some(file)
-        );
-        assert_eq!(
-            RelativePath::of(Path::new("top"), Path::new("topping")),
-            None
-        );
+        assert_eq!(file.below(Path::new("top")), Path::new("top").join("a").join("b c"));
+        assert_eq!(RelativePath::of(Path::new("top"), &file.below(Path::new("top"))), Some(file));
+        assert_eq!(RelativePath::of(Path::new("top"), Path::new("topping")), None);
     }
 
     #[test]

@@ -41,18 +41,8 @@ impl Progress {
     /// A bar if stderr is a terminal, lines if not.
     pub(crate) fn start() -> Self {
         let bar = ProgressBar::no_length().with_style(style(COUNTING));
-        let shown = if bar.is_hidden() {
-            Shown::Lines(Pace {
-                last: Instant::now(),
-            })
-        } else {
-            Shown::Bar(bar)
-        };
-        Self {
-            files: 0,
-            bytes: 0,
-            shown,
-        }
+        let shown = if bar.is_hidden() { Shown::Lines(Pace { last: Instant::now() }) } else { Shown::Bar(bar) };
+        Self { files: 0, bytes: 0, shown }
     }
 
     /// Counts the files of `walk` beside the job, so that the bar knows its end. Lines need none, and do not pay for it.
@@ -82,11 +72,7 @@ impl Progress {
             }
             Shown::Lines(pace) => {
                 if pace.due(Instant::now()) {
-                    let line = format!(
-                        "catalog: {} files so far, {}",
-                        HumanCount(self.files),
-                        BinaryBytes(self.bytes)
-                    );
+                    let line = format!("catalog: {} files so far, {}", HumanCount(self.files), BinaryBytes(self.bytes));
                     self.say(&line);
                 }
             }
@@ -127,8 +113,7 @@ fn style(template: &str) -> ProgressStyle {
     let rate = |state: &ProgressState, line: &mut dyn fmt::Write| {
         let _ = write!(line, "{:.0}", state.per_sec());
     };
-    let style =
-        ProgressStyle::with_template(template).expect("a constant that the tests have parsed");
+    let style = ProgressStyle::with_template(template).expect("a constant that the tests have parsed");
     style.with_key("rate", rate)
 }
 
@@ -147,9 +132,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace { last: start };
         let after = |milliseconds| start + Duration::from_millis(milliseconds);
-        let due: Vec<bool> = [1, 999, 1000, 1001, 1999, 2000]
-            .map(|time| pace.due(after(time)))
-            .to_vec();
+        let due: Vec<bool> = [1, 999, 1000, 1001, 1999, 2000].map(|time| pace.due(after(time))).to_vec();
         assert_eq!(due, [false, false, true, false, false, true]);
     }
 }

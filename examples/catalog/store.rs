@@ -85,10 +85,7 @@ pub(crate) enum StoreError {
     #[error("{} has another thing called files ({found}); it was left as it is", path.display())]
     OtherFiles { path: PathBuf, found: String },
     #[error("{} cannot be written: {source}", path.display())]
-    Sqlite {
-        path: PathBuf,
-        source: rusqlite::Error,
-    },
+    Sqlite { path: PathBuf, source: rusqlite::Error },
 }
 
 impl Store {
@@ -97,28 +94,17 @@ impl Store {
     /// # Errors
     /// What is there is no database, has another table `files`, or cannot be written; it is then unchanged.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let path = place(path).map_err(|source| StoreError::Place {
-            path: path.to_owned(),
-            source,
-        })?;
+        let path = place(path).map_err(|source| StoreError::Place { path: path.to_owned(), source })?;
         // Without `SQLITE_OPEN_URI`: a file may be called `file:x?mode=memory`.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         match Connection::open_with_flags(&path, flags) {
             Ok(connection) => {
-                let mut store = Self {
-                    connection,
-                    path,
-                    batch: Vec::with_capacity(BATCH),
-                    changes: Changes::default(),
-                };
+                let mut store =
+                    Self { connection, path, batch: Vec::with_capacity(BATCH), changes: Changes::default() };
                 store.prepare()?;
                 // Now that it is there: a symlink to a database has its journal beside the database.
-                store.path = fs::canonicalize(&store.path).map_err(|source| StoreError::Place {
-                    path: store.path.clone(),
-                    source,
-                })?;
+                store.path = fs::canonicalize(&store.path)
+                    .map_err(|source| StoreError::Place { path: store.path.clone(), source })?;
                 Ok(store)
             }
             Err(source) => Err(error(&path, source)),
@@ -143,11 +129,7 @@ impl Store {
     /// The database cannot be written. The rows stay, and the next write tries again.
     pub(crate) fn push(&mut self, row: FileRow) -> Result<(), StoreError> {
         self.batch.push(row);
-        if self.batch.len() >= BATCH {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
     }
 
     /// Writes what has gathered, in one transaction.
@@ -158,8 +140,7 @@ impl Store {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let written =
-            write(&mut self.connection, &self.batch).map_err(|source| error(&self.path, source))?;
+        let written = write(&mut self.connection, &self.batch).map_err(|source| error(&self.path, source))?;
         self.changes.written += written;
         self.batch.clear();
         Ok(())
@@ -177,10 +158,7 @@ impl Store {
         let keep = format!(
             "INSERT OR IGNORE INTO temp.seen SELECT path FROM main.files WHERE path IS NOT NULL AND ({range} OR {all} OR path = ?1)"
         );
-        let kept = self
-            .connection
-            .execute(&keep, [folder])
-            .map_err(|source| error(&self.path, source))?;
+        let kept = self.connection.execute(&keep, [folder]).map_err(|source| error(&self.path, source))?;
         self.changes.kept += kept as u64;
         Ok(())
     }
@@ -192,10 +170,7 @@ impl Store {
     pub(crate) fn remove_vanished(&mut self) -> Result<(), StoreError> {
         self.flush()?;
         let remove = "DELETE FROM main.files WHERE NOT EXISTS (SELECT 1 FROM temp.seen WHERE seen.path = files.path)";
-        let removed = self
-            .connection
-            .execute(remove, [])
-            .map_err(|source| error(&self.path, source))?;
+        let removed = self.connection.execute(remove, []).map_err(|source| error(&self.path, source))?;
         self.changes.removed += removed as u64;
         Ok(())
     }
@@ -214,11 +189,7 @@ impl Store {
              (SELECT count(*) AS n, max(size) AS bytes FROM main.files WHERE sha256 IS NOT NULL GROUP BY sha256 HAVING n > 1)";
         let found = self.connection.query_row(equal, [], |row| {
             let count = |column| row.get(column).map(i64::cast_unsigned);
-            Ok(Duplicates {
-                contents: count(0)?,
-                files: count(1)?,
-                bytes: count(2)?,
-            })
+            Ok(Duplicates { contents: count(0)?, files: count(1)?, bytes: count(2)? })
         });
         found.map_err(|source| error(&self.path, source))
     }
@@ -229,18 +200,13 @@ impl Store {
     /// The database cannot be written.
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         self.flush()?;
-        self.connection
-            .close()
-            .map_err(|(_, source)| error(&self.path, source))
+        self.connection.close().map_err(|(_, source)| error(&self.path, source))
     }
 
     fn prepare(&mut self) -> Result<(), StoreError> {
         match self.try_prepare() {
             Ok(None) => Ok(()),
-            Ok(Some(found)) => Err(StoreError::OtherFiles {
-                path: self.path.clone(),
-                found,
-            }),
+            Ok(Some(found)) => Err(StoreError::OtherFiles { path: self.path.clone(), found }),
             Err(source) => Err(error(&self.path, source)),
         }
     }
@@ -250,9 +216,7 @@ impl Store {
         self.connection.busy_timeout(PATIENCE)?;
         // A writing transaction, also where the table exists: a database that cannot be written is told here, not after
         // the first five hundred files.
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let kind: Option<String> = {
             let mut named = transaction
                 .prepare("SELECT type FROM main.sqlite_schema WHERE name = 'files' COLLATE NOCASE AND type IN ('table', 'view', 'index')")?;
@@ -264,42 +228,32 @@ impl Store {
                 transaction.execute_batch(CREATE)?;
             }
             Some("table") => {
-                let mut columns = transaction
-                    .prepare("SELECT name, type, pk FROM pragma_table_xinfo('files', 'main')")?;
+                let mut columns =
+                    transaction.prepare("SELECT name, type, pk FROM pragma_table_xinfo('files', 'main')")?;
                 let columns: Vec<(String, String, i64)> = columns
                     .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                     .collect::<rusqlite::Result<_>>()?;
                 let expected = columns.len() == COLUMNS.len()
-                    && columns
-                        .iter()
-                        .zip(COLUMNS)
-                        .all(|((name, kind, key), column)| {
-                            name.eq_ignore_ascii_case(column.0)
-                                && kind.eq_ignore_ascii_case(column.1)
-                                && *key == column.2
-                        });
+                    && columns.iter().zip(COLUMNS).all(|((name, kind, key), column)| {
+                        name.eq_ignore_ascii_case(column.0) && kind.eq_ignore_ascii_case(column.1) && *key == column.2
+                    });
                 if !expected {
-                    let names: Vec<String> = columns
-                        .into_iter()
-                        .map(|(name, kind, _)| format!("{name} {kind}"))
-                        .collect();
+                    let names: Vec<String> =
+                        columns.into_iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
                     return Ok(Some(format!("a table of {}", names.join(", "))));
                 }
             }
             Some(other) => return Ok(Some(format!("a {other}"))),
         }
         transaction.commit()?;
-        self.connection
-            .execute_batch("CREATE TEMP TABLE seen(path TEXT PRIMARY KEY) WITHOUT ROWID")?;
+        self.connection.execute_batch("CREATE TEMP TABLE seen(path TEXT PRIMARY KEY) WITHOUT ROWID")?;
         Ok(None)
     }
 }
 
 /// The absolute path of a database: SQLite gives names such as `:memory:` a meaning of their own.
 fn place(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::other("it has no name"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -323,12 +277,9 @@ fn write(connection: &mut Connection, rows: &[FileRow]) -> rusqlite::Result<u64>
         let mut upsert = transaction.prepare_cached(UPSERT)?;
         let mut seen = transaction.prepare_cached("INSERT OR IGNORE INTO temp.seen VALUES(?1)")?;
         for row in rows {
-            let numbers =
-                [row.size, row.lines, row.words].map(|number| number.map(u64::cast_signed));
+            let numbers = [row.size, row.lines, row.words].map(|number| number.map(u64::cast_signed));
             let [size, lines, words] = numbers;
-            written += upsert.execute(params![
-                row.path, size, row.sha256, row.kind, lines, words, row.error
-            ])?;
+            written += upsert.execute(params![row.path, size, row.sha256, row.kind, lines, words, row.error])?;
             seen.execute([&row.path])?;
         }
     }
@@ -382,54 +333,24 @@ mod tests {
 
     fn paths(database: &Path) -> Vec<String> {
         let connection = Connection::open(database).expect("a database");
-        let mut paths = connection
-            .prepare("SELECT path FROM files ORDER BY path")
-            .expect("a query");
-        paths
-            .query_map([], |row| row.get(0))
-            .expect("rows")
-            .collect::<rusqlite::Result<_>>()
-            .expect("paths")
+        let mut paths = connection.prepare("SELECT path FROM files ORDER BY path").expect("a query");
+        paths.query_map([], |row| row.get(0)).expect("rows").collect::<rusqlite::Result<_>>().expect("paths")
     }
 
     #[test]
     fn a_second_run_updates_and_removes_and_leaves_the_rest_alone() {
         let (_folder, database) = folder();
-        let first = run(
-            &database,
-            &[row("same", "1"), row("changed", "2"), row("vanished", "3")],
-            &[],
-        );
-        assert_eq!(
-            first,
-            Changes {
-                written: 3,
-                removed: 0,
-                kept: 0
-            }
-        );
-        let second = run(
-            &database,
-            &[row("same", "1"), row("changed", "4"), row("new", "5")],
-            &[],
-        );
-        assert_eq!(
-            second,
-            Changes {
-                written: 2,
-                removed: 1,
-                kept: 0
-            }
-        );
+        let first = run(&database, &[row("same", "1"), row("changed", "2"), row("vanished", "3")], &[]);
+        assert_eq!(first, Changes { written: 3, removed: 0, kept: 0 });
+        let second = run(&database, &[row("same", "1"), row("changed", "4"), row("new", "5")], &[]);
+        assert_eq!(second, Changes { written: 2, removed: 1, kept: 0 });
         assert_eq!(paths(&database), ["changed", "new", "same"]);
     }
 
     #[test]
     fn more_rows_than_a_batch_all_arrive() {
         let (_folder, database) = folder();
-        let rows: Vec<FileRow> = (0..2 * BATCH + 3)
-            .map(|n| row(&format!("{n:05}"), "d"))
-            .collect();
+        let rows: Vec<FileRow> = (0..2 * BATCH + 3).map(|n| row(&format!("{n:05}"), "d")).collect();
         assert_eq!(run(&database, &rows, &[]).written, rows.len() as u64);
         assert_eq!(paths(&database).len(), rows.len());
     }
@@ -453,14 +374,7 @@ mod tests {
         run(&database, &names.map(|name| row(name, "1")), &[]);
         let changes = run(&database, &[row("ab", "1")], &["a"]);
         assert_eq!(paths(&database), ["a", "a/b", "a/b/c", "ab"]);
-        assert_eq!(
-            changes,
-            Changes {
-                written: 0,
-                removed: 3,
-                kept: 3
-            }
-        );
+        assert_eq!(changes, Changes { written: 0, removed: 3, kept: 3 });
         assert_eq!(run(&database, &[], &[""]).kept, 4);
     }
 
@@ -469,32 +383,14 @@ mod tests {
         let (_folder, database) = folder();
         let mut store = Store::open(&database).expect("a store");
         assert_eq!(store.duplicates().expect("none"), Duplicates::default());
-        for (path, digest) in [
-            ("a", "1"),
-            ("b", "1"),
-            ("c", "1"),
-            ("d", "2"),
-            ("e", "2"),
-            ("f", "3"),
-        ] {
+        for (path, digest) in [("a", "1"), ("b", "1"), ("c", "1"), ("d", "2"), ("e", "2"), ("f", "3")] {
             store.push(row(path, digest)).expect("taken");
         }
-        let unreadable = |path: &str| FileRow {
-            path: path.into(),
-            error: Some("no".into()),
-            ..FileRow::default()
-        };
+        let unreadable = |path: &str| FileRow { path: path.into(), error: Some("no".into()), ..FileRow::default() };
         store.push(unreadable("g")).expect("taken");
         store.push(unreadable("h")).expect("taken");
         store.flush().expect("written");
-        assert_eq!(
-            store.duplicates().expect("some"),
-            Duplicates {
-                contents: 2,
-                files: 3,
-                bytes: 30
-            }
-        );
+        assert_eq!(store.duplicates().expect("some"), Duplicates { contents: 2, files: 3, bytes: 30 });
     }
 
     #[test]
@@ -515,9 +411,7 @@ mod tests {
             "CREATE VIEW files AS SELECT 1 AS path",
         ] {
             let (_folder, database) = folder();
-            Connection::open(&database)
-                .and_then(|connection| connection.execute_batch(other))
-                .expect("made");
+            Connection::open(&database).and_then(|connection| connection.execute_batch(other)).expect("made");
             let before = fs::read(&database).expect("there");
             let error = Store::open(&database).expect_err("refused");
             assert!(matches!(error, StoreError::OtherFiles { .. }), "{error}");
@@ -529,14 +423,9 @@ mod tests {
     fn other_tables_of_the_database_are_left_alone() {
         let (_folder, database) = folder();
         let connection = Connection::open(&database).expect("a database");
-        connection
-            .execute_batch("CREATE TABLE mine(x); INSERT INTO mine VALUES(7)")
-            .expect("made");
+        connection.execute_batch("CREATE TABLE mine(x); INSERT INTO mine VALUES(7)").expect("made");
         run(&database, &[row("a", "1")], &[]);
-        assert_eq!(
-            connection.query_row("SELECT x FROM mine", [], |row| row.get(0)),
-            Ok(7)
-        );
+        assert_eq!(connection.query_row("SELECT x FROM mine", [], |row| row.get(0)), Ok(7));
     }
 
     #[test]
@@ -557,8 +446,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temp folder");
         let error = Store::open(folder.path()).expect_err("a folder");
         assert!(matches!(error, StoreError::Place { .. }), "{error}");
-        let error =
-            Store::open(&folder.path().join("nowhere").join("catalog.db")).expect_err("no folder");
+        let error = Store::open(&folder.path().join("nowhere").join("catalog.db")).expect_err("no folder");
         assert!(matches!(error, StoreError::Place { .. }), "{error}");
     }
 }

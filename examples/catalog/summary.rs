@@ -67,10 +67,7 @@ impl Summary {
     }
 
     /// Says that the run was ended before it had seen the whole tree.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "one thread has no orderly interruption")
-    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "one thread has no orderly interruption"))]
     pub(crate) fn interrupted(&mut self) {
         self.interrupted = true;
     }
@@ -121,10 +118,7 @@ impl Listed {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.interrupted {
-            writeln!(
-                f,
-                "  interrupted: the rest of the tree was not looked at, and no row was removed"
-            )?;
+            writeln!(f, "  interrupted: the rest of the tree was not looked at, and no row was removed")?;
         }
         writeln!(
             f,
@@ -134,29 +128,11 @@ impl fmt::Display for Summary {
             self.bytes
         )?;
         let seconds = self.elapsed.as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let rate = if seconds > 0.0 {
-            self.files as f64 / seconds
-        } else {
-            0.0
-        };
+        let rate = if seconds > 0.0 { self.files as f64 / seconds } else { 0.0 };
         writeln!(f, "  speed: {rate:.0} files/s, {seconds:.2} s in all")?;
-        let Changes {
-            written,
-            removed,
-            kept,
-        } = self.changes;
-        writeln!(
-            f,
-            "  table: {} new or changed, {} removed",
-            counted(written, "row", "rows"),
-            HumanCount(removed)
-        )?;
-        let Duplicates {
-            contents,
-            files,
-            bytes,
-        } = self.duplicates;
+        let Changes { written, removed, kept } = self.changes;
+        writeln!(f, "  table: {} new or changed, {} removed", counted(written, "row", "rows"), HumanCount(removed))?;
+        let Duplicates { contents, files, bytes } = self.duplicates;
         writeln!(
             f,
             "  duplicates: {} beyond the first of {}, {}",
@@ -164,60 +140,29 @@ impl fmt::Display for Summary {
             counted(contents, "content", "contents"),
             BinaryBytes(bytes)
         )?;
-        let special: Vec<String> = self
-            .special
-            .iter()
-            .map(|(kind, count)| counted(*count, kind.words().0, kind.words().1))
-            .collect();
-        writeln!(
-            f,
-            "  not opened: {}",
-            if special.is_empty() {
-                "nothing".to_owned()
-            } else {
-                special.join(", ")
-            }
-        )?;
+        let special: Vec<String> =
+            self.special.iter().map(|(kind, count)| counted(*count, kind.words().0, kind.words().1)).collect();
+        writeln!(f, "  not opened: {}", if special.is_empty() { "nothing".to_owned() } else { special.join(", ") })?;
         if self.left_out > 0 {
-            writeln!(
-                f,
-                "  left out: {} of the catalog's own database",
-                counted(self.left_out, "file", "files")
-            )?;
+            writeln!(f, "  left out: {} of the catalog's own database", counted(self.left_out, "file", "files"))?;
         }
         if self.gone > 0 {
-            writeln!(
-                f,
-                "  vanished before it was read: {}",
-                counted(self.gone, "file", "files")
-            )?;
+            writeln!(f, "  vanished before it was read: {}", counted(self.gone, "file", "files"))?;
         }
         if self.unreadable.count > 0 {
             let kept = counted(kept, "earlier row", "earlier rows");
-            writeln!(
-                f,
-                "  unreadable folders: {}, {kept} below them kept",
-                HumanCount(self.unreadable.count)
-            )?;
+            writeln!(f, "  unreadable folders: {}, {kept} below them kept", HumanCount(self.unreadable.count))?;
             self.unreadable.write(f)?;
         }
         writeln!(f, "  failures: {}", HumanCount(self.failures.count))?;
         self.failures.write(f)?;
         writeln!(f, "  workers died: {}", self.workers_died)?;
-        writeln!(
-            f,
-            "catalog: {} files, {} failures",
-            self.files, self.failures.count
-        )
+        writeln!(f, "catalog: {} files, {} failures", self.files, self.failures.count)
     }
 }
 
 fn counted(count: u64, one: &str, several: &str) -> String {
-    format!(
-        "{} {}",
-        HumanCount(count),
-        if count == 1 { one } else { several }
-    )
+    format!("{} {}", HumanCount(count), if count == 1 { one } else { several })
 }
 
 #[cfg(test)]
@@ -227,39 +172,21 @@ mod tests {
     use super::*;
 
     fn unreadable(name: &str) -> FileRow {
-        FileRow {
-            path: name.into(),
-            size: Some(7),
-            error: Some("denied".into()),
-            ..FileRow::default()
-        }
+        FileRow { path: name.into(), size: Some(7), error: Some("denied".into()), ..FileRow::default() }
     }
 
     #[test]
     fn the_last_line_is_exact() {
         let mut summary = Summary::default();
         for n in 0..1500 {
-            summary.finding(&Finding::Row(FileRow {
-                path: n.to_string(),
-                size: Some(2),
-                ..FileRow::default()
-            }));
+            summary.finding(&Finding::Row(FileRow { path: n.to_string(), size: Some(2), ..FileRow::default() }));
         }
         summary.finding(&Finding::Row(unreadable("a\nb")));
         let text = summary.to_string();
-        assert!(
-            text.ends_with("\ncatalog: 1501 files, 1 failures\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("1,501 files, 2.93 KiB (3000 bytes)"),
-            "{text}"
-        );
+        assert!(text.ends_with("\ncatalog: 1501 files, 1 failures\n"), "{text}");
+        assert!(text.contains("1,501 files, 2.93 KiB (3000 bytes)"), "{text}");
         assert!(text.contains("    a\\nb: denied\n"), "{text}");
-        assert_eq!(
-            Summary::default().to_string().lines().last(),
-            Some("catalog: 0 files, 0 failures")
-        );
+        assert_eq!(Summary::default().to_string().lines().last(), Some("catalog: 0 files, 0 failures"));
     }
 
     #[test]
@@ -271,15 +198,9 @@ mod tests {
         summary.found(&Found::LeftOut(RelativePath::default()));
         summary.finding(&Finding::Gone);
         let text = summary.to_string();
-        assert!(
-            text.contains("  not opened: 2 symlinks, 1 FIFO\n"),
-            "{text}"
-        );
+        assert!(text.contains("  not opened: 2 symlinks, 1 FIFO\n"), "{text}");
         assert!(text.contains("  left out: 1 file of"), "{text}");
-        assert!(
-            text.contains("vanished before it was read: 1 file\n"),
-            "{text}"
-        );
+        assert!(text.contains("vanished before it was read: 1 file\n"), "{text}");
     }
 
     #[test]
@@ -287,18 +208,10 @@ mod tests {
         let mut summary = Summary::default();
         for n in 0..LISTED + 5 {
             let path = RelativePath::default().entry(OsStr::new(&n.to_string()));
-            summary.found(&Found::Unreadable {
-                path,
-                error: "denied".into(),
-            });
+            summary.found(&Found::Unreadable { path, error: "denied".into() });
         }
         let text = summary.to_string();
-        assert!(
-            text.contains(
-                "  unreadable folders: 15, 0 earlier rows below them kept\n    0: denied\n"
-            ),
-            "{text}"
-        );
+        assert!(text.contains("  unreadable folders: 15, 0 earlier rows below them kept\n    0: denied\n"), "{text}");
         assert!(text.contains("    9: denied\n    and 5 more\n"), "{text}");
     }
 
@@ -309,30 +222,15 @@ mod tests {
         summary.worker_died();
         summary.worker_died();
         summary.interrupted();
-        summary.finish(
-            Duration::from_secs(2),
-            Changes {
-                written: 1,
-                removed: 2,
-                kept: 0,
-            },
-            Duplicates::default(),
-        );
+        summary.finish(Duration::from_secs(2), Changes { written: 1, removed: 2, kept: 0 }, Duplicates::default());
         let text = summary.to_string();
         assert!(text.contains("  workers died: 2\n"), "{text}");
         assert!(text.starts_with("  interrupted: "), "{text}");
-        assert!(
-            text.contains("2.00 s in all\n  table: 1 row new or changed, 2 removed\n"),
-            "{text}"
-        );
+        assert!(text.contains("2.00 s in all\n  table: 1 row new or changed, 2 removed\n"), "{text}");
     }
 
     #[test]
     fn an_instant_run_has_no_infinite_speed() {
-        assert!(
-            Summary::default()
-                .to_string()
-                .contains("  speed: 0 files/s")
-        );
+        assert!(Summary::default().to_string().contains("  speed: 0 files/s"));
     }
 }

@@ -19,14 +19,7 @@ pub(crate) struct TextCount {
 
 impl TextCount {
     pub(crate) fn new() -> Self {
-        Self {
-            is_text: true,
-            in_word: false,
-            lines: 0,
-            words: 0,
-            begun: [0; 4],
-            begun_len: 0,
-        }
+        Self { is_text: true, in_word: false, lines: 0, words: 0, begun: [0; 4], begun_len: 0 }
     }
 
     /// Takes the next piece. After the first byte that is not text it costs nothing.
@@ -109,33 +102,22 @@ mod tests {
         assert_eq!(count(&[b"one"]), Some((0, 1)));
         assert_eq!(count(&[b"one two\nthree\n"]), Some((2, 3)));
         assert_eq!(count(&[b" \t\r\n\x0b\x0c one \n\n"]), Some((3, 1)));
-        assert_eq!(
-            count(&["eins\u{a0}zwei\u{2003}drei\u{3000}vier fünf".as_bytes()]),
-            Some((0, 5))
-        );
+        assert_eq!(count(&["eins\u{a0}zwei\u{2003}drei\u{3000}vier fünf".as_bytes()]), Some((0, 5)));
     }
 
     #[test]
     fn every_ascii_byte_separates_words_as_split_whitespace_does() {
         for byte in 1..=127u8 {
             let text = format!("a{}b", char::from(byte));
-            assert_eq!(
-                count(&[text.as_bytes()]).map(|(_, words)| words),
-                Some(text.split_whitespace().count() as u64)
-            );
+            assert_eq!(count(&[text.as_bytes()]).map(|(_, words)| words), Some(text.split_whitespace().count() as u64));
         }
     }
 
     #[test]
     fn a_nul_or_a_byte_outside_utf8_makes_it_binary() {
-        for binary in [
-            b"a\0b".as_slice(),
-            b"caf\xe9 ",
-            b"\xff\xfeh\0",
-            b"cut \xe2\x82",
-            b"\xed\xa0\x80",
-            "é\0".as_bytes(),
-        ] {
+        for binary in
+            [b"a\0b".as_slice(), b"caf\xe9 ", b"\xff\xfeh\0", b"cut \xe2\x82", b"\xed\xa0\x80", "é\0".as_bytes()]
+        {
             assert_eq!(count(&[binary]), None, "{binary:02x?}");
         }
     }
@@ -147,10 +129,7 @@ mod tests {
         assert_eq!(whole.map(|(lines, _)| lines), Some(1));
         for first in 0..=text.len() {
             for second in first..=text.len() {
-                assert_eq!(
-                    count(&[&text[..first], &text[first..second], &text[second..]]),
-                    whole
-                );
+                assert_eq!(count(&[&text[..first], &text[first..second], &text[second..]]), whole);
             }
         }
         let single: Vec<&[u8]> = text.chunks(1).collect();

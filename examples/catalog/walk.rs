@@ -54,22 +54,14 @@ impl Walk {
     /// `root` cannot be read. Any other folder that cannot be read is found, as such.
     pub(crate) fn new(root: &Path, leave_out: &[PathBuf]) -> io::Result<Self> {
         let root = fs::canonicalize(root)?;
-        let left_out = leave_out
-            .iter()
-            .filter_map(|path| RelativePath::of(&root, path))
-            .collect();
+        let left_out = leave_out.iter().filter_map(|path| RelativePath::of(&root, path)).collect();
         let top = Folder {
             path: RelativePath::default(),
             identity: door::identity(&fs::metadata(&root)?),
             unvisited: Vec::new(),
         };
         let entries = Some(fs::read_dir(&root)?);
-        Ok(Self {
-            root,
-            left_out,
-            entries,
-            ancestors: vec![top],
-        })
+        Ok(Self { root, left_out, entries, ancestors: vec![top] })
     }
 
     /// The folder itself, in its canonical form: relative paths are below this.
@@ -90,11 +82,7 @@ impl Walk {
             None
         } else if kind.is_file() {
             let path = folder.path.entry(&entry.file_name());
-            Some(if self.left_out.contains(&path) {
-                Found::LeftOut(path)
-            } else {
-                Found::File(path)
-            })
+            Some(if self.left_out.contains(&path) { Found::LeftOut(path) } else { Found::File(path) })
         } else {
             Some(Found::Special(Special::of(kind)))
         }
@@ -114,16 +102,11 @@ impl Walk {
         match opened {
             Ok(Some((identity, _))) if self.is_ancestor(identity) => Some(Found::Unreadable {
                 path,
-                error: "not entered: it is one of the folders that it lies in, by way of a mount"
-                    .to_owned(),
+                error: "not entered: it is one of the folders that it lies in, by way of a mount".to_owned(),
             }),
             Ok(Some((identity, entries))) => {
                 self.entries = Some(entries);
-                self.ancestors.push(Folder {
-                    path,
-                    identity,
-                    unvisited: Vec::new(),
-                });
+                self.ancestors.push(Folder { path, identity, unvisited: Vec::new() });
                 None
             }
             // Since its parent was read it has become something else, or nothing.
@@ -134,11 +117,7 @@ impl Walk {
     }
 
     fn is_ancestor(&self, identity: Option<(u64, u64)>) -> bool {
-        identity.is_some()
-            && self
-                .ancestors
-                .iter()
-                .any(|folder| folder.identity == identity)
+        identity.is_some() && self.ancestors.iter().any(|folder| folder.identity == identity)
     }
 }
 
@@ -180,10 +159,7 @@ impl Iterator for Walk {
 }
 
 fn unreadable(path: RelativePath, error: &io::Error) -> Found {
-    Found::Unreadable {
-        path,
-        error: error.to_string(),
-    }
+    Found::Unreadable { path, error: error.to_string() }
 }
 
 #[cfg(test)]
@@ -216,10 +192,7 @@ mod tests {
             }
         }
         fs::create_dir(folder.path().join("empty")).expect("a folder");
-        assert_eq!(
-            files(Walk::new(folder.path(), &[]).expect("a walk")),
-            expected
-        );
+        assert_eq!(files(Walk::new(folder.path(), &[]).expect("a walk")), expected);
     }
 
     #[test]
@@ -229,10 +202,7 @@ mod tests {
         let deep = "d/".repeat(1_500);
         fs::create_dir_all(root.join(&deep)).expect("folders");
         fs::write(root.join(&deep).join("bottom"), "").expect("a file");
-        assert_eq!(
-            files(Walk::new(&root, &[]).expect("a walk")),
-            [format!("{deep}bottom")]
-        );
+        assert_eq!(files(Walk::new(&root, &[]).expect("a walk")), [format!("{deep}bottom")]);
     }
 
     #[test]
@@ -242,12 +212,8 @@ mod tests {
         fs::create_dir(root.join("sub")).expect("a folder");
         fs::write(root.join("sub/catalog.db"), "").expect("a file");
         let found: Vec<Found> =
-            Walk::new(&root, &[root.join("sub/catalog.db"), "elsewhere".into()])
-                .expect("a walk")
-                .collect();
-        assert!(
-            matches!(found.as_slice(), [Found::LeftOut(path)] if path.text() == "sub/catalog.db")
-        );
+            Walk::new(&root, &[root.join("sub/catalog.db"), "elsewhere".into()]).expect("a walk").collect();
+        assert!(matches!(found.as_slice(), [Found::LeftOut(path)] if path.text() == "sub/catalog.db"));
     }
 
     #[test]

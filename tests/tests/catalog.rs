@@ -67,12 +67,7 @@ impl Place {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(example());
-        command
-            .arg(self.tree())
-            .arg("--db")
-            .arg(self.database())
-            .args(arguments)
-            .stdin(Stdio::null());
+        command.arg(self.tree()).arg("--db").arg(self.database()).args(arguments).stdin(Stdio::null());
         command
     }
 
@@ -91,11 +86,7 @@ impl Said {
     fn of(command: &mut Command) -> Self {
         let output = command.output().expect("the example runs");
         let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
-        Self {
-            success: output.status.success(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        Self { success: output.status.success(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     fn last_line(&self) -> &str {
@@ -103,11 +94,7 @@ impl Said {
     }
 
     fn assert_says(&self, what: &str) {
-        assert!(
-            self.stdout.contains(what),
-            "{what:?} is not in: {}",
-            self.stdout
-        );
+        assert!(self.stdout.contains(what), "{what:?} is not in: {}", self.stdout);
     }
 }
 
@@ -117,24 +104,13 @@ fn example() -> &'static Path {
     EXAMPLE.get_or_init(|| {
         // This test is `target/[triple/]profile/deps/catalog-hash`; the example is `target/[triple/]profile/examples/catalog`.
         let this = env::current_exe().expect("a test has a path");
-        let profile = this
-            .parent()
-            .and_then(Path::parent)
-            .expect("cargo's layout");
-        let program = profile
-            .join("examples")
-            .join(format!("catalog{}", env::consts::EXE_SUFFIX));
+        let profile = this.parent().and_then(Path::parent).expect("cargo's layout");
+        let program = profile.join("examples").join(format!("catalog{}", env::consts::EXE_SUFFIX));
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         // The whole workspace, for the same features as in a test of all: the dependencies are then built already.
         let mut build = Command::new(cargo);
-        build
-            .args(["build", "--quiet", "--workspace", "--example", "catalog"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if let Some(name) = profile
-            .file_name()
-            .and_then(OsStr::to_str)
-            .filter(|name| *name != "debug")
-        {
+        build.args(["build", "--quiet", "--workspace", "--example", "catalog"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if let Some(name) = profile.file_name().and_then(OsStr::to_str).filter(|name| *name != "debug") {
             build.args(["--profile", name]);
         }
         // Cargo marks the top of a target folder; one level further down is a triple.
@@ -142,42 +118,25 @@ fn example() -> &'static Path {
         if above.join("CACHEDIR.TAG").exists() {
             build.arg("--target-dir").arg(above);
         } else if let (Some(target), Some(triple)) = (above.parent(), above.file_name()) {
-            build
-                .arg("--target-dir")
-                .arg(target)
-                .arg("--target")
-                .arg(triple);
+            build.arg("--target-dir").arg(target).arg("--target").arg(triple);
         }
         match build.status() {
             Ok(status) => assert!(status.success(), "the example could not be built"),
             // Where cargo is out of reach (Wine), what is there counts.
-            Err(error) => assert!(
-                program.exists(),
-                "{} is missing, and cargo: {error}",
-                program.display()
-            ),
+            Err(error) => assert!(program.exists(), "{} is missing, and cargo: {error}", program.display()),
         }
-        assert!(
-            program.exists(),
-            "cargo did not put the example at {}",
-            program.display()
-        );
+        assert!(program.exists(), "cargo did not put the example at {}", program.display());
         program
     })
 }
 
 fn table(database: &Path) -> Table {
-    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .expect("a database");
-    let sound: String = connection
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .expect("a check");
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("a database");
+    let sound: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a check");
     assert_eq!(sound, "ok");
-    let mut rows = connection
-        .prepare("SELECT path, size, sha256, kind, lines, words, error FROM files")
-        .expect("the table");
-    let number =
-        |number: Option<i64>| number.map(|number| u64::try_from(number).expect("not negative"));
+    let mut rows =
+        connection.prepare("SELECT path, size, sha256, kind, lines, words, error FROM files").expect("the table");
+    let number = |number: Option<i64>| number.map(|number| u64::try_from(number).expect("not negative"));
     let rows = rows.query_map([], |row| {
         let rest = Row {
             size: number(row.get(1)?),
@@ -189,9 +148,7 @@ fn table(database: &Path) -> Table {
         };
         Ok((row.get(0)?, rest))
     });
-    rows.expect("rows")
-        .collect::<rusqlite::Result<_>>()
-        .expect("rows")
+    rows.expect("rows").collect::<rusqlite::Result<_>>().expect("rows")
 }
 
 fn digest(path: &Path) -> (u64, String) {
@@ -205,14 +162,7 @@ fn digest(path: &Path) -> (u64, String) {
         size += count as u64;
         digest.update(&buffer[..count]);
     }
-    (
-        size,
-        digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
+    (size, digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What the table must say of the files below `root`, computed without anything of the example: the whole content at once,
@@ -227,15 +177,9 @@ fn expected(root: &Path) -> Table {
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
-                let name = path
-                    .strip_prefix(root)
-                    .expect("below")
-                    .to_str()
-                    .map(|name| name.replace('\\', "/"));
+                let name = path.strip_prefix(root).expect("below").to_str().map(|name| name.replace('\\', "/"));
                 // Those with odd names are the caller's.
-                if let Some(name) =
-                    name.filter(|_| !path.parent().is_some_and(|parent| parent.ends_with("odd")))
-                {
+                if let Some(name) = name.filter(|_| !path.parent().is_some_and(|parent| parent.ends_with("odd"))) {
                     table.insert(name, expected_row(&path));
                 }
             }
@@ -247,13 +191,7 @@ fn expected(root: &Path) -> Table {
 fn expected_row(path: &Path) -> Row {
     let (size, sha256) = digest(path);
     // A huge file is not worth the memory: the test that makes one knows what is in it.
-    let text = if size > 1 << 24 {
-        None
-    } else {
-        fs::read_to_string(path)
-            .ok()
-            .filter(|text| !text.contains('\0'))
-    };
+    let text = if size > 1 << 24 { None } else { fs::read_to_string(path).ok().filter(|text| !text.contains('\0')) };
     let kind = match &text {
         Some(text) if text.is_empty() => Some("empty"),
         Some(_) => Some("text"),
@@ -264,9 +202,7 @@ fn expected_row(path: &Path) -> Row {
         sha256: Some(sha256),
         kind: kind.map(str::to_owned),
         lines: text.as_ref().map(|text| text.matches('\n').count() as u64),
-        words: text
-            .as_ref()
-            .map(|text| text.split_whitespace().count() as u64),
+        words: text.as_ref().map(|text| text.split_whitespace().count() as u64),
         error: None,
     }
 }
@@ -278,14 +214,7 @@ fn assert_same(actual: &Table, expected: &Table) {
     assert_eq!(actual_names, expected_names);
     for (name, row) in expected {
         let kind = row.kind.clone().or_else(|| actual[name].kind.clone());
-        assert_eq!(
-            actual[name],
-            Row {
-                kind,
-                ..row.clone()
-            },
-            "{name}"
-        );
+        assert_eq!(actual[name], Row { kind, ..row.clone() }, "{name}");
     }
 }
 
@@ -335,10 +264,7 @@ fn the_table_equals_a_computation_of_its_own() {
     let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(table["abc"].sha256.as_deref(), Some(of_abc));
     assert_eq!(table["empty"].sha256.as_deref(), Some(of_nothing));
-    assert_eq!(
-        said.last_line(),
-        format!("catalog: {} files, 0 failures", table.len())
-    );
+    assert_eq!(said.last_line(), format!("catalog: {} files, 0 failures", table.len()));
 }
 
 #[test]
@@ -347,11 +273,7 @@ fn the_table_has_the_agreed_columns() {
     place.catalogue(&[]);
     let connection = Connection::open(place.database()).expect("a database");
     let schema: String = connection
-        .query_row(
-            "SELECT sql FROM sqlite_schema WHERE name = 'files'",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT sql FROM sqlite_schema WHERE name = 'files'", [], |row| row.get(0))
         .expect("the table");
     let agreed = "CREATE TABLE files(path TEXT PRIMARY KEY, size INTEGER, sha256 TEXT, kind TEXT, lines INTEGER, words INTEGER, error TEXT)";
     assert_eq!(schema, agreed);
@@ -360,10 +282,7 @@ fn the_table_has_the_agreed_columns() {
 #[test]
 fn an_empty_tree_is_an_empty_table() {
     let place = Place::new();
-    assert_eq!(
-        place.catalogue(&[]).last_line(),
-        "catalog: 0 files, 0 failures"
-    );
+    assert_eq!(place.catalogue(&[]).last_line(), "catalog: 0 files, 0 failures");
     assert!(place.table().is_empty());
 }
 
@@ -382,9 +301,7 @@ fn a_second_run_updates_and_removes() {
     assert_same(&place.table(), &expected(&place.tree()));
     // Two changed or new; 43 of 300 were in many/3.
     said.assert_says("table: 2 rows new or changed, 45 removed");
-    place
-        .catalogue(&[])
-        .assert_says("table: 0 rows new or changed, 0 removed");
+    place.catalogue(&[]).assert_says("table: 0 rows new or changed, 0 removed");
 }
 
 #[test]
@@ -394,9 +311,7 @@ fn duplicates_are_told_by_digest() {
         place.write(name, "the same ten");
     }
     place.write("d", "another");
-    place
-        .catalogue(&[])
-        .assert_says("duplicates: 2 files beyond the first of 1 content, 24 B");
+    place.catalogue(&[]).assert_says("duplicates: 2 files beyond the first of 1 content, 24 B");
 }
 
 #[test]
@@ -420,9 +335,7 @@ fn names_of_any_bytes_have_rows_of_their_own() {
     let table = place.table();
     assert_eq!(table.len(), names.len());
     for (name, text) in names {
-        let row = table
-            .get(&format!("odd/{text}"))
-            .unwrap_or_else(|| panic!("no row for {text:?} in {table:#?}"));
+        let row = table.get(&format!("odd/{text}")).unwrap_or_else(|| panic!("no row for {text:?} in {table:#?}"));
         assert_eq!(row, &expected_row(&folder.join(name)));
     }
 }
@@ -433,9 +346,7 @@ fn a_huge_file_is_streamed() {
     let place = Place::new();
     // Sparse: it takes no room on the disk.
     let path = place.tree().join("huge");
-    File::create(&path)
-        .and_then(|file| file.set_len(SIZE))
-        .expect("a sparse file");
+    File::create(&path).and_then(|file| file.set_len(SIZE)).expect("a sparse file");
     place.catalogue(&[]);
     let (size, sha256) = digest(&path);
     let expected = Row {
@@ -453,14 +364,7 @@ fn a_huge_file_is_streamed() {
 #[test]
 fn what_cannot_be_read_is_said_and_the_rest_is_done() {
     let place = Place::new();
-    for name in [
-        "open/file",
-        "closed/file",
-        "closed/deeper/file",
-        "secret",
-        "closed!",
-        "closed0",
-    ] {
+    for name in ["open/file", "closed/file", "closed/deeper/file", "secret", "closed!", "closed0"] {
         place.write(name, name);
     }
     // Everybody may write the database: below it may be written by somebody who has no rights.
@@ -471,11 +375,7 @@ fn what_cannot_be_read_is_said_and_the_rest_is_done() {
     let program = place.folder.path().join("catalog-program");
     fs::copy(example(), &program).expect("a copy where everybody finds it");
     let mut catalogue = Command::new(program);
-    catalogue
-        .arg(place.tree())
-        .arg("--db")
-        .arg(place.database())
-        .current_dir(place.folder.path());
+    catalogue.arg(place.tree()).arg("--db").arg(place.database()).current_dir(place.folder.path());
     let superuser = {
         let secret = place.tree().join("secret");
         if !special::forbid(&secret) {
@@ -489,10 +389,7 @@ fn what_cannot_be_read_is_said_and_the_rest_is_done() {
         if let Err(error) = catalogue.output() {
             // In a sandbox without other users: what holds is that a superuser reads it all.
             eprintln!("no other user here: {error}");
-            assert_eq!(
-                place.catalogue(&[]).last_line(),
-                "catalog: 6 files, 0 failures"
-            );
+            assert_eq!(place.catalogue(&[]).last_line(), "catalog: 6 files, 0 failures");
             return;
         }
     }
@@ -502,17 +399,8 @@ fn what_cannot_be_read_is_said_and_the_rest_is_done() {
     said.assert_says("    secret: Permission denied");
     let first = place.table();
     let secret = &first["secret"];
-    assert_eq!(
-        (secret.size, &secret.sha256, &secret.kind),
-        (Some(6), &None, &None)
-    );
-    assert!(
-        secret
-            .error
-            .as_ref()
-            .is_some_and(|error| error.contains("Permission denied")),
-        "{secret:?}"
-    );
+    assert_eq!((secret.size, &secret.sha256, &secret.kind), (Some(6), &None, &None));
+    assert!(secret.error.as_ref().is_some_and(|error| error.contains("Permission denied")), "{secret:?}");
 
     // Nobody knows what is in a folder that can no longer be read: its rows stay, and that is said.
     let closed = place.tree().join("closed");
@@ -535,18 +423,12 @@ fn the_database_inside_the_tree_is_left_out_and_said() {
     place.write("sub/file", "a file");
     place.write("sub/catalog.db-other", "not of the database");
     for _ in 0..2 {
-        let said = Said::of(
-            Command::new(example())
-                .current_dir(place.tree())
-                .args(["--db", "sub/catalog.db"]),
-        );
+        let said = Said::of(Command::new(example()).current_dir(place.tree()).args(["--db", "sub/catalog.db"]));
         assert!(said.success, "{said:?}");
         // How many there are at that moment, with journals, depends on the journal mode.
         said.assert_says("left out: ");
         said.assert_says("of the catalog's own database");
-        let names: Vec<String> = table(&place.tree().join("sub/catalog.db"))
-            .into_keys()
-            .collect();
+        let names: Vec<String> = table(&place.tree().join("sub/catalog.db")).into_keys().collect();
         assert_eq!(names, ["sub/catalog.db-other", "sub/file"]);
     }
 }
@@ -557,12 +439,7 @@ fn without_arguments_it_is_the_current_folder() {
     place.write("file", "a file");
     let said = Said::of(Command::new(example()).current_dir(place.tree()));
     assert_eq!(said.last_line(), "catalog: 1 files, 0 failures", "{said:?}");
-    assert_eq!(
-        table(&place.tree().join("catalog.db"))
-            .into_keys()
-            .collect::<Vec<_>>(),
-        ["file"]
-    );
+    assert_eq!(table(&place.tree().join("catalog.db")).into_keys().collect::<Vec<_>>(), ["file"]);
 }
 
 #[test]
@@ -586,27 +463,13 @@ fn a_mistake_is_an_error_that_names_it() {
         (&["no/such/folder".as_ref()], "no/such/folder"),
         (&["--workers".as_ref(), "0".as_ref()], "--workers"),
         (&["--workers".as_ref(), "many".as_ref()], "--workers"),
-        (
-            &["--db".as_ref(), "no/such/folder/catalog.db".as_ref()],
-            "no/such/folder/catalog.db",
-        ),
+        (&["--db".as_ref(), "no/such/folder/catalog.db".as_ref()], "no/such/folder/catalog.db"),
     ];
     for (arguments, named) in cases {
-        let said = Said::of(
-            Command::new(example())
-                .current_dir(place.tree())
-                .args(arguments),
-        );
-        assert!(
-            !said.success && said.stderr.contains(named),
-            "{arguments:?}: {said:?}"
-        );
+        let said = Said::of(Command::new(example()).current_dir(place.tree()).args(arguments));
+        assert!(!said.success && said.stderr.contains(named), "{arguments:?}: {said:?}");
     }
-    assert_eq!(
-        fs::read_dir(place.tree()).expect("a folder").count(),
-        1,
-        "nothing was made"
-    );
+    assert_eq!(fs::read_dir(place.tree()).expect("a folder").count(), 1, "nothing was made");
 }
 
 #[test]
@@ -615,31 +478,18 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let content = "precious notes, long enough to have a header ".repeat(100);
     fs::write(place.database(), &content).expect("a file");
     let said = Said::of(&mut place.command(&[]));
-    assert!(
-        !said.success && said.stderr.contains("not a SQLite database"),
-        "{said:?}"
-    );
-    assert_eq!(
-        fs::read_to_string(place.database()).expect("there"),
-        content
-    );
+    assert!(!said.success && said.stderr.contains("not a SQLite database"), "{said:?}");
+    assert_eq!(fs::read_to_string(place.database()).expect("there"), content);
 }
 
 #[test]
 fn another_table_called_files_is_refused_and_left_alone() {
     let place = Place::new();
     let connection = Connection::open(place.database()).expect("a database");
-    connection
-        .execute_batch("CREATE TABLE files(name TEXT); INSERT INTO files VALUES('mine')")
-        .expect("a table");
+    connection.execute_batch("CREATE TABLE files(name TEXT); INSERT INTO files VALUES('mine')").expect("a table");
     let said = Said::of(&mut place.command(&[]));
-    assert!(
-        !said.success && said.stderr.contains("another thing called files"),
-        "{said:?}"
-    );
-    let mine: String = connection
-        .query_row("SELECT name FROM files", [], |row| row.get(0))
-        .expect("still there");
+    assert!(!said.success && said.stderr.contains("another thing called files"), "{said:?}");
+    let mine: String = connection.query_row("SELECT name FROM files", [], |row| row.get(0)).expect("still there");
     assert_eq!(mine, "mine");
 }
 
@@ -651,12 +501,7 @@ fn a_kill_at_any_time_leaves_a_sound_database_and_the_next_run_completes_it() {
     }
     let expected = expected(&place.tree());
     for lines in 1..4 {
-        let mut run = place
-            .command(&[])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the example runs");
+        let mut run = place.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the example runs");
         // Killed when a good part is written, at another part each time.
         while rows(&place.database()) < lines * 600 && run.try_wait().expect("a child").is_none() {
             std::thread::yield_now();
@@ -673,11 +518,8 @@ fn a_kill_at_any_time_leaves_a_sound_database_and_the_next_run_completes_it() {
 
 /// How many rows the table has, as far as one can see while it is being written.
 fn rows(database: &Path) -> u64 {
-    let count = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(
-        |connection| {
-            connection.query_row("SELECT count(*) FROM files", [], |row| row.get::<_, i64>(0))
-        },
-    );
+    let count = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|connection| connection.query_row("SELECT count(*) FROM files", [], |row| row.get::<_, i64>(0)));
     count.map_or(0, i64::cast_unsigned)
 }
 
@@ -689,8 +531,5 @@ fn under_chaos_the_table_is_complete_and_exact() {
     let said = place.catalogue(&["--chaos", "--workers", "3"]);
     assert_same(&place.table(), &expected(&place.tree()));
     said.assert_says("workers died: ");
-    assert_eq!(
-        said.last_line(),
-        format!("catalog: {} files, 0 failures", place.table().len())
-    );
+    assert_eq!(said.last_line(), format!("catalog: {} files, 0 failures", place.table().len()));
 }

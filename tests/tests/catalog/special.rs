@@ -1,6 +1,6 @@
 //! Names, special files and permissions that only one system can make: the platform door of the catalog's test.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -54,14 +54,7 @@ pub(crate) fn special_files(folder: &Path) -> &'static str {
     // The listener may go: its file stays.
     UnixListener::bind(folder.join("socket")).expect("a socket");
     for name in ["fifo", "other fifo"] {
-        mknodat(
-            CWD,
-            folder.join(name),
-            FileType::Fifo,
-            Mode::from_raw_mode(0o600),
-            0,
-        )
-        .expect("a FIFO");
+        mknodat(CWD, folder.join(name), FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a FIFO");
     }
     "not opened: 3 symlinks, 1 socket, 2 FIFOs"
 }
@@ -76,7 +69,7 @@ pub(crate) fn special_files(_folder: &Path) -> &'static str {
 #[cfg(unix)]
 pub(crate) fn forbid(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, Permissions::from_mode(0o000)).is_ok()
+    fs::set_permissions(path, fs::Permissions::from_mode(0o000)).is_ok()
 }
 
 /// Windows forbids by access lists, which std cannot write.
@@ -89,7 +82,7 @@ pub(crate) fn forbid(_path: &Path) -> bool {
 #[cfg(unix)]
 pub(crate) fn allow(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, Permissions::from_mode(0o777)).expect("permissions");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("permissions");
 }
 
 /// Undoes `forbid`.
