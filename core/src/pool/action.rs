@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::{
     report::Report,
     task::{Ending, TaskId},
@@ -22,7 +24,7 @@ pub(crate) enum Action {
     StopWorker { worker: WorkerId },
     /// Kill this worker at once.
     KillWorker { worker: WorkerId },
-    /// Stop all workers: the pool is closing and no task is left.
+    /// Stop all workers, those that are being started too: the pool is closing and no task is left.
     StopWorkers,
     /// No task is left and none will come. Said once.
     Closed(Report),
@@ -41,9 +43,20 @@ pub(crate) enum Closing {
     Kill,
 }
 
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Finish => "it was told to finish",
+            Self::Drain => "it was told to drain",
+            Self::NoWorkers => "it could not keep one worker",
+            Self::Kill => "it was killed",
+        })
+    }
+}
+
 /// A task was not taken, since the pool is closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the pool takes no more tasks ({by:?})")]
+#[error("the pool takes no more tasks: {by}")]
 pub(crate) struct Closed {
     /// What closed it.
     pub(crate) by: Closing,

@@ -12,7 +12,7 @@ use super::{
     workers::Workers,
 };
 
-/// How much room for tasks is kept when the last one has ended.
+/// How much room is kept when a burst is over.
 const KEEP: usize = 4096;
 
 /// The decision of a pool: which worker runs which task, and how a task ends that has no result.
@@ -198,7 +198,8 @@ impl Scheduler {
     }
 
     /// A task was not started by its worker and will not be: the worker died before, or gave it back. It goes to its old
-    /// place in the queue, and no attempt is counted.
+    /// place in the queue, and no attempt is counted. If the worker was not asked for it this tells that it has died: it
+    /// gets nothing more before its loss is told.
     pub(crate) fn handle_returned(&mut self, now: Instant, id: TaskId) {
         self.advance(now);
         let Some((task, worker)) = self.take_back(id) else {
@@ -490,7 +491,6 @@ impl Scheduler {
     fn shrink(&mut self) {
         if self.tasks.is_empty() && self.tasks.capacity() > 2 * KEEP {
             self.tasks.shrink_to(KEEP);
-            self.queue.shrink(KEEP);
             self.actions.shrink_to(KEEP);
         }
     }

@@ -15,4 +15,4 @@ pub(crate) mod policy;
 
 pub use backoff::{Backoff, BadBackoff};
 pub use intensity::Intensity;
-pub use policy::{Restart, Strategy};
+pub use policy::Strategy;

@@ -24,8 +24,8 @@ use std::{
     time::Instant,
 };
 
+pub(crate) use crate::actor::restart::Restart;
 pub(crate) use action::{Action, DoneReason, EndReason};
-pub use child::Restart;
 pub(crate) use child::{Cause, ChildId, ChildPolicy, Counts, State, Then};
 
 use super::{

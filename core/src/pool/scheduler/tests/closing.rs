@@ -108,3 +108,11 @@ fn kill_after_the_end_kills_the_workers_that_were_asked_to_stop() {
     bench.scheduler.kill(bench.now);
     assert_eq!(bench.poll(), [kill(1)]);
 }
+
+#[test]
+fn the_refusal_says_why() {
+    let mut bench = Bench::new(1);
+    bench.scheduler.handle_no_workers(bench.now);
+    let refusal = bench.scheduler.submit(bench.now, Terms::default()).unwrap_err();
+    assert_eq!(refusal.to_string(), "the pool takes no more tasks: it could not keep one worker");
+}

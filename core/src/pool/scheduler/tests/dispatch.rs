@@ -68,3 +68,14 @@ fn a_thousand_workers_get_one_each() {
     bench.submit(1);
     assert_eq!(bench.dispatched(), [(0, 1000)]);
 }
+
+#[test]
+fn a_burst_gives_its_memory_back() {
+    let mut bench = Bench::ready(1);
+    bench.submit(20_000);
+    for task in 0..20_000 {
+        bench.poll();
+        bench.done(task, US);
+    }
+    assert!(bench.scheduler.tasks.capacity() <= 2 * KEEP);
+}

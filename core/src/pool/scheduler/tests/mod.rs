@@ -5,6 +5,7 @@ mod cancel;
 mod closing;
 mod deaths;
 mod dispatch;
+mod model;
 mod resize;
 mod speed;
 mod windows;

@@ -110,6 +110,27 @@ fn what_is_stuck_behind_a_long_task_is_asked_back_for_an_idle_worker() {
 }
 
 #[test]
+fn a_task_that_was_asked_back_before_tells_of_a_death_when_it_returns_unasked() {
+    let mut bench = Bench::ready(3);
+    bench.submit(5);
+    assert_eq!(bench.dispatched(), [(0, 0), (1, 1), (2, 2)]);
+    bench.submit(1);
+    assert_eq!(bench.dispatched(), [(0, 3)]);
+    bench.done(1, MS);
+    bench.done(2, MS);
+    assert_eq!(bench.dispatched(), [(1, 4), (2, 5)]);
+    bench.done(4, MS);
+    bench.poll();
+    bench.now = bench.scheduler.poll_timeout().unwrap();
+    bench.scheduler.handle_timeout(bench.now);
+    assert_eq!(bench.poll(), [recall(0, 3)]);
+    bench.returned(3);
+    assert_eq!(bench.dispatched(), [(1, 3)]);
+    bench.returned(3);
+    assert_eq!(bench.scheduler.ready(), 2, "1 has died");
+}
+
+#[test]
 fn a_worker_that_gave_back_all_it_held_is_offered_again() {
     let mut bench = Bench::ready(2);
     bench.submit(4);
