@@ -10,18 +10,11 @@ use bytes::BytesMut;
 use super::arena::Key;
 use super::entry::EntryKey;
 use super::record::CallKey;
+use crate::shm::progress::Progress;
 use crate::wire::ids::CallId;
 
 /// A link's key.
 pub(crate) type LinkKey = Key;
-
-/// What a worker has told of its progress through the page it shares with its supervisor.
-pub(crate) trait Progress: Send + Sync {
-    /// The number of the last message whose handler was started; messages count from 1.
-    fn started(&self) -> u64;
-    /// The number of the last message whose handler has ended.
-    fn finished(&self) -> u64;
-}
 
 #[derive(Debug)]
 pub(super) struct Link {

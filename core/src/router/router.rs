@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use super::arena::Arena;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
-use super::link::{Journal, Link, LinkKey, Progress};
+use super::link::{Journal, Link, LinkKey};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use crate::connection::flow::Credit;
 use crate::error::call::{CallError, Executed, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason, Exit};
+use crate::shm::progress::Progress;
 use crate::wire::codec;
 use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
