@@ -44,7 +44,7 @@ impl Credit {
         Ok(())
     }
 
-    #[cfg(test)]
+    /// Units that were sent and have not come back.
     pub(crate) fn outstanding(&self) -> u32 {
         self.outstanding
     }

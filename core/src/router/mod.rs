@@ -14,10 +14,15 @@
 //!                                     v
 //!                                ended, once
 //! ```
+//!
+//! Every call that is handed to a peer gets exactly one reply; a cancel only hurries it.
 
 mod arena;
+mod causes;
 mod entry;
 mod flow;
+mod hash;
+mod line;
 mod link;
 mod links;
 mod record;

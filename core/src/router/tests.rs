@@ -1,1 +1,18 @@
+//! Several routers in one test: a hub, its workers, hubs below it; joined by wires of bytes, on a hand-driven clock.
 
+mod world;
+
+mod cancel;
+mod deadlines;
+mod deadlock;
+mod deaths;
+mod delivery;
+mod full;
+mod model;
+mod monitors;
+mod peers;
+
+use world::{Owned, Worker, World, body, down, failure, killed, text};
+
+use crate::error::call::{CallError, Executed, NotDelivered};
+use crate::router::Outcome;
