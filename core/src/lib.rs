@@ -41,10 +41,10 @@ pub use error::start::StartError;
 pub use event::{Event, Events, Lagged};
 pub use supervisor::backoff::{Backoff, BadBackoff};
 pub use supervisor::child::{ChildInfo, ChildState, ExitReport};
-pub use supervisor::handle::{Escalated, JoinError, OutputLine, Supervisor, SupervisorBuilder, WorkerOutput};
+pub use supervisor::handle::{Escalated, JoinError, OutputLine, Supervisor, SupervisorBuilder, Traffic, WorkerOutput};
 pub use supervisor::intensity::Intensity;
-pub use supervisor::policy::Strategy;
-pub use supervisor::shell::Unknown;
+pub use supervisor::policy::{Counts, Strategy};
+pub use supervisor::shell::{Unknown, Which};
 pub use supervisor::spec::{AtEnd, ChildSpec};
 pub use wire::codec::{DecodeError, EncodeError};
 

@@ -67,7 +67,7 @@ fn live(endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
         }
     };
     sys::set_process_name(&hello.name);
-    place::settle(place::Worker { depth: hello.depth, registry: hello.registry });
+    place::settle(place::Worker { depth: hello.depth });
     Node::enter(hello.to.run);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;

@@ -119,12 +119,9 @@ impl Router {
         self.now = now;
     }
 
+    #[cfg(test)]
     pub(crate) fn node(&self) -> NodeId {
         self.node
-    }
-
-    pub(crate) fn run(&self) -> RunId {
-        self.run
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action> {

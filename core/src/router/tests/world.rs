@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use crate::connection::flow::Window;
 use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
-use crate::shm::progress::Progress;
 use crate::router::{Action, CallKey, EntryKey, Expired, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token};
+use crate::shm::progress::Progress;
 use crate::wire::codec::{self, Budget};
 use crate::wire::frame::{CONTROL_LIMIT, Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
@@ -139,7 +139,8 @@ impl World {
         let [(_, down), (_, up)] = self.wires[wire].ends;
         let router = self.router(process);
         router.set_uplink(up);
-        let about = NewEntry { owner: 1, name: "hosted".into(), type_hash: TYPE, capacity: 64, methods: vec!["get", "put"] };
+        let about =
+            NewEntry { owner: 1, name: "hosted".into(), type_hash: TYPE, capacity: 64, methods: vec!["get", "put"] };
         let entry = router.host(owned.to, about);
         let ticks = Arc::<Ticks>::default();
         self.router(owned.process).attach_worker(owned.entry, down, ticks.clone());
