@@ -45,7 +45,7 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
             if marked {
                 println!("{MARKER}");
             }
-            live(endpoint, greeting)
+            live(parent, endpoint, greeting)
         })
         .unwrap_or_else(|error| {
             eprintln!("procession: this worker cannot start: {error}");
@@ -55,7 +55,7 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
     std::process::exit(code)
 }
 
-fn live(endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
+fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
     let (hello, entry) = match understand(&greeting.bytes) {
         Ok(understood) => understood,
         Err(why) => {
@@ -71,7 +71,7 @@ fn live(endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
     Node::enter(hello.to.run);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let code = LocalSet::new().block_on(&runtime, serve(endpoint, greeting, hello, entry));
+    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, greeting, hello, entry));
     // What user code left running on other threads does not keep a worker alive.
     runtime.shutdown_background();
     code
@@ -87,7 +87,13 @@ fn understand(bytes: &[u8]) -> Result<(Hello, ActorEntry), String> {
     Ok((hello, entry))
 }
 
-async fn serve(endpoint: Endpoint, greeting: Greeting, hello: Hello, actor: ActorEntry) -> Result<i32, String> {
+async fn serve(
+    parent: u32,
+    endpoint: Endpoint,
+    greeting: Greeting,
+    hello: Hello,
+    actor: ActorEntry,
+) -> Result<i32, String> {
     let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
     let control = greeting.control.into_blocking().map_err(|error| error.to_string())?;
     let connection = Arc::new(Connection::new(stream, None));
@@ -125,6 +131,7 @@ async fn serve(endpoint: Endpoint, greeting: Greeting, hello: Hello, actor: Acto
         end,
         name: hello.name,
         incarnation: hello.incarnation,
+        parent,
         stop,
         init,
         ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),

@@ -71,7 +71,6 @@ pub(crate) enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     /// Terminated: its spec is kept.
-    #[cfg_attr(not(test), expect(dead_code, reason = "made by terminate"))]
     Keep,
     /// Restarted on request.
     Start,
