@@ -4,6 +4,11 @@
 
 extern crate self as procession;
 
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod actor;
 mod connection;
 mod error;
