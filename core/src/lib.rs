@@ -1,14 +1,83 @@
 //! Actors in OS processes of their own: typed, supervised, on Linux and Windows.
+//!
+//! See the README for what it is for and what it is not for.
+
+extern crate self as procession;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod actor;
 mod connection;
 mod error;
+mod event;
 mod pool;
 mod process;
+mod program;
+mod registry;
 mod router;
 mod shm;
 mod supervisor;
 mod sys;
-mod telemetry;
 mod wire;
-pub use error::call::CallError;
-pub use error::exit::Down;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub mod prelude;
+
+pub use procession_derive::{Actor, handlers, main, task};
+
+pub use actor::address::{Address, AddressControl};
+pub use actor::call::{Call, Cast, Monitor, TrySendError};
+pub use actor::context::{Context, TaskHandle};
+pub use actor::incoming::{CastOutput, Reply};
+pub use actor::lookup::LookupError;
+pub use actor::restart::Restart;
+pub use actor::target::Target;
+pub use actor::traits::{Actor, ActorOptions, Handlers, Method, Payload, Tick};
+pub use error::call::{CallError, CodecError, Executed, NoError, NotDelivered, Panic};
+pub use error::exit::{Down, DownReason, Exit, ExitCause, StopReason};
+pub use error::failure::Failure;
+pub use error::start::StartError;
+pub use event::{Event, Events, Lagged};
+pub use supervisor::backoff::{Backoff, BadBackoff};
+pub use supervisor::child::{ChildInfo, ChildState, ExitReport};
+pub use supervisor::handle::{Escalated, JoinError, OutputLine, Supervisor, SupervisorBuilder, Traffic, WorkerOutput};
+pub use supervisor::intensity::Intensity;
+pub use supervisor::policy::{Counts, Strategy};
+pub use supervisor::shell::{Unknown, Which};
+pub use supervisor::spec::{AtEnd, ChildSpec};
+pub use wire::codec::{DecodeError, EncodeError};
+
+/// What a program built on procession returns: any error turns into a [`Failure`], which tells its whole chain.
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// Makes an instance of a generic actor type known, so that it can be started as a process: once for each instance.
+#[macro_export]
+macro_rules! register {
+    ($actor:ty $(,)?) => {
+        const _: () = {
+            $crate::__private::inventory::submit! { $crate::__private::ActorEntry::of::<$actor>() }
+        };
+    };
+}
+
+/// The way in for worker processes of a test crate: one line at its root.
+///
+/// It makes a test that does nothing in a run of the tests and is the entry of their workers.
+#[macro_export]
+macro_rules! test_workers {
+    () => {
+        #[test]
+        fn procession_workers() {
+            $crate::__private::enter_test();
+        }
+        const _: () = {
+            $crate::__private::inventory::submit! { $crate::__private::TestEntry::new(module_path!()) }
+        };
+    };
+}

@@ -36,4 +36,5 @@ pub(crate) use leaf::{
     set_guardian,
     set_process_name,
     spawn,
+    this_program,
 };

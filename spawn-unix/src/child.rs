@@ -4,9 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 /// A started process; cheap to clone, and dropping it does nothing to the process.
 ///
@@ -34,9 +32,7 @@ enum State {
 impl Child {
     pub(crate) fn new(pid: Pid) -> Self {
         let state = Mutex::new(State::Ours);
-        Self {
-            shared: Arc::new(Shared { pid, state }),
-        }
+        Self { shared: Arc::new(Shared { pid, state }) }
     }
 
     /// The id of the process, which is also the id of its group. The system gives it to others once the process was reaped.
@@ -69,14 +65,8 @@ impl Child {
     /// Reaps the zombie behind `pidfd`, after which nothing is signalled any more.
     pub(crate) fn reap(&self, pidfd: &OwnedFd) {
         let mut state = self.state();
-        let reaped = waitid(
-            WaitId::PidFd(pidfd.as_fd()),
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-        );
-        debug_assert!(
-            matches!(reaped, Ok(Some(_)) | Err(rustix::io::Errno::CHILD)),
-            "{reaped:?}"
-        );
+        let reaped = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        debug_assert!(matches!(reaped, Ok(Some(_)) | Err(rustix::io::Errno::CHILD)), "{reaped:?}");
         *state = State::Reaped;
     }
 
@@ -94,10 +84,7 @@ impl Child {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,12 +27,7 @@ impl Endpoint {
     /// # Errors
     /// The process is out of descriptors or the system out of memory.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (one, other) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         Ok((Self { socket: one }, Self { socket: other }))
     }
 
@@ -67,10 +62,7 @@ impl Endpoint {
         if domain == Some(AddressFamily::UNIX) && kind == Some(SocketType::STREAM) {
             Ok(Self { socket })
         } else {
-            Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the descriptor is not a local stream socket",
-            ))
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the descriptor is not a local stream socket"))
         }
     }
 

@@ -48,10 +48,7 @@ impl Exit {
     pub(crate) fn from_status(status: &WaitIdStatus) -> Self {
         let kind = match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => ExitKind::Code(code),
-            (None, Some(number)) => ExitKind::Signal {
-                number,
-                core_dumped: status.dumped(),
-            },
+            (None, Some(number)) => ExitKind::Signal { number, core_dumped: status.dumped() },
             (None, None) => ExitKind::Unknown,
         };
         Self { kind }
@@ -107,31 +104,14 @@ mod tests {
         assert!(!exit(ExitKind::Code(3)).success());
         assert!(!exit(ExitKind::Unknown).success());
         let number = libc::SIGKILL;
-        assert!(
-            !exit(ExitKind::Signal {
-                number,
-                core_dumped: false
-            })
-            .success()
-        );
+        assert!(!exit(ExitKind::Signal { number, core_dumped: false }).success());
     }
 
     #[test]
     fn a_signal_has_a_name_and_a_code_has_none() {
         let number = libc::SIGSEGV;
-        let exit = Exit {
-            kind: ExitKind::Signal {
-                number,
-                core_dumped: true,
-            },
-        };
+        let exit = Exit { kind: ExitKind::Signal { number, core_dumped: true } };
         assert_eq!(exit.name(), Some("SIGSEGV"));
-        assert_eq!(
-            Exit {
-                kind: ExitKind::Code(11)
-            }
-            .name(),
-            None
-        );
+        assert_eq!(Exit { kind: ExitKind::Code(11) }.name(), None);
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 
 use crate::{Child, Endpoint, Segment};
@@ -46,21 +46,12 @@ impl Endpoint {
     ///
     /// # Platform-specific behavior
     /// On Linux the handles travel on the stream and `child` is not looked at; on Windows they are duplicated into it.
-    pub fn send_greeting(
-        &self,
-        child: &Child,
-        bytes: &[u8],
-        control: Endpoint,
-        journal: &Segment,
-    ) -> io::Result<()> {
+    pub fn send_greeting(&self, child: &Child, bytes: &[u8], control: Endpoint, journal: &Segment) -> io::Result<()> {
         let _ = child;
         if bytes.len() > MAX_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!(
-                    "a greeting has at most {MAX_BYTES} bytes, not {}",
-                    bytes.len()
-                ),
+                format!("a greeting has at most {MAX_BYTES} bytes, not {}", bytes.len()),
             ));
         }
         let journal = journal.take_file()?;
@@ -71,11 +62,7 @@ impl Endpoint {
         while sent < length.len() + bytes.len() {
             let head = &length[sent.min(length.len())..];
             let body = &bytes[sent.saturating_sub(length.len())..];
-            match send_with(
-                self.as_fd(),
-                &[IoSlice::new(head), IoSlice::new(body)],
-                descriptors,
-            ) {
+            match send_with(self.as_fd(), &[IoSlice::new(head), IoSlice::new(body)], descriptors) {
                 Ok(n) => {
                     sent += n;
                     descriptors = &[];
@@ -110,19 +97,10 @@ impl Endpoint {
         let Ok([control, journal]) = <[OwnedFd; 2]>::try_from(descriptors) else {
             return Err(malformed("it does not bring exactly two descriptors"));
         };
-        Ok(Greeting {
-            bytes,
-            control: Endpoint::adopt(control)?,
-            journal: Segment::adopt(journal)?,
-        })
+        Ok(Greeting { bytes, control: Endpoint::adopt(control)?, journal: Segment::adopt(journal)? })
     }
 
-    fn receive_exact(
-        &self,
-        buf: &mut [u8],
-        descriptors: &mut Vec<OwnedFd>,
-        deadline: Instant,
-    ) -> io::Result<()> {
+    fn receive_exact(&self, buf: &mut [u8], descriptors: &mut Vec<OwnedFd>, deadline: Instant) -> io::Result<()> {
         let mut filled = 0;
         while filled < buf.len() {
             match receive_with(self.as_fd(), &mut buf[filled..], descriptors) {
@@ -142,29 +120,17 @@ impl Endpoint {
 }
 
 fn malformed(why: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("malformed greeting: {why}"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed greeting: {why}"))
 }
 
-fn send_with(
-    socket: BorrowedFd<'_>,
-    bytes: &[IoSlice<'_>],
-    descriptors: &[BorrowedFd<'_>],
-) -> Result<usize, Errno> {
+fn send_with(socket: BorrowedFd<'_>, bytes: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
         let fits = control.push(SendAncillaryMessage::ScmRights(descriptors));
         debug_assert!(fits);
     }
-    sendmsg(
-        socket,
-        bytes,
-        &mut control,
-        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-    )
+    sendmsg(socket, bytes, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
 }
 
 /// Receives some bytes and takes the descriptors that came with them, whatever they are.
@@ -176,12 +142,8 @@ fn receive_with(
     // Room for more than are welcome, so that the others are taken and closed; the kernel closes those beyond.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(
-        socket,
-        &mut [IoSliceMut::new(buf)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
-    )?;
+    let received =
+        recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)?;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             descriptors.extend(rights);
@@ -197,10 +159,7 @@ fn wait(socket: BorrowedFd<'_>, interest: PollFlags, deadline: Instant) -> io::R
     }
     // Too far away to be told in seconds is as good as never.
     let timeout = Timespec::try_from(left).ok();
-    match poll(
-        &mut [PollFd::from_borrowed_fd(socket, interest)],
-        timeout.as_ref(),
-    ) {
+    match poll(&mut [PollFd::from_borrowed_fd(socket, interest)], timeout.as_ref()) {
         // The caller tries again, and comes back here to find that its time is over.
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread, write};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
 
 use crate::child::discard;
 use crate::poller::{Event, Key, Poller};
@@ -44,10 +42,7 @@ const ATOMIC: usize = 4096;
 /// If another program was named before: a process has one guardian.
 pub fn set_guardian(program: Program) {
     let named = PROGRAM.get_or_init(|| program.clone());
-    assert_eq!(
-        *named, program,
-        "this process has named another guardian before"
-    );
+    assert_eq!(*named, program, "this process has named another guardian before");
 }
 
 /// One record of the guardian's pipe: a process group, negative to take it off the list. The first is the pid of the process
@@ -80,9 +75,7 @@ struct Process {
 impl Guardian {
     /// Whether children may be started now: not while a new guardian is being waited for.
     pub(crate) fn is_ready(&self, now: Instant) -> bool {
-        self.current.is_some()
-            || self.stillborn >= HOPELESS
-            || self.retry_at.is_none_or(|retry_at| retry_at <= now)
+        self.current.is_some() || self.stillborn >= HOPELESS || self.retry_at.is_none_or(|retry_at| retry_at <= now)
     }
 
     /// When to look after it again, if there is something to guard or somebody waits to be `wanted`.
@@ -108,9 +101,7 @@ impl Guardian {
             return self.start(now, poller);
         }
         let why = self.last_end.as_deref().unwrap_or("it is gone");
-        Err(io::Error::other(format!(
-            "the guardian process cannot be kept alive: {why}"
-        )))
+        Err(io::Error::other(format!("the guardian process cannot be kept alive: {why}")))
     }
 
     /// Puts a group on the list.
@@ -213,10 +204,8 @@ impl Guardian {
     }
 
     fn try_start(&self, program: &Program, poller: &mut Poller) -> io::Result<(Key, Process)> {
-        let records: Vec<Record> = [getpid().as_raw_nonzero().get()]
-            .into_iter()
-            .chain(self.groups.iter().copied())
-            .collect();
+        let records: Vec<Record> =
+            [getpid().as_raw_nonzero().get()].into_iter().chain(self.groups.iter().copied()).collect();
         let (reader, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
         ioctl_fionbio(&pipe, true)?;
         if records.len() * size_of::<Record>() > 8 * ATOMIC {
@@ -224,22 +213,17 @@ impl Guardian {
             let _ = fcntl_setpipe_size(&pipe, 2 * records.len() * size_of::<Record>());
         }
         let mut command = program.command();
-        command
-            .stdin(Stdio::from(reader))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::from(reader)).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn()?;
         // Its end of the pipe must be the only one, or a broken pipe is never seen.
         mem::drop(command);
-        let pid = crate::worker::pid_of(child.id())
-            .ok_or_else(|| io::Error::other("the system gave an impossible pid"))?;
+        let pid =
+            crate::worker::pid_of(child.id()).ok_or_else(|| io::Error::other("the system gave an impossible pid"))?;
         let key = poller.next_key();
-        let watched = pidfd_open(pid, PidfdFlags::empty())
-            .map_err(io::Error::from)
-            .and_then(|pidfd| {
-                poller.watch(&pidfd, Event::Guardian(key))?;
-                Ok(pidfd)
-            });
+        let watched = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from).and_then(|pidfd| {
+            poller.watch(&pidfd, Event::Guardian(key))?;
+            Ok(pidfd)
+        });
         let pidfd = match watched {
             Ok(pidfd) => pidfd,
             Err(error) => {
@@ -247,11 +231,7 @@ impl Guardian {
                 return Err(error);
             }
         };
-        let process = Process {
-            pidfd,
-            pipe,
-            since: Instant::now(),
-        };
+        let process = Process { pidfd, pipe, since: Instant::now() };
         if let Err(error) = send_list(&process.pipe, &records) {
             poller.forget(&process.pidfd);
             // Only now may the pipe be closed: a guardian that has seen half of the list must not act on it.
@@ -268,10 +248,7 @@ impl Guardian {
 
 /// Gives a new guardian what it has to know. Waits for it only where its pipe is too small for the list.
 fn send_list(pipe: &OwnedFd, records: &[Record]) -> Result<(), Errno> {
-    let bytes: Vec<u8> = records
-        .iter()
-        .flat_map(|record| record.to_ne_bytes())
-        .collect();
+    let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_ne_bytes()).collect();
     let deadline = Instant::now() + LIST_TIMEOUT;
     for piece in bytes.chunks(ATOMIC) {
         loop {
@@ -295,10 +272,7 @@ fn send_list(pipe: &OwnedFd, records: &[Record]) -> Result<(), Errno> {
 
 fn reap(ended: &Process, poller: &Poller) -> Option<Exit> {
     poller.forget(&ended.pidfd);
-    let status = waitid(
-        WaitId::PidFd(ended.pidfd.as_fd()),
-        WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-    );
+    let status = waitid(WaitId::PidFd(ended.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     Some(Exit::from_status(&status.ok()??))
 }
 

@@ -6,9 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, ioctl_fionbio, read};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, chdir, getppid, kill_process_group, pidfd_open, setsid,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, chdir, getppid, kill_process_group, pidfd_open, setsid};
 use rustix::stdio::stdin;
 
 use crate::descriptors::close_all_but;
@@ -22,9 +20,7 @@ use crate::worker::{exit_now, reset_signals, set_process_name};
 /// a terminal or a well-meaning administrator ends processes: it ends by itself, right after its parent.
 pub fn run_guardian() -> ! {
     if !is_pipe(stdin()) {
-        eprintln!(
-            "standard input is not a pipe: the guardian is started by its parent, not by hand"
-        );
+        eprintln!("standard input is not a pipe: the guardian is started by its parent, not by hand");
         exit_now(2);
     }
     let _ = setsid();
@@ -81,10 +77,7 @@ impl List {
                 watched.push(PollFd::from_borrowed_fd(parent.as_fd(), PollFlags::IN));
             }
             let _ = poll(&mut watched, None);
-            if watched
-                .get(1)
-                .is_some_and(|parent| !parent.revents().is_empty())
-            {
+            if watched.get(1).is_some_and(|parent| !parent.revents().is_empty()) {
                 self.read_rest();
                 return;
             }
@@ -146,15 +139,7 @@ fn is_pipe(descriptor: impl AsFd) -> bool {
 }
 
 fn ignore_signals() {
-    let faults = [
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGILL,
-        libc::SIGFPE,
-        libc::SIGABRT,
-        libc::SIGTRAP,
-        libc::SIGSYS,
-    ];
+    let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
     for number in (1..=libc::SIGRTMAX()).filter(|number| !faults.contains(number)) {
         // Some cannot be ignored: that is as it should be.
         // SAFETY: ignoring a signal needs no handler.
@@ -167,10 +152,7 @@ mod tests {
     use super::List;
 
     fn bytes(records: &[i32]) -> Vec<u8> {
-        records
-            .iter()
-            .flat_map(|record| record.to_ne_bytes())
-            .collect()
+        records.iter().flat_map(|record| record.to_ne_bytes()).collect()
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod processes;
 mod segment;
 mod shutdown;
 mod stream;
+mod this_program;
 mod worker;
 
 pub use blocking::BlockingStream;
@@ -39,4 +40,5 @@ pub use processes::spawn;
 pub use segment::Segment;
 pub use shutdown::{ShutdownSignal, ShutdownSignals};
 pub use stream::{Ready, Stream};
+pub use this_program::this_program;
 pub use worker::{die_with_tree, enter_worker, set_process_name};

@@ -22,10 +22,8 @@ pub(crate) struct Pipes {
 impl Pipes {
     /// Takes the pipes of a child that was just started.
     pub(crate) fn take(child: &mut process::Child) -> io::Result<Self> {
-        let pipes = Self {
-            stdout: child.stdout.take().map(OwnedFd::from),
-            stderr: child.stderr.take().map(OwnedFd::from),
-        };
+        let pipes =
+            Self { stdout: child.stdout.take().map(OwnedFd::from), stderr: child.stderr.take().map(OwnedFd::from) };
         for pipe in [&pipes.stdout, &pipes.stderr].into_iter().flatten() {
             ioctl_fionbio(pipe, true)?;
         }
@@ -42,13 +40,7 @@ impl Pipes {
     }
 
     /// Reads one turn's worth and closes the pipe at its end.
-    pub(crate) fn read(
-        &mut self,
-        from: Output,
-        buf: &mut [u8],
-        poller: &Poller,
-        told: impl FnOnce(&[u8]),
-    ) {
+    pub(crate) fn read(&mut self, from: Output, buf: &mut [u8], poller: &Poller, told: impl FnOnce(&[u8])) {
         let Some(pipe) = self.pipe(from) else {
             return;
         };
@@ -65,12 +57,7 @@ impl Pipes {
     ///
     /// The child is dead, so what it wrote is there. Somebody who inherited the other end may go on writing for ever: that
     /// is neither waited for nor read.
-    pub(crate) fn drain(
-        &mut self,
-        buf: &mut [u8],
-        poller: &Poller,
-        mut told: impl FnMut(Output, &[u8]),
-    ) {
+    pub(crate) fn drain(&mut self, buf: &mut [u8], poller: &Poller, mut told: impl FnMut(Output, &[u8])) {
         for from in [Output::Stdout, Output::Stderr] {
             let left = self.pipe(from).map(ioctl_fionread);
             let mut left = left.and_then(Result::ok).unwrap_or(0) as usize;

@@ -59,17 +59,10 @@ impl Poller {
     }
 
     /// Waits for at most `timeout` and puts what happened into `events`.
-    pub(crate) fn wait(
-        &self,
-        events: &mut Vec<Event>,
-        timeout: Option<Duration>,
-    ) -> Result<(), Errno> {
+    pub(crate) fn wait(&self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<(), Errno> {
         let timeout = timeout.map(|timeout| {
             // No timeout of this crate is longer than seconds.
-            Timespec::try_from(timeout).unwrap_or(Timespec {
-                tv_sec: 1,
-                tv_nsec: 0,
-            })
+            Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
         });
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); 128];
         events.clear();

@@ -15,9 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::process::{
-    PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
-};
+use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid};
 use tokio::sync::oneshot;
 
 use crate::child::discard;
@@ -49,11 +47,7 @@ const RECHECK: Duration = Duration::from_millis(10);
 /// by itself (`SIGCHLD` ignored, or `SA_NOCLDWAIT`) is set back to the default.
 pub async fn spawn(launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
     let (started, start) = oneshot::channel();
-    Processes::get()?.request(Request {
-        launch,
-        watch,
-        started,
-    });
+    Processes::get()?.request(Request { launch, watch, started });
     match start.await {
         Ok(started) => Ok(started?.claim()),
         Err(_) => Err(io::Error::other("the process thread is gone")),
@@ -105,9 +99,7 @@ impl Processes {
         let poller = Poller::new()?;
         poller.watch(&new.wake, Event::Request)?;
         let worker = ProcessThread::new(Arc::clone(&new), poller);
-        thread::Builder::new()
-            .name("processes".into())
-            .spawn(move || worker.run())?;
+        thread::Builder::new().name("processes".into()).spawn(move || worker.run())?;
         *processes = Some(Arc::clone(&new));
         Ok(new)
     }
@@ -167,11 +159,7 @@ impl ProcessThread {
         loop {
             // One start a turn, so that many of them don't keep the deaths of others waiting.
             let more = self.start_one();
-            let timeout = if more {
-                Some(Duration::ZERO)
-            } else {
-                self.timeout()
-            };
+            let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
             if let Err(error) = self.poller.wait(&mut events, timeout) {
                 return error;
             }
@@ -185,8 +173,7 @@ impl ProcessThread {
             match *event {
                 Event::Exit(key) => self.handle_exit(key),
                 Event::Guardian(key) => {
-                    self.guardian
-                        .handle_exit(key, Instant::now(), &mut self.poller);
+                    self.guardian.handle_exit(key, Instant::now(), &mut self.poller);
                 }
                 Event::Request => self.quiet(),
                 Event::Output(..) => {}
@@ -200,17 +187,13 @@ impl ProcessThread {
                 self.handle_output(key, from);
             }
         }
-        self.guardian
-            .handle_timeout(Instant::now(), &mut self.poller);
+        self.guardian.handle_timeout(Instant::now(), &mut self.poller);
     }
 
     fn timeout(&self) -> Option<Duration> {
         let recheck = (!self.recheck.is_empty()).then_some(RECHECK);
         let wanted = !self.shared.requests().is_empty();
-        let guardian = self
-            .guardian
-            .timeout(wanted)
-            .map(|at| at.saturating_duration_since(Instant::now()));
+        let guardian = self.guardian.timeout(wanted).map(|at| at.saturating_duration_since(Instant::now()));
         recheck.into_iter().chain(guardian).min()
     }
 
@@ -238,16 +221,12 @@ impl ProcessThread {
         }
         let name = request.launch.name.clone();
         let path = request.launch.program.path.clone();
-        let started = self
-            .start(now, request.launch, request.watch)
-            .map_err(|source| {
-                let kind = source.kind();
-                io::Error::new(kind, StartError { name, path, source })
-            });
+        let started = self.start(now, request.launch, request.watch).map_err(|source| {
+            let kind = source.kind();
+            io::Error::new(kind, StartError { name, path, source })
+        });
         // If nobody waits any more, the child is killed as it is dropped.
-        let _ = request
-            .started
-            .send(started.map(|child| Unclaimed(Some(child))));
+        let _ = request.started.send(started.map(|child| Unclaimed(Some(child))));
         more
     }
 
@@ -258,16 +237,13 @@ impl ProcessThread {
         let mut process = command.spawn()?;
         // It holds the child's ends of everything.
         drop(command);
-        let pid = pid_of(process.id())
-            .ok_or_else(|| io::Error::other("the system gave an impossible pid"))?;
+        let pid = pid_of(process.id()).ok_or_else(|| io::Error::other("the system gave an impossible pid"))?;
         let key = self.poller.next_key();
         // The pid is that of our own child, which nobody has reaped.
-        let watched = pidfd_open(pid, PidfdFlags::empty())
-            .map_err(io::Error::from)
-            .and_then(|pidfd| {
-                let pipes = Pipes::take(&mut process)?;
-                Ok((pidfd, pipes))
-            });
+        let watched = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from).and_then(|pidfd| {
+            let pipes = Pipes::take(&mut process)?;
+            Ok((pidfd, pipes))
+        });
         let (pidfd, mut pipes) = match watched {
             Ok(watched) => watched,
             Err(error) => {
@@ -277,10 +253,7 @@ impl ProcessThread {
         };
         // Before anybody hears of the child: what it does by our word it does under guard.
         self.guardian.add(pid, &mut self.poller);
-        let watched = self
-            .poller
-            .watch(&pidfd, Event::Exit(key))
-            .and_then(|()| pipes.watch(key, &self.poller));
+        let watched = self.poller.watch(&pidfd, Event::Exit(key)).and_then(|()| pipes.watch(key, &self.poller));
         if let Err(error) = watched {
             self.poller.forget(&pidfd);
             pipes.abandon(&self.poller);
@@ -289,12 +262,7 @@ impl ProcessThread {
             return Err(error);
         }
         let child = Child::new(pid);
-        let running = Running {
-            child: child.clone(),
-            pidfd,
-            pipes,
-            watch,
-        };
+        let running = Running { child: child.clone(), pidfd, pipes, watch };
         self.children.insert(key, running);
         Ok(child)
     }
@@ -303,11 +271,9 @@ impl ProcessThread {
         // A child that ended in the same turn has no pipes any more.
         if let Some(running) = self.children.get_mut(&key) {
             let watch = &running.watch;
-            running
-                .pipes
-                .read(from, &mut self.buf, &self.poller, |bytes| {
-                    tell(|| watch.output(from, bytes));
-                });
+            running.pipes.read(from, &mut self.buf, &self.poller, |bytes| {
+                tell(|| watch.output(from, bytes));
+            });
         }
     }
 
@@ -337,17 +303,13 @@ impl ProcessThread {
                 return;
             }
             // Somebody else has reaped it: the group id is no longer ours to signal.
-            Err(_) => Exit {
-                kind: ExitKind::Unknown,
-            },
+            Err(_) => Exit { kind: ExitKind::Unknown },
         };
         self.poller.forget(&running.pidfd);
         let watch = Arc::clone(&running.watch);
-        running
-            .pipes
-            .drain(&mut self.buf, &self.poller, |from, bytes| {
-                tell(|| watch.output(from, bytes));
-            });
+        running.pipes.drain(&mut self.buf, &self.poller, |from, bytes| {
+            tell(|| watch.output(from, bytes));
+        });
         self.guardian.remove(group, &mut self.poller);
         if let Some(running) = self.children.remove(&key) {
             running.child.reap(&running.pidfd);
@@ -358,18 +320,10 @@ impl ProcessThread {
 
 fn command(launch: Launch) -> Command {
     let output = || {
-        if launch.capture {
-            Stdio::piped()
-        } else {
-            Stdio::inherit()
-        }
+        if launch.capture { Stdio::piped() } else { Stdio::inherit() }
     };
     let mut command = launch.program.command();
-    command
-        .stdin(Stdio::from(launch.stdin.into_descriptor()))
-        .stdout(output())
-        .stderr(output())
-        .process_group(0);
+    command.stdin(Stdio::from(launch.stdin.into_descriptor())).stdout(output()).stderr(output()).process_group(0);
     command
 }
 

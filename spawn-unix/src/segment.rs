@@ -7,9 +7,7 @@ use std::slice;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{
-    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
-};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -59,11 +57,7 @@ impl Segment {
         ftruncate(&file, (words * WORD) as u64)?;
         fcntl_add_seals(&file, SEALS)?;
         let address = map(&file, words)?;
-        Ok(Self {
-            address,
-            words,
-            file: Mutex::new(Some(file)),
-        })
+        Ok(Self { address, words, file: Mutex::new(Some(file)) })
     }
 
     /// The words. Another process may change each of them at any time.
@@ -77,37 +71,24 @@ impl Segment {
     pub(crate) fn adopt(file: OwnedFd) -> io::Result<Self> {
         let refused = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
         // Whatever is no memfd at all has no seals to ask for.
-        let seals = fcntl_get_seals(&file)
-            .map_err(|_| refused("the descriptor is not shared memory".into()))?;
+        let seals = fcntl_get_seals(&file).map_err(|_| refused("the descriptor is not shared memory".into()))?;
         if !seals.contains(SEALS) {
-            return Err(refused(
-                "the shared memory is not sealed against shrinking and growing".into(),
-            ));
+            return Err(refused("the shared memory is not sealed against shrinking and growing".into()));
         }
         let size = fstat(&file)?.st_size;
         let words = usize::try_from(size).unwrap_or(usize::MAX) / WORD;
         if !(1..=MAX_WORDS).contains(&words) || (words * WORD) as i64 != size {
-            return Err(refused(format!(
-                "{size} bytes of shared memory are not a segment"
-            )));
+            return Err(refused(format!("{size} bytes of shared memory are not a segment")));
         }
         let address = map(&file, words)?;
-        Ok(Self {
-            address,
-            words,
-            file: Mutex::new(None),
-        })
+        Ok(Self { address, words, file: Mutex::new(None) })
     }
 
     /// Gives the descriptor away, to be sent and closed.
     pub(crate) fn take_file(&self) -> io::Result<OwnedFd> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.take().ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the segment has been handed over already",
-            )
-        })
+        file.take()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the segment has been handed over already"))
     }
 }
 
@@ -131,15 +112,7 @@ fn memory_file() -> io::Result<OwnedFd> {
 
 fn map(file: &OwnedFd, words: usize) -> io::Result<NonNull<AtomicU64>> {
     // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-    let address = unsafe {
-        mmap(
-            ptr::null_mut(),
-            words * WORD,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::SHARED,
-            file,
-            0,
-        )
-    }?;
+    let address =
+        unsafe { mmap(ptr::null_mut(), words * WORD, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0) }?;
     NonNull::new(address.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }

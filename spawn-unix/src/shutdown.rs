@@ -37,11 +37,7 @@ impl ShutdownSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: if is_ignored(libc::SIGHUP) {
-                None
-            } else {
-                Some(signal(SignalKind::hangup())?)
-            },
+            hangup: if is_ignored(libc::SIGHUP) { None } else { Some(signal(SignalKind::hangup())?) },
         })
     }
 
@@ -63,10 +59,7 @@ impl ShutdownSignals {
             // Tokio's signal streams never end.
             else => std::future::pending().await,
         };
-        ShutdownSignal {
-            name,
-            exit_code: 128 + number,
-        }
+        ShutdownSignal { name, exit_code: 128 + number }
     }
 }
 
@@ -74,7 +67,6 @@ fn is_ignored(number: i32) -> bool {
     // SAFETY: asks for the present action, and an all-zero `sigaction` is a valid value to be overwritten.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(number, ptr::null(), &mut action) == 0
-            && action.sa_sigaction == libc::SIG_IGN
+        libc::sigaction(number, ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
     }
 }

@@ -41,16 +41,9 @@ impl Stream {
     /// # Errors
     /// The runtime is shutting down.
     pub async fn ready(&self, write: bool) -> io::Result<Ready> {
-        let interest = if write {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
+        let interest = if write { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         let ready = self.socket.ready(interest).await?;
-        Ok(Ready {
-            readable: ready.is_readable(),
-            writable: ready.is_writable(),
-        })
+        Ok(Ready { readable: ready.is_readable(), writable: ready.is_writable() })
     }
 
     /// Reads what is there into `buf`, which must not be empty; `Ok(0)` means that the peer is gone.
@@ -60,10 +53,7 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if nothing is there.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        debug_assert!(
-            !buf.is_empty(),
-            "an empty buffer cannot tell the end of the stream"
-        );
+        debug_assert!(!buf.is_empty(), "an empty buffer cannot tell the end of the stream");
         end_of_stream(self.socket.try_read(buf))
     }
 
@@ -72,10 +62,7 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if nothing is there.
     pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
-        debug_assert!(
-            buf.has_remaining_mut(),
-            "a full buffer cannot tell the end of the stream"
-        );
+        debug_assert!(buf.has_remaining_mut(), "a full buffer cannot tell the end of the stream");
         end_of_stream(self.socket.try_read_buf(buf))
     }
 
@@ -84,9 +71,7 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if nothing fits, `BrokenPipe` if the peer is gone.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        let written = self.socket.try_io(Interest::WRITABLE, || {
-            Ok(send(&self.socket, buf, SendFlags::NOSIGNAL)?)
-        });
+        let written = self.socket.try_io(Interest::WRITABLE, || Ok(send(&self.socket, buf, SendFlags::NOSIGNAL)?));
         broken_pipe(written)
     }
 }

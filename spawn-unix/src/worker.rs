@@ -9,8 +9,7 @@ use std::ptr;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{
-    Pid, Signal, getpgrp, getpid, getppid, kill_current_process_group, kill_process,
-    set_parent_process_death_signal,
+    Pid, Signal, getpgrp, getpid, getppid, kill_current_process_group, kill_process, set_parent_process_death_signal,
 };
 use rustix::stdio::{dup2_stdin, stdin};
 use rustix::thread::{gettid, set_name};

@@ -13,7 +13,6 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::fs;
     use std::io::{Read, Write};
     use std::os::unix::process::CommandExt;
     use std::process::{self, Command, ExitCode, Stdio};
@@ -25,9 +24,8 @@ mod linux {
     use procession_spawn_unix::{Endpoint, Exit, ExitKind, Output, Watch, die_with_tree, spawn};
 
     use crate::harness::{
-        self, Seen, all_die, block_on, code, ended, enter, eventually, eventually_stopped, guarded,
-        is_alive, kill, launch, linger, program, read_line, recorder, say, signal, sleep_for_ever,
-        start, stat, stop_self, tests,
+        self, Impostor, Seen, all_die, block_on, code, ended, enter, eventually, eventually_stopped, guarded, is_alive,
+        kill, launch, linger, program, read_line, recorder, say, signal, sleep_for_ever, start, stop_self, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -71,9 +69,6 @@ mod linux {
                     flood()
                 }),
                 ("close", close_output),
-                ("echo", |_| {
-                    std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).unwrap();
-                }),
             ],
         )
     }
@@ -175,11 +170,7 @@ mod linux {
     fn escaped(args: &[String]) {
         // SAFETY: starts a session.
         unsafe { libc::setsid() };
-        if args[0] == "flood" {
-            flood()
-        } else {
-            sleep_for_ever()
-        }
+        if args[0] == "flood" { flood() } else { sleep_for_ever() }
     }
 
     fn flood() {
@@ -202,10 +193,7 @@ mod linux {
         let worker = start("family", &["flood", "escaped"]);
         let grandchild = worker.number();
         // It floods already.
-        assert!(matches!(
-            worker.seen.recv_timeout(harness::PATIENCE),
-            Ok(Seen::Output(..))
-        ));
+        assert!(matches!(worker.seen.recv_timeout(harness::PATIENCE), Ok(Seen::Output(..))));
         worker.stream.shutdown().unwrap();
         assert_eq!(worker.ended().2, code(0));
         // Nobody reads it any more: it ends by that.
@@ -251,45 +239,23 @@ mod linux {
 
     fn kill_after_the_reap_hits_nobody() {
         guarded();
-        for _ in 0..50 {
-            let worker = start("die", &["0"]);
-            worker.ended();
-            let pid = worker.child.pid();
-            assert!(stat(pid).is_none_or(|(_, parent)| parent != process::id()));
-            // Where we may, somebody else gets the same pid and the same group.
-            let _ = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
-            let program = program("echo", &[]);
-            let mut stranger = Command::new(program.path)
-                .args(program.args)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .process_group(0)
-                .spawn()
-                .unwrap();
-            worker.child.kill();
-            worker.child.terminate();
-            let mut to = stranger.stdin.take().unwrap();
-            let alive = writeln!(to, "alive").is_ok()
-                && read_line(stranger.stdout.take().unwrap()) == "alive";
-            drop(to);
-            let status = stranger.wait().unwrap();
-            assert!(alive && status.success(), "{status}");
-            if stranger.id() == pid {
-                return;
-            }
-        }
-        eprintln!("(no pid could be given again here)");
+        let worker = start("die", &["0"]);
+        worker.ended();
+        worker.child.kill();
+        let Some(impostor) = Impostor::new(worker.child.pid()) else {
+            eprintln!("(no pid can be chosen here)");
+            return;
+        };
+        worker.child.kill();
+        worker.child.terminate();
+        assert!(impostor.is_unharmed());
     }
 
     /// Goes over to the group of a child of its own.
     #[expect(clippy::zombie_processes, reason = "the test ends it by its pid")]
     fn regroup(args: &[String]) {
         let stream = enter(args);
-        let sleeper = Command::new("/proc/self/exe")
-            .args(["role", "sleep"])
-            .process_group(0)
-            .spawn()
-            .unwrap();
+        let sleeper = Command::new("/proc/self/exe").args(["role", "sleep"]).process_group(0).spawn().unwrap();
         // SAFETY: changes the group of this process.
         assert_eq!(unsafe { libc::setpgid(0, sleeper.id() as i32) }, 0);
         say(&stream, sleeper.id());
@@ -312,9 +278,7 @@ mod linux {
 
     fn a_child_of_a_short_lived_thread_outlives_it() {
         guarded();
-        let worker = thread::spawn(|| start("family", &["linger", "sleep"]))
-            .join()
-            .unwrap();
+        let worker = thread::spawn(|| start("family", &["linger", "sleep"])).join().unwrap();
         // It answers after the thread's end, and goes on to.
         assert!(is_alive(worker.number()));
         assert!(is_alive(worker.child.pid()));
@@ -361,15 +325,10 @@ mod linux {
             took.push(asked.elapsed());
         }
         took.sort();
-        println!(
-            "death to event beside a flood: p50 {:?}, max {:?}",
-            took[25], took[49]
-        );
+        println!("death to event beside a flood: p50 {:?}, max {:?}", took[25], took[49]);
         assert!(took[25] < Duration::from_millis(500), "{took:?}");
         let before = flood.0.load(Ordering::Relaxed);
-        eventually("it still floods", || {
-            flood.0.load(Ordering::Relaxed) > before
-        });
+        eventually("it still floods", || flood.0.load(Ordering::Relaxed) > before);
         flooding.kill();
         gone.recv_timeout(harness::PATIENCE).unwrap();
     }
@@ -446,10 +405,7 @@ mod linux {
         guarded();
         let victim = start("linger", &[]);
         let (sender, waits) = mpsc::channel();
-        let thief = Arc::new(Thief {
-            victim: victim.child.pid(),
-            waits: Mutex::new(sender),
-        });
+        let thief = Arc::new(Thief { victim: victim.child.pid(), waits: Mutex::new(sender) });
         let (_ours, theirs) = Endpoint::pair().unwrap();
         let printing = block_on(spawn(launch("print", &[], theirs), thief)).unwrap();
         waits.recv_timeout(harness::PATIENCE).unwrap();
@@ -488,22 +444,13 @@ mod linux {
         let worker = start("linger", &[]);
         let pid = worker.child.pid();
         let program = program("tracer", &[&pid.to_string()]);
-        let mut tracer = Command::new(program.path)
-            .args(program.args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut tracer = Command::new(program.path).args(program.args).stdout(Stdio::piped()).spawn().unwrap();
         let attached = read_line(tracer.stdout.take().unwrap());
         worker.child.kill();
         if attached == "0" {
             eventually("it is a zombie", || !is_alive(pid));
             let before = cpu_time();
-            assert!(
-                worker
-                    .seen
-                    .recv_timeout(Duration::from_millis(300))
-                    .is_err()
-            );
+            assert!(worker.seen.recv_timeout(Duration::from_millis(300)).is_err());
             let used = cpu_time() - before;
             assert!(used < Duration::from_millis(100), "{used:?}");
             // Others are looked after meanwhile.

@@ -26,9 +26,7 @@ mod linux {
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-    use crate::harness::{
-        self, PATIENCE, block_on, code, ended, guarded, linger, say, start_raw, tests,
-    };
+    use crate::harness::{self, PATIENCE, block_on, code, ended, guarded, linger, say, start_raw, tests};
 
     pub(crate) fn main() -> ExitCode {
         harness::main(
@@ -83,16 +81,9 @@ mod linux {
         let (child, stream, seen) = start_raw("greeted", &[]);
         let (control, theirs) = Endpoint::pair().unwrap();
         let journal = Segment::create(512).unwrap();
-        assert!(
-            journal
-                .words()
-                .iter()
-                .all(|word| word.load(Ordering::Relaxed) == 0)
-        );
+        assert!(journal.words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
         journal.words()[0].store(41, Ordering::Release);
-        stream
-            .send_greeting(&child, b"hello", theirs, &journal)
-            .unwrap();
+        stream.send_greeting(&child, b"hello", theirs, &journal).unwrap();
         let control = control.into_blocking().unwrap();
         assert_eq!(harness::read_line(&control), "hello");
         assert_eq!(journal.words().len(), 512);
@@ -149,11 +140,8 @@ mod linux {
         let (ours, _theirs) = Endpoint::pair().unwrap();
         let journal = Segment::create(8).unwrap();
         let control = || Endpoint::pair().unwrap().1;
-        ours.send_greeting(&child, b"", control(), &journal)
-            .unwrap();
-        let refused = ours
-            .send_greeting(&child, b"", control(), &journal)
-            .unwrap_err();
+        ours.send_greeting(&child, b"", control(), &journal).unwrap();
+        let refused = ours.send_greeting(&child, b"", control(), &journal).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
     }
 
@@ -178,9 +166,7 @@ mod linux {
     fn a_silent_parent_times_out() {
         let (_ours, theirs) = Endpoint::pair().unwrap();
         let started = Instant::now();
-        let late = theirs
-            .receive_greeting(Duration::from_millis(50))
-            .unwrap_err();
+        let late = theirs.receive_greeting(Duration::from_millis(50)).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert!(started.elapsed() >= Duration::from_millis(50));
     }
@@ -193,11 +179,7 @@ mod linux {
         drop(ours);
         assert_eq!(theirs.receive_greeting(PATIENCE).unwrap().bytes, b"hello");
         let mut rest = Vec::new();
-        theirs
-            .into_blocking()
-            .unwrap()
-            .read_to_end(&mut rest)
-            .unwrap();
+        theirs.into_blocking().unwrap().read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"more");
     }
 
@@ -225,12 +207,7 @@ mod linux {
         if !descriptors.is_empty() {
             assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
         }
-        let sent = sendmsg(
-            stream,
-            &[IoSlice::new(bytes)],
-            &mut control,
-            SendFlags::empty(),
-        );
+        let sent = sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty());
         assert_eq!(sent, Ok(bytes.len()));
     }
 
@@ -378,11 +355,7 @@ mod linux {
             let ours = ours.into_stream().unwrap();
             ours.ready(true).await.unwrap();
             ours.try_write(b"never read").unwrap();
-            theirs
-                .into_blocking()
-                .unwrap()
-                .write_all(b"last words")
-                .unwrap();
+            theirs.into_blocking().unwrap().write_all(b"last words").unwrap();
             ours.ready(false).await.unwrap();
             let mut buf = [0; 32];
             assert_eq!(ours.try_read(&mut buf).unwrap(), 10);

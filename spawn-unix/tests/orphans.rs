@@ -23,9 +23,8 @@ mod linux {
     use procession_spawn_unix::{Endpoint, set_guardian, spawn};
 
     use crate::harness::{
-        self, Worker, all_die, block_on, enter, eventually, eventually_stopped, guarded, is_alive,
-        kill, launch, linger, pids, plain, program, read_line, recorder, say, sleep_for_ever,
-        start, stat, stop_self, tests,
+        self, Impostor, Worker, all_die, block_on, enter, eventually, eventually_stopped, guarded, is_alive, kill,
+        launch, linger, pids, plain, program, read_line, recorder, say, sleep_for_ever, start, stat, stop_self, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -89,10 +88,7 @@ mod linux {
     }
 
     /// Worker: has children of its own, running and stopped, and tells their pids.
-    #[expect(
-        clippy::zombie_processes,
-        reason = "they must be there when this process dies"
-    )]
+    #[expect(clippy::zombie_processes, reason = "they must be there when this process dies")]
     fn raise_family(stream: &procession_spawn_unix::BlockingStream) {
         let running = plain("sleep", &[]);
         let stopped = plain("grandchild-stopped", &[]);
@@ -102,10 +98,7 @@ mod linux {
     }
 
     /// Has not come so far as to say that it is a worker, and never will.
-    #[expect(
-        clippy::zombie_processes,
-        reason = "it must be there when this process dies"
-    )]
+    #[expect(clippy::zombie_processes, reason = "it must be there when this process dies")]
     fn starting(_: &[String]) {
         plain("sleep", &[]);
         sleep_for_ever()
@@ -127,9 +120,7 @@ mod linux {
             "exit" => process::exit(0),
             "return" => {}
             "exec" => {
-                let error = Command::new("/proc/self/exe")
-                    .args(["role", "sleep"])
-                    .exec();
+                let error = Command::new("/proc/self/exe").args(["role", "sleep"]).exec();
                 panic!("{error}");
             }
             "fork" => {
@@ -178,9 +169,7 @@ mod linux {
             }
             if *kind == "starting" {
                 let children = || {
-                    let child = |pid: &u32| {
-                        stat(*pid).is_some_and(|(_, parent)| parent == worker.child.pid())
-                    };
+                    let child = |pid: &u32| stat(*pid).is_some_and(|(_, parent)| parent == worker.child.pid());
                     pids().into_iter().filter(child).collect::<Vec<_>>()
                 };
                 eventually("it has a child", || !children().is_empty());
@@ -226,11 +215,7 @@ mod linux {
                     pid => members.push(pid),
                 }
             }
-            let family = Self {
-                parent,
-                output,
-                members,
-            };
+            let family = Self { parent, output, members };
             for member in &family.members {
                 assert!(is_alive(*member));
             }
@@ -270,8 +255,7 @@ mod linux {
     fn guardian_of(parent: u32) -> Option<u32> {
         pids().into_iter().find(|pid| {
             stat(*pid).is_some_and(|(state, of)| of == parent && state != 'Z')
-                && fs::read_to_string(format!("/proc/{pid}/comm"))
-                    .is_ok_and(|comm| comm == "guardian\n")
+                && fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "guardian\n")
         })
     }
 
@@ -352,9 +336,7 @@ mod linux {
         let mut family = Family::new("", EVERY_KIND);
         let first = family.guardian();
         kill(first, libc::SIGKILL);
-        eventually("it is replaced", || {
-            guardian_of(family.parent.id()).is_some_and(|next| next != first)
-        });
+        eventually("it is replaced", || guardian_of(family.parent.id()).is_some_and(|next| next != first));
         // Nobody but the guardian was harmed.
         for member in &family.members {
             assert!(is_alive(*member));
@@ -369,9 +351,7 @@ mod linux {
         for _ in 0..10 {
             let guardian = family.guardian();
             kill(guardian, libc::SIGKILL);
-            eventually("it is replaced", || {
-                guardian_of(family.parent.id()).is_some_and(|next| next != guardian)
-            });
+            eventually("it is replaced", || guardian_of(family.parent.id()).is_some_and(|next| next != guardian));
             // Work goes on.
             family.told();
         }
@@ -425,10 +405,7 @@ mod linux {
         }
         let tried = tries();
         fs::remove_file(&path).unwrap();
-        println!(
-            "{tried} guardians tried, {} children started, {refused:?}",
-            started.len()
-        );
+        println!("{tried} guardians tried, {} children started, {refused:?}", started.len());
         assert!((2..20).contains(&tried), "{tried}");
         assert!(refused.unwrap().contains("guardian"));
         for (child, _, seen) in &started {
@@ -442,36 +419,16 @@ mod linux {
         let mut family = Family::new("work", &["idle"]);
         family.go_on();
         for _ in 0..20 {
-            let pid = family.told();
-            kill(family.parent.id(), libc::SIGSTOP);
-            eventually_stopped(family.parent.id());
-            // Where we may: somebody else with the same group.
-            let _ = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
-            let mut stranger = plain_leader();
-            if stranger.id() == pid {
-                family.kill();
-                family.nobody_is_left();
-                let alive = is_alive(pid);
-                stranger.kill().unwrap();
-                stranger.wait().unwrap();
-                assert!(alive);
-                return;
-            }
-            stranger.kill().unwrap();
-            stranger.wait().unwrap();
-            kill(family.parent.id(), libc::SIGCONT);
+            family.told();
         }
-        eprintln!("(no pid could be given again here)");
+        let dead = family.told();
+        let impostor = Impostor::new(dead);
         family.kill();
         family.nobody_is_left();
-    }
-
-    fn plain_leader() -> Child {
-        Command::new("/proc/self/exe")
-            .args(["role", "sleep"])
-            .process_group(0)
-            .spawn()
-            .unwrap()
+        match impostor {
+            Some(impostor) => assert!(impostor.is_unharmed()),
+            None => eprintln!("(no pid can be chosen here)"),
+        }
     }
 
     fn a_fork_that_holds_every_descriptor_does_not_keep_the_guardian_waiting() {
@@ -487,11 +444,7 @@ mod linux {
     fn a_guardian_is_not_started_by_hand() {
         let program = program("guardian", &[]);
         let mut command = Command::new(program.path);
-        let ended = command
-            .args(program.args)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let ended = command.args(program.args).stdin(Stdio::null()).output().unwrap();
         assert_eq!(ended.status.code(), Some(2));
         assert!(String::from_utf8(ended.stderr).unwrap().contains("by hand"));
     }

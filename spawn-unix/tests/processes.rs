@@ -22,16 +22,15 @@ mod linux {
     use std::process::{self, Command, ExitCode, Stdio};
     use std::sync::atomic::Ordering;
     use std::task::{Context, Poll, Waker};
-    use std::time::Instant;
 
     use procession_spawn_unix::{
-        Endpoint, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker, set_guardian,
-        set_process_name, spawn,
+        Endpoint, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker, set_guardian, set_process_name,
+        spawn,
     };
 
     use crate::harness::{
-        self, PATIENCE, Worker, block_on, code, ended, enter, eventually, guarded, is_alive, kill,
-        launch, linger, panics, pids, plain, program, recorder, say, start, start_raw, stat, tests,
+        self, PATIENCE, Worker, block_on, code, ended, enter, eventually, guarded, is_alive, kill, launch, linger,
+        panics, pids, plain, program, recorder, say, start, start_raw, stat, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -54,7 +53,7 @@ mod linux {
                 a_worker_with_few_descriptors_starts_all_the_same,
                 shutdown_signals_are_told_by_name,
                 an_ignored_hangup_stays_ignored,
-                a_large_program_starts_as_fast_as_a_small_one,
+                a_start_does_not_copy_this_process,
             ],
             &[
                 ("descriptors", descriptors),
@@ -116,13 +115,10 @@ mod linux {
         let at_first = kinds();
         let greeting = endpoint.receive_greeting(PATIENCE).unwrap();
         let greeted = kinds();
-        let cloexec = open()
-            .into_keys()
-            .filter(|number| *number > 2)
-            .all(|number| {
-                // SAFETY: asks for a flag.
-                unsafe { libc::fcntl(number, libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
-            });
+        let cloexec = open().into_keys().filter(|number| *number > 2).all(|number| {
+            // SAFETY: asks for a flag.
+            unsafe { libc::fcntl(number, libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
+        });
         greeting.journal.words()[0].store(1, Ordering::Release);
         let control = greeting.control.into_blocking().unwrap();
         say(&control, at_first);
@@ -151,11 +147,7 @@ mod linux {
         let (control, theirs) = Endpoint::pair().unwrap();
         let journal = Segment::create(8).unwrap();
         stream.send_greeting(&child, b"", theirs, &journal).unwrap();
-        let worker = Worker {
-            child,
-            stream: control.into_blocking().unwrap(),
-            seen,
-        };
+        let worker = Worker { child, stream: control.into_blocking().unwrap(), seen };
         assert_eq!(worker.line(), "/dev/null pipe pipe socket");
         assert_eq!(worker.line(), "/dev/null pipe pipe socket socket");
         assert_eq!(worker.line(), "true");
@@ -180,15 +172,7 @@ mod linux {
             let mut targets: Vec<_> = fs::read_dir(format!("/proc/{guardian}/fd"))
                 .unwrap()
                 .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
-                .map(|target| {
-                    target
-                        .to_str()
-                        .unwrap()
-                        .split(':')
-                        .next()
-                        .unwrap()
-                        .to_owned()
-                })
+                .map(|target| target.to_str().unwrap().split(':').next().unwrap().to_owned())
                 .collect();
             targets.sort();
             targets
@@ -208,13 +192,7 @@ mod linux {
         assert_eq!(unsafe { libc::getsid(guardian as i32) }, guardian as i32);
         let cwd = fs::read_link(format!("/proc/{guardian}/cwd")).unwrap();
         assert_eq!(cwd.to_str(), Some("/"));
-        for number in [
-            libc::SIGTERM,
-            libc::SIGINT,
-            libc::SIGHUP,
-            libc::SIGPIPE,
-            libc::SIGTSTP,
-        ] {
+        for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE, libc::SIGTSTP] {
             kill(guardian, number);
         }
         worker.child.kill();
@@ -237,9 +215,9 @@ mod linux {
                 assert_eq!(exit, code(0));
             }
         }
-        assert_eq!(open().len(), before.len(), "{:?}", open());
+        eventually_open(before.len());
         let worker = start("linger", &[]);
-        assert_eq!(open().len(), before.len() + 4);
+        eventually_open(before.len() + 4);
         drop(worker);
     }
 
@@ -250,7 +228,12 @@ mod linux {
         for _ in 0..50 {
             assert!(start_missing().is_err());
         }
-        assert_eq!(open(), before);
+        eventually_open(before.len());
+    }
+
+    /// The runtime that waited for a start is gone a moment after the waker that the process thread has used.
+    fn eventually_open(count: usize) {
+        eventually("the descriptors are as many as they were", || open().len() == count);
     }
 
     fn start_missing() -> io::Result<()> {
@@ -265,10 +248,7 @@ mod linux {
         let error = start_missing().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let text = error.to_string();
-        assert!(
-            text.contains("nobody") && text.contains("/nowhere/to/be/found"),
-            "{text}"
-        );
+        assert!(text.contains("nobody") && text.contains("/nowhere/to/be/found"), "{text}");
         // The thread is none the worse for it.
         assert_eq!(start("hello", &[]).ended().2, code(0));
     }
@@ -283,10 +263,7 @@ mod linux {
     }
 
     fn a_guardian_that_is_not_there_is_an_error_that_names_it() {
-        set_guardian(Program {
-            path: "/nowhere/guardian".into(),
-            args: vec![],
-        });
+        set_guardian(Program { path: "/nowhere/guardian".into(), args: vec![] });
         for _ in 0..10 {
             let (_ours, theirs) = Endpoint::pair().unwrap();
             let error = block_on(spawn(launch("hello", &[], theirs), recorder().0)).unwrap_err();
@@ -382,10 +359,9 @@ mod linux {
             {
                 let mut starting = pin!(spawn(launch("linger", &[], theirs), watch));
                 let mut context = Context::from_waker(Waker::noop());
-                assert!(matches!(
-                    starting.as_mut().poll(&mut context),
-                    Poll::Pending
-                ));
+                if let Poll::Ready(started) = starting.as_mut().poll(&mut context) {
+                    started.unwrap().kill();
+                }
                 // Now and then it has started by the time it is dropped.
                 std::thread::yield_now();
             }
@@ -404,10 +380,7 @@ mod linux {
 
     fn output_can_be_inherited() {
         let program = program("inheriting", &[]);
-        let ended = Command::new(program.path)
-            .args(program.args)
-            .output()
-            .unwrap();
+        let ended = Command::new(program.path).args(program.args).output().unwrap();
         assert_eq!(ended.stdout, b"hello\n", "{ended:?}");
         assert!(ended.status.success());
     }
@@ -417,10 +390,7 @@ mod linux {
         start("hello", &[]).ended();
         // SAFETY: lowers a limit of this process.
         unsafe {
-            let limit = libc::rlimit {
-                rlim_cur: 40,
-                rlim_max: 40,
-            };
+            let limit = libc::rlimit { rlim_cur: 40, rlim_max: 40 };
             assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
         }
         assert_eq!(start("hello", &[]).ended().2, code(0));
@@ -433,8 +403,7 @@ mod linux {
             };
             let (watch, seen) = recorder();
             let runtime = tokio::runtime::Builder::new_current_thread().build();
-            let started = runtime
-                .and_then(|runtime| runtime.block_on(spawn(launch("linger", &[], theirs), watch)));
+            let started = runtime.and_then(|runtime| runtime.block_on(spawn(launch("linger", &[], theirs), watch)));
             match started {
                 Ok(child) => workers.push((child, ours, seen)),
                 Err(error) => break error,
@@ -458,10 +427,7 @@ mod linux {
                 (libc::SIGTERM, "SIGTERM"),
             ] {
                 kill(process::id(), number);
-                let expected = ShutdownSignal {
-                    name,
-                    exit_code: 128 + number,
-                };
+                let expected = ShutdownSignal { name, exit_code: 128 + number };
                 assert_eq!(signals.recv().await, expected);
             }
         });
@@ -476,29 +442,33 @@ mod linux {
         assert!(plain("hangup", &[]).wait().unwrap().success());
     }
 
-    /// A real fork would copy the page tables of it all.
-    fn a_large_program_starts_as_fast_as_a_small_one() {
+    /// After a real fork every page that this process writes to is a fault.
+    fn a_start_does_not_copy_this_process() {
+        const PAGE: usize = 4096;
+        const PAGES: usize = 16 * 1024;
         guarded();
         start("hello", &[]).ended();
-        let median = || {
-            let mut took: Vec<_> = (0..15)
-                .map(|_| {
-                    let asked = Instant::now();
-                    let started = start_raw("hello", &[]);
-                    let took = asked.elapsed();
-                    ended(&started.2);
-                    took
-                })
-                .collect();
-            took.sort();
-            took[took.len() / 2]
-        };
-        let small = median();
-        // Not zero, so that each page is there.
-        let ballast = vec![1_u8; 256 << 20];
-        let large = median();
-        println!("a start takes {small:?}, and {large:?} with 256 MiB of ballast");
-        assert!(large < small * 5 + std::time::Duration::from_millis(3));
-        assert_eq!(ballast[ballast.len() / 2], 1);
+        // SAFETY: sets an attribute of this process.
+        unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+        let mut ballast = vec![1_u8; PAGES * PAGE];
+        let before = faults();
+        for _ in 0..5 {
+            let started = start("hello", &[]);
+            ballast.iter_mut().step_by(PAGE).for_each(|byte| *byte += 1);
+            started.ended();
+        }
+        let faults = faults() - before;
+        println!("{faults} faults");
+        assert!(faults < PAGES / 4, "{faults}");
+        assert_eq!(ballast[PAGE], 6);
+    }
+
+    fn faults() -> usize {
+        // SAFETY: an all-zero `rusage` is a valid value to be overwritten.
+        unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+            usage.ru_minflt as usize
+        }
     }
 }

@@ -40,13 +40,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// As in the Linux leaf.
-    pub fn send_greeting(
-        &self,
-        child: &Child,
-        bytes: &[u8],
-        control: Endpoint,
-        journal: &Segment,
-    ) -> io::Result<()> {
+    pub fn send_greeting(&self, child: &Child, bytes: &[u8], control: Endpoint, journal: &Segment) -> io::Result<()> {
         let _ = (child, bytes, control, journal);
         match self.0 {}
     }

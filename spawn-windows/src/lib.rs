@@ -12,14 +12,14 @@ mod endpoint;
 mod process;
 mod segment;
 mod shutdown;
+mod this_program;
 mod worker;
 
 pub use endpoint::{BlockingStream, Endpoint, Greeting, Ready, Stream};
-pub use process::{
-    Child, Exit, ExitKind, Launch, Output, Program, Watch, run_guardian, set_guardian, spawn,
-};
+pub use process::{Child, Exit, ExitKind, Launch, Output, Program, Watch, run_guardian, set_guardian, spawn};
 pub use segment::Segment;
 pub use shutdown::{ShutdownSignal, ShutdownSignals};
+pub use this_program::this_program;
 pub use worker::{die_with_tree, enter_worker, set_process_name};
 
 /// The content of a type that cannot be made yet.

@@ -62,7 +62,7 @@ impl<A: Handlers> AddressControl<'_, A> {
 }
 
 impl<A: Handlers> Target<A> for Address<A> {
-    type Call<T: Payload, E: Payload> = Call<T, E>;
+    type Call<T, E> = Call<T, E>;
     type Cast = Cast;
 
     fn start_call<T: Payload, E: Payload>(&self, message: Message) -> Call<T, E> {

@@ -11,9 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::call::Cast;
+use super::lookup::{self, LookupError};
 use super::message;
+use super::node;
 use super::traits::Handlers;
 use crate::error::exit::{Down, StopReason};
+use crate::event::Event;
+use crate::wire::ids::Destination;
 
 /// What a handler knows of its actor: a parameter `ctx: &Context<Self>` of any method under `#[handlers]`.
 pub struct Context<A> {
@@ -24,6 +28,8 @@ pub struct Context<A> {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    pub(crate) parent: u32,
+    pub(crate) registry: Option<Destination>,
     pub(crate) stop: Stop,
     /// The token of the message that is being handled.
     pub(crate) message: RefCell<CancellationToken>,
@@ -67,6 +73,12 @@ impl<A: Handlers> Context<A> {
         self.shared.incarnation
     }
 
+    /// The id of its supervisor's process; this process's own for an actor on a thread.
+    #[must_use]
+    pub fn parent(&self) -> u32 {
+        self.shared.parent
+    }
+
     /// Ends the actor in order after the running handler: a normal end, after which a transient actor stays down.
     pub fn stop(&self) {
         self.shared.stop.ask(StopReason::Normal);
@@ -103,6 +115,17 @@ impl<A: Handlers> Context<A> {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// The actor of this type that its supervisor knows by this name.
+    ///
+    /// # Errors
+    /// Where there is none, where it is of another type, or where the supervisor cannot be asked.
+    pub async fn lookup<B: Handlers>(&self, name: &str) -> Result<Address<B>, LookupError> {
+        match self.shared.registry {
+            Some(registry) => lookup::lookup(registry, name).await,
+            None => Err(LookupError::NotFound(name.to_owned())),
+        }
+    }
+
     /// Runs a future beside the handlers, on the actor's thread. It is dropped when the actor ends.
     pub fn spawn<F: Future<Output = ()> + 'static>(&self, future: F) -> TaskHandle {
         TaskHandle(tokio::task::spawn_local(future).abort_handle())
@@ -113,7 +136,7 @@ impl<A: Handlers> Context<A> {
         let me = self.address;
         self.spawn(async move {
             tokio::time::sleep(delay).await;
-            deliver(message(&me)).await;
+            deliver(A::NAME.to_owned(), message(&me)).await;
         })
     }
 
@@ -126,7 +149,7 @@ impl<A: Handlers> Context<A> {
     ) -> TaskHandle {
         let me = self.address;
         let monitor = other.ctl().monitor();
-        self.spawn(async move { deliver(message(&me, monitor.await)).await })
+        self.spawn(async move { deliver(A::NAME.to_owned(), message(&me, monitor.await)).await })
     }
 
     /// Runs a blocking function on a thread of its own, so that the actor stays responsive.
@@ -136,10 +159,10 @@ impl<A: Handlers> Context<A> {
 }
 
 /// A message of an actor to itself: nobody hears of its failure but the log.
-async fn deliver(cast: Cast) {
+async fn deliver(me: String, cast: Cast) {
     let name = format!("{cast:?}");
     if let Err(error) = cast.no_timeout().await {
-        crate::telemetry::cast_failed("an actor's own message", &name, &error.to_string());
+        node::report(Event::CastFailed { actor: me, method: name, error: error.to_string() });
     }
 }
 

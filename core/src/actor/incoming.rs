@@ -8,9 +8,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::node::{LocalEnd, Node};
+use super::node::{self, LocalEnd, Node};
 use super::traits::{Method, Payload};
 use crate::error::call::{CallError, CodecError, NoError};
+use crate::event::Event;
 use crate::router::{CallKey, Outcome};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -119,7 +120,7 @@ impl Incoming {
     /// Ends a cast; its error becomes an event.
     pub fn cast_done<R: CastOutput>(self, result: R) {
         if let Some(error) = result.into_error() {
-            crate::telemetry::cast_failed(self.actor, self.name, &error);
+            node::report(Event::CastFailed { actor: self.actor.to_owned(), method: self.name.to_owned(), error });
         }
     }
 
@@ -139,7 +140,11 @@ impl Incoming {
     fn fail(&mut self, error: CallError<NoError>) {
         match self.answer.take() {
             Some(answer) => answer.give(Outcome::Failed(error)),
-            None => crate::telemetry::cast_failed(self.actor, self.name, &error.to_string()),
+            None => node::report(Event::CastFailed {
+                actor: self.actor.to_owned(),
+                method: self.name.to_owned(),
+                error: error.to_string(),
+            }),
         }
     }
 }

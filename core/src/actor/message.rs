@@ -37,6 +37,11 @@ impl Message {
         }
     }
 
+    /// A message of one of our own services, with one argument.
+    pub(crate) fn plain<T: Serialize>(name: &'static str, method: u16, argument: &T) -> Self {
+        Self { method, name, timeout: Some(DEFAULT_DEADLINE), encoded: codec::encode_message(argument, PAYLOAD_LIMIT) }
+    }
+
     /// The same, for the router; an error where the arguments could not be encoded.
     pub(crate) fn into_parts(self) -> Result<crate::router::Message, CallError<NoError>> {
         match self.encoded {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::event::{self, Event};
 use crate::router::{Action, Arena, CallKey, EntryKey, LinkKey, Outcome, Router, Token};
 use crate::wire::frame::Frame;
 use crate::wire::ids::{NodeId, RunId};
@@ -74,6 +75,7 @@ enum Effect {
     Local(Arc<LocalEnd>),
     Cancel(Arc<LocalEnd>, CallKey),
     Sink(Arc<dyn Sink>, u64, Outcome),
+    DeadLetters(u64, Arc<str>, u64),
 }
 
 /// What a waiting future finds.
@@ -247,10 +249,7 @@ impl Inner {
                 Action::Cancel(entry, call) => self.locals.get(&entry).map(|end| Effect::Cancel(end.clone(), call)),
                 Action::Refuse(link, why) => self.peers.get(&link).map(|peer| Effect::Refuse(peer.clone(), why)),
                 Action::Peer(link, frame) => self.peers.get(&link).map(|peer| Effect::Frame(peer.clone(), frame)),
-                Action::DeadLetters { actor, count } => {
-                    crate::telemetry::dead_letters(&actor, count);
-                    None
-                }
+                Action::DeadLetters { owner, actor, count } => Some(Effect::DeadLetters(owner, actor, count)),
             };
             self.effects.extend(effect);
         }
@@ -267,6 +266,9 @@ impl Effect {
             Self::Local(end) => end.wake.notify_one(),
             Self::Cancel(end, call) => end.cancel(call),
             Self::Sink(sink, number, outcome) => sink.ended(number, outcome),
+            Self::DeadLetters(owner, actor, count) => {
+                event::publish(owner, Event::DeadLetters { actor: actor.to_string(), count });
+            }
         }
     }
 }
@@ -313,4 +315,15 @@ impl fmt::Debug for Node {
 /// A number that no other process has, from the system's source of randomness.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+/// Makes something known: in a worker to its supervisor, elsewhere here.
+pub(crate) fn report(event: Event) {
+    let sent = match crate::wire::codec::encode(&event, 4 << 10) {
+        Ok(payload) => Node::here().with(|router| router.report(payload)),
+        Err(_) => false,
+    };
+    if !sent {
+        event::publish(0, event);
+    }
 }

@@ -2,14 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// When an actor that ended is started again, by its supervisor, from its typed init arguments.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Whether a child that has ended is started again.
+///
+/// | ended | `Permanent` | `Transient` | `Temporary` |
+/// |---|---|---|---|
+/// | normally, or because it was told to shut down | restarted | not | not |
+/// | by an error, a panic, a signal, an exit code | restarted | restarted | not |
+///
+/// A child that somebody terminates through its supervisor stays down, whatever its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Restart {
     /// Always.
     #[default]
     Permanent,
-    /// After an abnormal end only.
+    /// Only after a failure. After a normal end its spec is kept and it can be restarted on request.
     Transient,
-    /// Never.
+    /// Never. Its spec goes with it, and its failures do not count against the supervisor's intensity.
     Temporary,
 }

@@ -18,10 +18,12 @@ use super::address::Address;
 use super::context::{Context, Shared, Stop};
 use super::incoming::Incoming;
 use super::message::{self, Current};
-use super::node::{LocalEnd, Node};
+use super::node::{self, LocalEnd, Node};
 use super::traits::Handlers;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
+use crate::error::start::StartFailure;
+use crate::event::Event;
 use crate::router::{EntryKey, Outcome, Taken};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -33,10 +35,14 @@ const BATCH: u32 = 64;
 /// Everything that an actor needs to run on the present thread.
 pub(crate) struct Hosting {
     pub(crate) to: Destination,
+    /// Where names are looked up.
+    pub(crate) registry: Option<Destination>,
     pub(crate) entry: EntryKey,
     pub(crate) end: Arc<LocalEnd>,
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    /// The process of its supervisor.
+    pub(crate) parent: u32,
     pub(crate) stop: Stop,
     /// The encoded init argument.
     pub(crate) init: Bytes,
@@ -71,7 +77,7 @@ impl Turn for NoTurn {
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// It never was ready.
-    StartFailed(String),
+    StartFailed(StartFailure),
     /// In order.
     Stopped(StopReason),
     /// By a panic of a handler.
@@ -80,19 +86,25 @@ pub(crate) enum Ended {
 
 /// Builds the actor and runs it to its end. Needs a `LocalSet`.
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
-    let Hosting { to, entry, end, name, incarnation, stop, init, ready, turn } = hosting;
-    let shared =
-        Rc::new(Shared { name, incarnation, stop: stop.clone(), message: RefCell::new(CancellationToken::new()) });
+    let Hosting { to, registry, entry, end, name, incarnation, parent, stop, init, ready, turn } = hosting;
+    let shared = Rc::new(Shared {
+        name,
+        incarnation,
+        parent,
+        registry,
+        stop: stop.clone(),
+        message: RefCell::new(CancellationToken::new()),
+    });
     let ctx = Context::<A>::new(Address::new(to), shared.clone());
     let args: A::Init = match codec::decode(&init, Budget::default()) {
         Ok(args) => args,
-        Err(error) => return Ended::StartFailed(format!("failed to decode its init arguments: {error}")),
+        Err(error) => return Ended::StartFailed(StartFailure::Arguments(error.to_string())),
     };
     drop(init);
     let mut actor = match caught(A::init(args, &ctx)).await {
         Ok(Ok(actor)) => actor,
-        Ok(Err(failure)) => return Ended::StartFailed(failure.to_string()),
-        Err(message) => return Ended::StartFailed(format!("init panicked: {message}")),
+        Ok(Err(failure)) => return Ended::StartFailed(StartFailure::Init(failure.to_string())),
+        Err(message) => return Ended::StartFailed(StartFailure::Panicked(message)),
     };
     ready();
     let mut runner = Runner { entry, end, shared, stop, turn, ctx };
@@ -233,7 +245,11 @@ impl<A: Handlers> Runner<A> {
         match caught(actor.tick(&self.ctx, index)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => {
-                crate::telemetry::tick_failed(A::NAME, name, &failure.to_string());
+                node::report(Event::CastFailed {
+                    actor: A::NAME.to_owned(),
+                    method: name.to_owned(),
+                    error: failure.to_string(),
+                });
                 Ok(())
             }
             Err(message) => Err(Panic { message, at: format!("{}::{name}", A::NAME) }),

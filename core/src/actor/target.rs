@@ -14,7 +14,7 @@ use super::traits::{Handlers, Payload};
 )]
 pub trait Target<A: Handlers> {
     /// What a call yields; for most targets a future of one answer.
-    type Call<T: Payload, E: Payload>;
+    type Call<T, E>;
     /// What a cast yields.
     type Cast;
 
@@ -26,7 +26,7 @@ pub trait Target<A: Handlers> {
 }
 
 impl<A: Handlers, X: Target<A> + ?Sized> Target<A> for &X {
-    type Call<T: Payload, E: Payload> = X::Call<T, E>;
+    type Call<T, E> = X::Call<T, E>;
     type Cast = X::Cast;
 
     fn start_call<T: Payload, E: Payload>(&self, message: Message) -> Self::Call<T, E> {

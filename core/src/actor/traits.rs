@@ -47,7 +47,7 @@ pub trait Actor: Sized + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no handlers",
     label = "no handlers",
-    note = "put `#[handlers]` on an impl block of the actor"
+    note = "an actor has `#[derive(Actor)]` on its type and `#[handlers]` on an impl block"
 )]
 pub trait Handlers: Actor {
     /// The argument of its `#[init]`; a tuple where there are several.

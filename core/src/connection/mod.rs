@@ -1,3 +1,4 @@
 //! One stream between two processes: the flow on it, and the driver that feeds it.
 
+pub(crate) mod driver;
 pub(crate) mod flow;

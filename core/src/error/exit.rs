@@ -36,6 +36,8 @@ pub enum ExitCause {
         /// Whether the system wrote a core file.
         core_dumped: bool,
     },
+    /// The system could not say.
+    Unknown,
     /// It did not stop within its deadline and was killed.
     Killed,
     /// It never became ready: the start failed for this reason.
@@ -76,6 +78,7 @@ impl fmt::Display for ExitCause {
                 write!(f, "was killed by {name} ({number})")?;
                 if *core_dumped { f.write_str(" and left a core file") } else { Ok(()) }
             }
+            Self::Unknown => f.write_str("ended in a way that the system could not tell"),
             Self::Killed => f.write_str("did not stop in time and was killed"),
             Self::StartFailed(why) => write!(f, "did not start: {why}"),
             Self::Protocol(why) => write!(f, "broke the protocol and was killed: {why}"),

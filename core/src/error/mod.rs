@@ -3,3 +3,4 @@
 pub(crate) mod call;
 pub(crate) mod exit;
 pub(crate) mod failure;
+pub(crate) mod start;

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::{
     report::Report,
     task::{Ending, TaskId},
@@ -11,26 +13,18 @@ pub(crate) enum Action {
     /// when to give up, is the shell's to say.
     StartWorker { worker: WorkerId, failures: u32 },
     /// Send this task to this worker; it is the `attempt`th time that it may be begun.
-    Dispatch {
-        worker: WorkerId,
-        task: TaskId,
-        attempt: u32,
-    },
+    Dispatch { worker: WorkerId, task: TaskId, attempt: u32 },
     /// Tell the worker that nobody wants this task any more. It is reported as ever.
     CancelRunning { worker: WorkerId, task: TaskId },
     /// Ask for this task back if it has not been started, as another worker is idle; then it is reported as returned.
     Recall { worker: WorkerId, task: TaskId },
     /// Tell the task's caller that it ended without a result. It may have been begun `attempts` times; at 0 it never was.
-    End {
-        task: TaskId,
-        ending: Ending,
-        attempts: u32,
-    },
+    End { task: TaskId, ending: Ending, attempts: u32 },
     /// Stop this worker, which holds nothing and isn't wanted any more.
     StopWorker { worker: WorkerId },
     /// Kill this worker at once.
     KillWorker { worker: WorkerId },
-    /// Stop all workers: the pool is closing and no task is left.
+    /// Stop all workers, those that are being started too: the pool is closing and no task is left.
     StopWorkers,
     /// No task is left and none will come. Said once.
     Closed(Report),
@@ -49,9 +43,20 @@ pub(crate) enum Closing {
     Kill,
 }
 
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Finish => "it was told to finish",
+            Self::Drain => "it was told to drain",
+            Self::NoWorkers => "it could not keep one worker",
+            Self::Kill => "it was killed",
+        })
+    }
+}
+
 /// A task was not taken, since the pool is closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the pool takes no more tasks ({by:?})")]
+#[error("the pool takes no more tasks: {by}")]
 pub(crate) struct Closed {
     /// What closed it.
     pub(crate) by: Closing,

@@ -31,11 +31,7 @@ struct Link {
 
 impl Loads {
     pub(super) fn new() -> Self {
-        Self {
-            occupied: [0; WORDS],
-            rings: Box::new([Ring::default(); LOADS]),
-            links: Vec::new(),
-        }
+        Self { occupied: [0; WORDS], rings: Box::new([Ring::default(); LOADS]), links: Vec::new() }
     }
 
     /// The worker that gets the next task, and what it has outstanding.
@@ -74,19 +70,11 @@ impl Loads {
             }
             Some(before) => self.links[before as usize].after = ring.last,
         }
-        self.links[worker] = Link {
-            load: Some(load),
-            before,
-            after: None,
-        };
+        self.links[worker] = Link { load: Some(load), before, after: None };
     }
 
     fn unlink(&mut self, worker: usize) {
-        let Link {
-            load,
-            before,
-            after,
-        } = std::mem::take(&mut self.links[worker]);
+        let Link { load, before, after } = std::mem::take(&mut self.links[worker]);
         let Some(load) = load else { return };
         let ring = &mut self.rings[load as usize];
         match before {
@@ -120,10 +108,7 @@ mod tests {
                 (worker, load)
             })
             .collect();
-        assert_eq!(
-            turns,
-            [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (0, 2)]
-        );
+        assert_eq!(turns, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (0, 2)]);
     }
 
     #[test]

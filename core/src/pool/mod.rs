@@ -15,13 +15,7 @@
 //! | `window` | how many tasks a worker may hold |
 //! | `load` | the workers that have room, fewest outstanding first |
 //! | `report` | how the tasks of a pool ended, as counts |
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the pool's shell is the only caller, and stands on top of this"
-    )
-)]
+#![cfg_attr(not(test), expect(dead_code, reason = "the pool's shell is the only caller, and stands on top of this"))]
 
 mod action;
 mod load;

@@ -5,6 +5,9 @@ use super::task::TaskId;
 /// How many removed entries may stay before the queue is packed.
 const SLACK: usize = 64;
 
+/// How much room is kept when a burst is over.
+const KEEP: usize = 4096;
+
 /// Tasks that wait, in the order in which they were submitted.
 ///
 /// A task that comes back from a worker takes its old place. Those are few, so they have a tree; the many others go
@@ -36,10 +39,7 @@ impl Queue {
     /// The task that was submitted first.
     pub(super) fn first(&self) -> Option<TaskId> {
         let fresh = self.ring.front().map(|entry| entry.task);
-        fresh
-            .into_iter()
-            .chain(self.returned.first().copied())
-            .min()
+        fresh.into_iter().chain(self.returned.first().copied()).min()
     }
 
     /// Puts a task that isn't here at its place.
@@ -74,6 +74,9 @@ impl Queue {
         while self.ring.front().is_some_and(|first| !first.waits) {
             self.ring.pop_front();
         }
+        if self.ring.is_empty() && self.ring.capacity() > 2 * KEEP {
+            self.ring.shrink_to(KEEP);
+        }
         true
     }
 
@@ -85,11 +88,6 @@ impl Queue {
             all.push(task);
         }
         all
-    }
-
-    /// Gives memory back that a burst has left.
-    pub(super) fn shrink(&mut self, capacity: usize) {
-        self.ring.shrink_to(capacity);
     }
 }
 
@@ -129,6 +127,14 @@ mod tests {
             assert!(queue.ring.len() <= 2 + SLACK);
         }
         assert_eq!(queue.drain(), [TaskId(0)]);
+    }
+
+    #[test]
+    fn a_burst_gives_its_memory_back() {
+        let mut queue = Queue::default();
+        (0..100_000).for_each(|task| queue.insert(TaskId(task)));
+        queue.drain();
+        assert!(queue.ring.capacity() <= 2 * KEEP);
     }
 
     proptest! {

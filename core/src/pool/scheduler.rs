@@ -12,7 +12,7 @@ use super::{
     workers::Workers,
 };
 
-/// How much room for tasks is kept when the last one has ended.
+/// How much room is kept when a burst is over.
 const KEEP: usize = 4096;
 
 /// The decision of a pool: which worker runs which task, and how a task ends that has no result.
@@ -111,10 +111,7 @@ impl Scheduler {
             Place::Dispatched(seat) => {
                 let again = std::mem::replace(&mut entry.get_mut().cancelled, true);
                 if !again && let Some(worker) = self.workers.seated(seat) {
-                    self.actions.push_back(Action::CancelRunning {
-                        worker: WorkerId::of(worker),
-                        task: id,
-                    });
+                    self.actions.push_back(Action::CancelRunning { worker: WorkerId::of(worker), task: id });
                 }
             }
         }
@@ -201,7 +198,8 @@ impl Scheduler {
     }
 
     /// A task was not started by its worker and will not be: the worker died before, or gave it back. It goes to its old
-    /// place in the queue, and no attempt is counted.
+    /// place in the queue, and no attempt is counted. If the worker was not asked for it this tells that it has died: it
+    /// gets nothing more before its loss is told.
     pub(crate) fn handle_returned(&mut self, now: Instant, id: TaskId) {
         self.advance(now);
         let Some((task, worker)) = self.take_back(id) else {
@@ -268,9 +266,7 @@ impl Scheduler {
         for index in 0..self.workers.len() {
             self.workers[index].held.clear();
             if self.workers[index].phase != Phase::Vacant {
-                self.actions.push_back(Action::KillWorker {
-                    worker: WorkerId::of(index),
-                });
+                self.actions.push_back(Action::KillWorker { worker: WorkerId::of(index) });
                 self.workers.enter(index, Phase::Stopping);
             }
         }
@@ -345,10 +341,7 @@ impl Scheduler {
                     && !task.cancelled
                 {
                     task.recalled = true;
-                    self.actions.push_back(Action::Recall {
-                        worker: WorkerId::of(index),
-                        task: id,
-                    });
+                    self.actions.push_back(Action::Recall { worker: WorkerId::of(index), task: id });
                 }
             }
         }
@@ -453,10 +446,7 @@ impl Scheduler {
             Some(Closing::Finish) | None => {}
         }
         let worker = task.worker?;
-        let wanted = self
-            .workers
-            .get(worker)
-            .is_some_and(|worker| worker.phase.is_wanted());
+        let wanted = self.workers.get(worker).is_some_and(|worker| worker.phase.is_wanted());
         (!wanted).then_some(Ending::NoWorkers)
     }
 
@@ -493,11 +483,7 @@ impl Scheduler {
     fn end(&mut self, id: TaskId, task: &Task, ending: Ending) {
         self.report.count(ending);
         let attempts = task.kills + u32::from(ending == Ending::Killed);
-        self.actions.push_back(Action::End {
-            task: id,
-            ending,
-            attempts,
-        });
+        self.actions.push_back(Action::End { task: id, ending, attempts });
         self.shrink();
     }
 
@@ -505,7 +491,6 @@ impl Scheduler {
     fn shrink(&mut self) {
         if self.tasks.is_empty() && self.tasks.capacity() > 2 * KEEP {
             self.tasks.shrink_to(KEEP);
-            self.queue.shrink(KEEP);
             self.actions.shrink_to(KEEP);
         }
     }
@@ -524,30 +509,16 @@ impl Scheduler {
 
     fn dispatch(&mut self, id: TaskId, index: usize) -> Action {
         let worker = &mut self.workers[index];
-        let seat = Seat {
-            worker: index as u32,
-            incarnation: worker.incarnation,
-        };
+        let seat = Seat { worker: index as u32, incarnation: worker.incarnation };
         worker.take(id, self.now);
-        let task = self
-            .tasks
-            .get_mut(&id)
-            .expect("a queued task has not ended");
+        let task = self.tasks.get_mut(&id).expect("a queued task has not ended");
         task.place = Place::Dispatched(seat);
-        let queue = if task.worker.is_some() {
-            &mut worker.queue
-        } else {
-            &mut self.queue
-        };
+        let queue = if task.worker.is_some() { &mut worker.queue } else { &mut self.queue };
         queue.remove(id);
         let attempt = task.kills + 1;
         self.running += 1;
         self.workers.settle(index);
-        Action::Dispatch {
-            worker: WorkerId::of(index),
-            task: id,
-            attempt,
-        }
+        Action::Dispatch { worker: WorkerId::of(index), task: id, attempt }
     }
 
     // Workers.
@@ -575,10 +546,7 @@ impl Scheduler {
     fn replace(&mut self, index: usize) {
         if self.starts_workers() {
             let failures = self.workers[index].failures;
-            self.actions.push_back(Action::StartWorker {
-                worker: WorkerId::of(index),
-                failures,
-            });
+            self.actions.push_back(Action::StartWorker { worker: WorkerId::of(index), failures });
             self.workers.enter(index, Phase::Starting);
         } else {
             self.workers.enter(index, Phase::Vacant);
@@ -616,9 +584,7 @@ impl Scheduler {
     }
 
     fn stop(&mut self, index: usize) {
-        self.actions.push_back(Action::StopWorker {
-            worker: WorkerId::of(index),
-        });
+        self.actions.push_back(Action::StopWorker { worker: WorkerId::of(index) });
         self.workers.enter(index, Phase::Stopping);
     }
 }

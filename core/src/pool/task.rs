@@ -23,10 +23,7 @@ pub(crate) struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self {
-            worker: None,
-            max_attempts: 1,
-        }
+        Self { worker: None, max_attempts: 1 }
     }
 }
 

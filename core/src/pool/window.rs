@@ -35,12 +35,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new() -> Self {
-        Self {
-            size: START,
-            average: None,
-            reports: 0,
-            filling: true,
-        }
+        Self { size: START, average: None, reports: 0, filling: true }
     }
 
     pub(super) fn size(&self) -> usize {
@@ -162,11 +157,7 @@ mod tests {
 
     #[test]
     fn has_room_at_every_size_when_nothing_is_held_and_none_when_it_is_full() {
-        for mut window in [
-            after(9, Duration::MAX),
-            Window::new(),
-            after(1000, 400 * US),
-        ] {
+        for mut window in [after(9, Duration::MAX), Window::new(), after(1000, 400 * US)] {
             assert!(window.has_room(0));
             let size = window.size();
             assert!(!window.has_room(size));

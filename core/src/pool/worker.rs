@@ -122,6 +122,7 @@ impl Worker {
 ///        start failed
 /// ```
 /// While nothing is started any more (drain, no workers, kill) what would be `Starting` again is `Vacant`.
+/// `Retiring` goes back to `Ready` if the worker is wanted after all, and to `Vacant` if it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// No process, and none wanted.

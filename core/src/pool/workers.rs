@@ -27,13 +27,7 @@ pub(super) struct Workers {
 
 impl Workers {
     pub(super) fn new() -> Self {
-        Self {
-            list: Vec::new(),
-            ready: 0,
-            loads: Loads::new(),
-            turns: VecDeque::new(),
-            deep: 0,
-        }
+        Self { list: Vec::new(), ready: 0, loads: Loads::new(), turns: VecDeque::new(), deep: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,9 +45,7 @@ impl Workers {
     }
 
     pub(super) fn find(&self, worker: WorkerId) -> Option<usize> {
-        usize::try_from(worker.0)
-            .ok()
-            .filter(|&index| index < self.len())
+        usize::try_from(worker.0).ok().filter(|&index| index < self.len())
     }
 
     pub(super) fn get(&self, worker: WorkerId) -> Option<&Worker> {
@@ -69,12 +61,10 @@ impl Workers {
     /// A worker that isn't wanted and can be: best one that is about to leave.
     pub(super) fn unwanted(&mut self, now: Instant) -> usize {
         let first = |phase| self.list.iter().position(|worker| worker.phase == phase);
-        first(Phase::Retiring)
-            .or_else(|| first(Phase::Vacant))
-            .unwrap_or_else(|| {
-                self.list.push(Worker::new(now));
-                self.list.len() - 1
-            })
+        first(Phase::Retiring).or_else(|| first(Phase::Vacant)).unwrap_or_else(|| {
+            self.list.push(Worker::new(now));
+            self.list.len() - 1
+        })
     }
 
     pub(super) fn enter(&mut self, index: usize, phase: Phase) {
@@ -95,9 +85,8 @@ impl Workers {
             worker.has_turn = true;
             self.turns.push_back(index);
         }
-        let is_deep = held >= 2
-            && worker.pace != Pace::Recalled
-            && matches!(worker.phase, Phase::Ready | Phase::Retiring);
+        let is_deep =
+            held >= 2 && worker.pace != Pace::Recalled && matches!(worker.phase, Phase::Ready | Phase::Retiring);
         let was_deep = std::mem::replace(&mut worker.is_deep, is_deep);
         self.deep += usize::from(is_deep);
         self.deep -= usize::from(was_deep);
@@ -144,9 +133,8 @@ impl Workers {
 
     /// The stalled workers in which tasks wait; each is named once per stall.
     pub(super) fn recall(&mut self, now: Instant) -> Vec<usize> {
-        let stalled: Vec<_> = (0..self.len())
-            .filter(|&index| self[index].is_deep && self[index].is_stalled(now))
-            .collect();
+        let stalled: Vec<_> =
+            (0..self.len()).filter(|&index| self[index].is_deep && self[index].is_stalled(now)).collect();
         for &index in &stalled {
             self[index].pace = Pace::Recalled;
             self.settle(index);

@@ -30,6 +30,8 @@ pub(super) const SHORT: Duration = Duration::from_micros(100);
 /// What an owner says of an actor when it is made known.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEntry {
+    /// The supervisor it belongs to, for what is told of it.
+    pub(crate) owner: u64,
     pub(crate) name: Arc<str>,
     pub(crate) type_hash: TypeHash,
     /// Units that the mailbox holds.

@@ -11,6 +11,7 @@ use super::arena::Key;
 use super::entry::EntryKey;
 use super::record::CallKey;
 use crate::error::exit::Exit;
+use crate::shm::progress::Progress;
 use crate::wire::ids::CallId;
 
 /// A link's key.
@@ -28,14 +29,6 @@ pub(super) const NODES_LIMIT: usize = 1024;
 pub(super) const UNREAD_LIMIT: usize = 512 << 20;
 /// Cancels that have overtaken their requests and are remembered.
 const EARLY_CANCELS: usize = 64;
-
-/// What a worker has told of its progress through the page it shares with its supervisor.
-pub(crate) trait Progress: Send + Sync {
-    /// The number of the last message whose handler was started; messages count from 1.
-    fn started(&self) -> u64;
-    /// The number of the last message whose handler has ended.
-    fn finished(&self) -> u64;
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Link {

@@ -31,6 +31,13 @@ impl Router {
         }
     }
 
+    /// Makes something known to the process above; false where there is none.
+    pub(crate) fn report(&mut self, payload: Bytes) -> bool {
+        let Some(link) = self.uplink else { return false };
+        self.send(link, &Frame::Event { payload });
+        true
+    }
+
     /// Moves what waits to be written into `out` (data) and `control`, behind what the peer has not taken of it yet.
     pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut BytesMut, control: &mut BytesMut) {
         let Some(l) = self.links.get_mut(link) else {
@@ -160,7 +167,7 @@ impl Router {
                 if request.reply {
                     self.reply_on(link, request.call, Outcome::Failed(error));
                 } else {
-                    self.actions.push_back(Action::DeadLetters { actor: "no actor".into(), count: 1 });
+                    self.actions.push_back(Action::DeadLetters { owner: 0, actor: "no actor".into(), count: 1 });
                 }
                 return;
             }

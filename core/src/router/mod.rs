@@ -34,6 +34,6 @@ mod tests;
 
 pub(crate) use arena::Arena;
 pub(crate) use entry::{EntryKey, NewEntry};
-pub(crate) use link::{LinkKey, Progress};
+pub(crate) use link::LinkKey;
 pub(crate) use record::{CallKey, Message, Outcome, Token};
 pub(crate) use router::{Action, Expired, Router, Taken};

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use super::arena::Arena;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
 use super::hash::OwnMap;
-use super::link::{Journal, Link, LinkKey, Progress, WAYS_LIMIT};
+use super::link::{Journal, Link, LinkKey, WAYS_LIMIT};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use crate::connection::flow::Credit;
 use crate::error::call::{CallError, Executed, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason, Exit, ExitCause};
+use crate::shm::progress::Progress;
 use crate::wire::codec;
 use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
@@ -38,7 +39,7 @@ pub(crate) enum Action {
     /// The peer broke the protocol: end it.
     Refuse(LinkKey, String),
     /// Casts ended in no handler.
-    DeadLetters { actor: Arc<str>, count: u64 },
+    DeadLetters { owner: u64, actor: Arc<str>, count: u64 },
     /// A frame that concerns the process at the other end and not a request.
     Peer(LinkKey, Frame),
 }
@@ -118,12 +119,9 @@ impl Router {
         self.now = now;
     }
 
+    #[cfg(test)]
     pub(crate) fn node(&self) -> NodeId {
         self.node
-    }
-
-    pub(crate) fn run(&self) -> RunId {
-        self.run
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
@@ -237,7 +235,7 @@ impl Router {
                 self.end(key, Outcome::Failed(undelivered.clone()));
             }
         }
-        self.dead_letters(&e.about.name, dead_letters);
+        self.dead_letters(e.about.owner, &e.about.name, dead_letters);
     }
 
     fn remove_entry(&mut self, entry: EntryKey) -> Option<Entry> {
@@ -265,7 +263,7 @@ impl Router {
         let Some(e) = self.entries.get(entry) else {
             return;
         };
-        let name = e.about.name.clone();
+        let (owner, name) = (e.about.owner, e.about.name.clone());
         let consumer = e.consumer;
         let mut open: Vec<_> = self
             .calls
@@ -314,7 +312,7 @@ impl Router {
             self.release(entry, source, cost);
             self.end(key, Outcome::Failed(queued.clone()));
         }
-        self.dead_letters(&name, dead_letters);
+        self.dead_letters(owner, &name, dead_letters);
         self.tell_watchers(entry, down);
     }
 
@@ -328,9 +326,9 @@ impl Router {
         }
     }
 
-    fn dead_letters(&mut self, actor: &Arc<str>, count: u64) {
+    fn dead_letters(&mut self, owner: u64, actor: &Arc<str>, count: u64) {
         if count > 0 {
-            self.actions.push_back(Action::DeadLetters { actor: actor.clone(), count });
+            self.actions.push_back(Action::DeadLetters { owner, actor: actor.clone(), count });
         }
     }
 
@@ -369,6 +367,7 @@ impl Router {
         };
         self.make_room_for_way(from)?;
         let about = NewEntry {
+            owner: 0,
             name: format!("actor {:x} of node {:x}", to.actor.0, to.node.0).into(),
             type_hash: to.type_hash,
             capacity: FIRST_WINDOW,

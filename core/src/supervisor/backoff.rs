@@ -27,13 +27,7 @@ impl Backoff {
     /// Waits from `initial` up to `max`, doubling, with the default jitter and reset.
     #[must_use]
     pub const fn new(initial: Duration, max: Duration) -> Self {
-        Self {
-            initial,
-            max,
-            factor: 2.0,
-            jitter: 0.2,
-            reset_after: Duration::from_secs(30),
-        }
+        Self { initial, max, factor: 2.0, jitter: 0.2, reset_after: Duration::from_secs(30) }
     }
 
     /// No waits: each restart is made at once, and only the supervisor's intensity ends a crash loop.
@@ -57,10 +51,7 @@ impl Backoff {
     /// How long a child must have been ready for its earlier failures to be forgotten.
     #[must_use]
     pub const fn reset_after(self, reset_after: Duration) -> Self {
-        Self {
-            reset_after,
-            ..self
-        }
+        Self { reset_after, ..self }
     }
 
     /// Whether these waits make sense; a supervisor refuses to start with others.
@@ -69,20 +60,13 @@ impl Backoff {
     /// The first of the values that does not.
     pub(crate) fn check(&self) -> Result<(), BadBackoff> {
         if !(self.factor >= 1.0 && self.factor.is_finite()) {
-            return Err(BadBackoff::Factor {
-                factor: self.factor,
-            });
+            return Err(BadBackoff::Factor { factor: self.factor });
         }
         if !(0.0..=1.0).contains(&self.jitter) {
-            return Err(BadBackoff::Jitter {
-                jitter: self.jitter,
-            });
+            return Err(BadBackoff::Jitter { jitter: self.jitter });
         }
         if self.initial > self.max {
-            return Err(BadBackoff::InitialAboveMax {
-                initial: self.initial,
-                max: self.max,
-            });
+            return Err(BadBackoff::InitialAboveMax { initial: self.initial, max: self.max });
         }
         Ok(())
     }
@@ -100,9 +84,7 @@ impl Backoff {
         let highest = self.max.as_secs_f64() / (1.0 + self.jitter);
         let spread = 1.0 + self.jitter * (2.0 * rng.unit() - 1.0);
         let longest = self.max.min(Self::LONGEST);
-        Duration::try_from_secs_f64(grown.min(highest) * spread)
-            .unwrap_or(longest)
-            .min(longest)
+        Duration::try_from_secs_f64(grown.min(highest) * spread).unwrap_or(longest).min(longest)
     }
 
     /// Whether a child that was ready for `lived` begins anew.
@@ -163,10 +145,7 @@ impl SplitMix64 {
     }
 
     /// A number from 0 up to, and without, 1.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "53 bits are what an f64 holds exactly"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds exactly")]
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -180,18 +159,14 @@ mod tests {
 
     fn delays(backoff: Backoff, attempts: std::ops::RangeInclusive<u32>) -> Vec<u128> {
         let mut rng = SplitMix64::new(7);
-        attempts
-            .map(|attempt| backoff.delay(attempt, &mut rng).as_millis())
-            .collect()
+        attempts.map(|attempt| backoff.delay(attempt, &mut rng).as_millis()).collect()
     }
 
     #[test]
     fn first_restart_is_at_once_then_the_wait_doubles_up_to_max() {
         assert_eq!(
             delays(Backoff::default().jitter(0.0), 0..=12),
-            [
-                0, 0, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000
-            ]
+            [0, 0, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000]
         );
     }
 
@@ -205,18 +180,14 @@ mod tests {
 
     #[test]
     fn factor_one_waits_the_same_each_time() {
-        let backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(1))
-            .factor(1.0)
-            .jitter(0.0);
+        let backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(1)).factor(1.0).jitter(0.0);
         assert_eq!(delays(backoff, 1..=5), [0, 5, 5, 5, 5]);
     }
 
     #[test]
     fn jitter_stays_within_its_part_and_uses_all_of_it() {
         let mut rng = SplitMix64::new(3);
-        let waits: Vec<_> = (0..1_000)
-            .map(|_| Backoff::default().delay(4, &mut rng).as_secs_f64())
-            .collect();
+        let waits: Vec<_> = (0..1_000).map(|_| Backoff::default().delay(4, &mut rng).as_secs_f64()).collect();
         assert!(waits.iter().all(|wait| (0.16..=0.24).contains(wait)));
         assert!(waits.iter().any(|wait| *wait < 0.17) && waits.iter().any(|wait| *wait > 0.23));
     }
@@ -224,23 +195,14 @@ mod tests {
     #[test]
     fn longest_waits_are_spread_too() {
         let mut rng = SplitMix64::new(3);
-        let waits: std::collections::BTreeSet<_> = (0..1_000)
-            .map(|_| Backoff::default().delay(50, &mut rng))
-            .collect();
+        let waits: std::collections::BTreeSet<_> = (0..1_000).map(|_| Backoff::default().delay(50, &mut rng)).collect();
         assert_eq!(waits.len(), 1_000, "no two at the same instant");
-        assert!(
-            waits
-                .iter()
-                .all(|wait| *wait <= Duration::from_secs(10) && *wait > Duration::from_secs(6))
-        );
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(10) && *wait > Duration::from_secs(6)));
     }
 
     #[test]
     fn same_seed_gives_the_same_waits() {
-        assert_eq!(
-            delays(Backoff::default(), 1..=20),
-            delays(Backoff::default(), 1..=20)
-        );
+        assert_eq!(delays(Backoff::default(), 1..=20), delays(Backoff::default(), 1..=20));
     }
 
     #[test]
@@ -255,19 +217,13 @@ mod tests {
         assert_eq!(Backoff::default().check(), Ok(()));
         assert_eq!(Backoff::none().check(), Ok(()));
         let said = |backoff: Backoff| backoff.check().unwrap_err().to_string();
-        assert_eq!(
-            said(Backoff::default().factor(0.5)),
-            "backoff factor is 0.5, and must be a number of at least 1"
-        );
+        assert_eq!(said(Backoff::default().factor(0.5)), "backoff factor is 0.5, and must be a number of at least 1");
         assert_eq!(
             said(Backoff::default().factor(f64::NAN)),
             "backoff factor is NaN, and must be a number of at least 1"
         );
         assert!(said(Backoff::default().factor(f64::INFINITY)).contains("inf"));
-        assert_eq!(
-            said(Backoff::default().jitter(1.5)),
-            "backoff jitter is 1.5, and must be from 0 to 1"
-        );
+        assert_eq!(said(Backoff::default().jitter(1.5)), "backoff jitter is 1.5, and must be from 0 to 1");
         assert!(said(Backoff::default().jitter(f64::NAN)).contains("NaN"));
         assert_eq!(
             said(Backoff::new(Duration::from_secs(2), Duration::from_secs(1))),
@@ -280,11 +236,7 @@ mod tests {
         let mut rng = SplitMix64::new(1_234_567);
         assert_eq!(
             [0; 3].map(|_| rng.next()),
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
         );
     }
 

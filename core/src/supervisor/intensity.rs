@@ -53,10 +53,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(intensity: Intensity) -> Self {
-        Self {
-            intensity,
-            restarts: VecDeque::new(),
-        }
+        Self { intensity, restarts: VecDeque::new() }
     }
 
     /// Counts one more restart; false, and nothing is counted, if the period has no room for it.
@@ -64,11 +61,7 @@ impl Window {
     /// As in OTP a restart exactly `within` ago still counts.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
         let within = self.intensity.within;
-        while self
-            .restarts
-            .front()
-            .is_some_and(|&then| now.saturating_duration_since(then) > within)
-        {
+        while self.restarts.front().is_some_and(|&then| now.saturating_duration_since(then) > within) {
             self.restarts.pop_front();
         }
         let room = self.restarts.len() < self.intensity.max as usize;
@@ -84,34 +77,19 @@ mod tests {
     use super::*;
 
     fn window(max: u32, seconds: u64) -> (Window, Instant) {
-        (
-            Window::new(Intensity::new(max, Duration::from_secs(seconds))),
-            Instant::now(),
-        )
+        (Window::new(Intensity::new(max, Duration::from_secs(seconds))), Instant::now())
     }
 
     #[test]
     fn default_is_three_in_thirty_seconds() {
-        assert_eq!(
-            Intensity::default(),
-            Intensity::new(3, Duration::from_secs(30))
-        );
-        assert_eq!(
-            (
-                Intensity::default().max(),
-                Intensity::default().within().as_secs()
-            ),
-            (3, 30)
-        );
+        assert_eq!(Intensity::default(), Intensity::new(3, Duration::from_secs(30)));
+        assert_eq!((Intensity::default().max(), Intensity::default().within().as_secs()), (3, 30));
     }
 
     #[test]
     fn max_restarts_are_admitted_and_one_more_is_not() {
         let (mut window, now) = window(3, 30);
-        assert_eq!(
-            [0; 5].map(|_| window.admit(now)),
-            [true, true, true, false, false]
-        );
+        assert_eq!([0; 5].map(|_| window.admit(now)), [true, true, true, false, false]);
     }
 
     #[test]
@@ -136,10 +114,7 @@ mod tests {
         assert!(window.admit(at(9)));
         assert!(window.admit(at(11)), "the one at 0 has left");
         assert!(!window.admit(at(12)), "those at 9 and 11 are in");
-        assert!(
-            window.admit(at(20)),
-            "the one at 9 has left; the refused one at 12 was never in"
-        );
+        assert!(window.admit(at(20)), "the one at 9 has left; the refused one at 12 was never in");
     }
 
     #[test]

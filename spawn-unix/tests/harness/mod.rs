@@ -21,8 +21,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use procession_spawn_unix::{
-    BlockingStream, Child, Endpoint, Exit, ExitKind, Launch, Output, Program, Watch, enter_worker,
-    run_guardian, set_guardian, spawn,
+    BlockingStream, Child, Endpoint, Exit, ExitKind, Launch, Output, Program, Watch, enter_worker, run_guardian,
+    set_guardian, spawn,
 };
 
 /// A test and the claim it makes.
@@ -70,20 +70,12 @@ pub fn main(tests: &[Test], roles: &[Role]) -> ExitCode {
 
 fn run(tests: &[Test], words: &[&str]) -> ExitCode {
     let exact = words.contains(&"--exact");
-    let filters: Vec<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| !word.starts_with('-'))
-        .collect();
+    let filters: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with('-')).collect();
     let mut failed = Vec::new();
     let mut count = 0;
     for (name, _) in tests {
         let chosen = |filter: &&str| {
-            if exact {
-                filter == name
-            } else {
-                name.contains(filter)
-            }
+            if exact { filter == name } else { name.contains(filter) }
         };
         if !filters.is_empty() && !filters.iter().any(chosen) {
             continue;
@@ -144,11 +136,8 @@ fn marked(mark: &str) -> Vec<u32> {
     pids()
         .into_iter()
         .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                environ
-                    .split(|byte| *byte == 0)
-                    .any(|variable| variable == wanted.as_bytes())
-            })
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()))
         })
         .filter(|pid| is_alive(*pid))
         .collect()
@@ -197,10 +186,7 @@ pub fn all_die(pids: &[u32]) {
         }
         if Instant::now() > deadline {
             for pid in &alive {
-                eprintln!(
-                    "{pid}: {:?}",
-                    fs::read_to_string(format!("/proc/{pid}/stat"))
-                );
+                eprintln!("{pid}: {:?}", fs::read_to_string(format!("/proc/{pid}/stat")));
                 kill(*pid, libc::SIGKILL);
             }
             panic!("still alive: {alive:?}");
@@ -212,10 +198,7 @@ pub fn all_die(pids: &[u32]) {
 pub fn program(role: &str, args: &[&str]) -> Program {
     let mut words: Vec<OsString> = vec!["role".into(), role.into()];
     words.extend(args.iter().map(OsString::from));
-    Program {
-        path: "/proc/self/exe".into(),
-        args: words,
-    }
+    Program { path: "/proc/self/exe".into(), args: words }
 }
 
 pub fn guarded() {
@@ -233,11 +216,7 @@ struct Recorder(Mutex<Sender<Seen>>);
 
 impl Watch for Recorder {
     fn output(&self, from: Output, bytes: &[u8]) {
-        let _ = self
-            .0
-            .lock()
-            .unwrap()
-            .send(Seen::Output(from, bytes.to_vec()));
+        let _ = self.0.lock().unwrap().send(Seen::Output(from, bytes.to_vec()));
     }
 
     fn exited(&self, exit: Exit) {
@@ -260,12 +239,7 @@ pub fn recorder() -> (Arc<dyn Watch>, Receiver<Seen>) {
 pub fn launch(role: &str, args: &[&str], stdin: Endpoint) -> Launch {
     let parent = process::id().to_string();
     let args: Vec<&str> = [&parent[..]].iter().chain(args).copied().collect();
-    Launch {
-        program: program(role, &args),
-        name: role.into(),
-        stdin,
-        capture: true,
-    }
+    Launch { program: program(role, &args), name: role.into(), stdin, capture: true }
 }
 
 /// Starts this program in a role whose first argument is our pid.
@@ -278,19 +252,11 @@ pub fn start_raw(role: &str, args: &[&str]) -> (Child, Endpoint, Receiver<Seen>)
 
 pub fn start(role: &str, args: &[&str]) -> Worker {
     let (child, ours, seen) = start_raw(role, args);
-    Worker {
-        child,
-        stream: ours.into_blocking().unwrap(),
-        seen,
-    }
+    Worker { child, stream: ours.into_blocking().unwrap(), seen }
 }
 
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 impl Worker {
@@ -306,8 +272,7 @@ impl Worker {
 
     pub fn number(&self) -> u32 {
         let line = self.line();
-        line.parse()
-            .unwrap_or_else(|_| panic!("not a number: {line:?}"))
+        line.parse().unwrap_or_else(|_| panic!("not a number: {line:?}"))
     }
 }
 
@@ -336,9 +301,7 @@ pub fn read_line(mut from: impl Read) -> String {
 }
 
 pub const fn code(code: i32) -> Exit {
-    Exit {
-        kind: ExitKind::Code(code),
-    }
+    Exit { kind: ExitKind::Code(code) }
 }
 
 /// The number of the signal that ended a process.
@@ -378,20 +341,58 @@ pub fn stop_self() {
 }
 
 pub fn eventually_stopped(pid: u32) {
-    eventually("it is stopped", || {
-        stat(pid).is_some_and(|(state, _)| state == 'T')
-    });
+    eventually("it is stopped", || stat(pid).is_some_and(|(state, _)| state == 'T'));
 }
 
 /// Starts this program in a role as an ordinary child in our own group, with no leaf involved.
 pub fn plain(role: &str, args: &[&str]) -> process::Child {
     let program = program(role, args);
-    Command::new(program.path)
-        .args(program.args)
-        .spawn()
-        .unwrap()
+    Command::new(program.path).args(program.args).spawn().unwrap()
 }
 
 pub fn panics(act: impl FnOnce() + panic::UnwindSafe) -> bool {
     panic::catch_unwind(act).is_err()
+}
+
+/// A stranger with a pid of our choice that leads a group of its own, where this process may choose.
+pub struct Impostor(u32);
+
+impl Impostor {
+    pub fn new(pid: u32) -> Option<Self> {
+        let wanted = [pid as libc::pid_t];
+        // SAFETY: an all-zero `clone_args` asks for nothing; `wanted` outlives the call. What runs in the new process makes
+        // system calls only, as it must in the copy of a program with threads.
+        unsafe {
+            let mut args: libc::clone_args = std::mem::zeroed();
+            args.exit_signal = libc::SIGCHLD as u64;
+            args.set_tid = wanted.as_ptr() as u64;
+            args.set_tid_size = 1;
+            match libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) {
+                0 => loop {
+                    libc::pause();
+                },
+                pid if pid > 0 => {
+                    assert_eq!(libc::setpgid(pid as i32, pid as i32), 0);
+                    Some(Self(pid as u32))
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// Whether no deadly signal has come, not even one that has yet to be heard.
+    pub fn is_unharmed(&self) -> bool {
+        kill(self.0, libc::SIGSTOP);
+        let state = || stat(self.0).map(|(state, _)| state);
+        eventually("it is stopped or dead", || matches!(state(), Some('T' | 'Z') | None));
+        state() == Some('T')
+    }
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        kill(self.0, libc::SIGKILL);
+        // SAFETY: waits for a child.
+        unsafe { libc::waitpid(self.0 as i32, std::ptr::null_mut(), 0) };
+    }
 }

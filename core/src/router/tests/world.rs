@@ -10,9 +10,8 @@ use bytes::{Bytes, BytesMut};
 use crate::connection::flow::Window;
 use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
-use crate::router::{
-    Action, CallKey, EntryKey, Expired, LinkKey, Message, NewEntry, Outcome, Progress, Router, Taken, Token,
-};
+use crate::router::{Action, CallKey, EntryKey, Expired, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token};
+use crate::shm::progress::Progress;
 use crate::wire::codec::{self, Budget};
 use crate::wire::frame::{CONTROL_LIMIT, Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
@@ -120,7 +119,7 @@ impl World {
 
     /// A mailbox that nobody serves yet.
     pub(super) fn actor(&mut self, hub: ProcessId, name: &str, capacity: u32) -> Owned {
-        let about = NewEntry { name: name.into(), type_hash: TYPE, capacity, methods: vec!["get", "put"] };
+        let about = NewEntry { owner: 1, name: name.into(), type_hash: TYPE, capacity, methods: vec!["get", "put"] };
         let (entry, to) = self.router(hub).own(about);
         Owned { process: hub, entry, to }
     }
@@ -140,7 +139,8 @@ impl World {
         let [(_, down), (_, up)] = self.wires[wire].ends;
         let router = self.router(process);
         router.set_uplink(up);
-        let about = NewEntry { name: "hosted".into(), type_hash: TYPE, capacity: 64, methods: vec!["get", "put"] };
+        let about =
+            NewEntry { owner: 1, name: "hosted".into(), type_hash: TYPE, capacity: 64, methods: vec!["get", "put"] };
         let entry = router.host(owned.to, about);
         let ticks = Arc::<Ticks>::default();
         self.router(owned.process).attach_worker(owned.entry, down, ticks.clone());

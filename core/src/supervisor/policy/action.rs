@@ -10,11 +10,7 @@ pub(crate) enum Action {
     /// Stop the child's incarnation, by the ladder, whether it is ready or still starting.
     Stop { id: ChildId },
     /// Tell: the child failed and restart `attempt` in a row follows after `delay`.
-    Restarting {
-        id: ChildId,
-        delay: Duration,
-        attempt: u32,
-    },
+    Restarting { id: ChildId, delay: Duration, attempt: u32 },
     /// Tell: the child will not come back, unless a restart is asked for.
     Ended { id: ChildId, why: EndReason },
     /// Tell: the initial start is complete.
@@ -22,11 +18,7 @@ pub(crate) enum Action {
     /// Tell: the child could not be started and with it the whole supervisor.
     StartFailed { id: ChildId },
     /// Tell: the child's failure came on top of `restarts` restarts `within` the period, which were all that are allowed.
-    Escalated {
-        id: ChildId,
-        restarts: u32,
-        within: Duration,
-    },
+    Escalated { id: ChildId, restarts: u32, within: Duration },
     /// No child is left and nothing more follows.
     Done { why: DoneReason },
 }

@@ -3,33 +3,12 @@ use std::{
     time::Instant,
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::EndReason;
+use crate::actor::restart::Restart;
 
 /// The name of a child within its supervisor: given by the caller, and never again for another child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChildId(pub(crate) u64);
-
-/// Whether a child that has ended is started again.
-///
-/// | ended | `Permanent` | `Transient` | `Temporary` |
-/// |---|---|---|---|
-/// | normally, or because it was told to shut down | restarted | not | not |
-/// | by an error, a panic, a signal, an exit code | restarted | restarted | not |
-///
-/// A child that somebody terminates through its supervisor stays down, whatever its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Restart {
-    /// Always.
-    #[default]
-    Permanent,
-    /// Only after a failure. After a normal end its spec is kept and it can be restarted on request.
-    Transient,
-    /// Never. Its spec goes with it, and its failures do not count against the supervisor's intensity.
-    Temporary,
-}
 
 /// What the policy has to know of a child spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,21 +80,22 @@ pub(crate) enum Then {
 
 /// How many children a supervisor has; `specs` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
+#[non_exhaustive]
+pub struct Counts {
     /// All that it knows.
-    pub(crate) specs: usize,
+    pub specs: usize,
     /// Not yet started.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// Being started, for the first time or on request.
-    pub(crate) starting: usize,
+    pub starting: usize,
     /// Ready.
-    pub(crate) active: usize,
+    pub active: usize,
     /// Was ready and is not ready again: waiting for the next start, or in it.
-    pub(crate) restarting: usize,
+    pub restarting: usize,
     /// Told to stop.
-    pub(crate) stopping: usize,
+    pub stopping: usize,
     /// Down for good, its spec kept.
-    pub(crate) stopped: usize,
+    pub stopped: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -147,15 +127,7 @@ impl Children {
         let place = self.next_place;
         self.next_place += 1;
         self.order.insert(place, id);
-        self.by_id.insert(
-            id,
-            Child {
-                restart,
-                attempt: 0,
-                state: State::Waiting,
-                place,
-            },
-        );
+        self.by_id.insert(id, Child { restart, attempt: 0, state: State::Waiting, place });
     }
 
     pub(super) fn remove(&mut self, id: ChildId) {
@@ -212,22 +184,12 @@ impl Children {
 
     /// Counted anew each time, so that no counter can drift.
     pub(super) fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            specs: self.by_id.len(),
-            ..Counts::default()
-        };
+        let mut counts = Counts { specs: self.by_id.len(), ..Counts::default() };
         for child in self.by_id.values() {
             let count = match child.state {
                 State::Waiting => &mut counts.waiting,
-                State::Starting {
-                    cause: Cause::First | Cause::Asked,
-                    ..
-                } => &mut counts.starting,
-                State::Starting {
-                    cause: Cause::Again,
-                    ..
-                }
-                | State::BackingOff { .. } => &mut counts.restarting,
+                State::Starting { cause: Cause::First | Cause::Asked, .. } => &mut counts.starting,
+                State::Starting { cause: Cause::Again, .. } | State::BackingOff { .. } => &mut counts.restarting,
                 State::Running { .. } => &mut counts.active,
                 State::Stopping { .. } => &mut counts.stopping,
                 State::Stopped => &mut counts.stopped,

@@ -17,28 +17,16 @@ const fn id(id: u64) -> ChildId {
     ChildId(id)
 }
 
-const PERMANENT: ChildPolicy = ChildPolicy {
-    restart: Restart::Permanent,
-};
-const TRANSIENT: ChildPolicy = ChildPolicy {
-    restart: Restart::Transient,
-};
-const TEMPORARY: ChildPolicy = ChildPolicy {
-    restart: Restart::Temporary,
-};
+const PERMANENT: ChildPolicy = ChildPolicy { restart: Restart::Permanent };
+const TRANSIENT: ChildPolicy = ChildPolicy { restart: Restart::Transient };
+const TEMPORARY: ChildPolicy = ChildPolicy { restart: Restart::Temporary };
 
 fn start(child: u64) -> Action {
-    Action::Start {
-        id: id(child),
-        attempt: 0,
-    }
+    Action::Start { id: id(child), attempt: 0 }
 }
 
 fn again(child: u64, attempt: u32) -> Action {
-    Action::Start {
-        id: id(child),
-        attempt,
-    }
+    Action::Start { id: id(child), attempt }
 }
 
 fn stop(child: u64) -> Action {
@@ -50,11 +38,7 @@ fn ended(child: u64, why: EndReason) -> Action {
 }
 
 fn restarting(child: u64, delay: u64, attempt: u32) -> Action {
-    Action::Restarting {
-        id: id(child),
-        delay: ms(delay),
-        attempt,
-    }
+    Action::Restarting { id: id(child), delay: ms(delay), attempt }
 }
 
 fn done(why: DoneReason) -> Action {
@@ -74,15 +58,8 @@ impl Hand {
     }
 
     fn with(intensity: Intensity, backoff: Backoff) -> Self {
-        let config = Config {
-            intensity,
-            backoff,
-            ..Config::default()
-        };
-        Self {
-            policy: Policy::new(config),
-            now: Instant::now(),
-        }
+        let config = Config { intensity, backoff, ..Config::default() };
+        Self { policy: Policy::new(config), now: Instant::now() }
     }
 
     /// Permanent children 1 to `n`, all ready.

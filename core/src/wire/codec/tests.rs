@@ -180,10 +180,10 @@ proptest! {
 #[test]
 fn a_large_slice_is_refused_before_it_is_copied() {
     // A mapping of zeros that nobody touches costs nothing; a copy of it would.
-    let huge = Bytes::from(vec![0; 1 << 30]);
+    let huge = Bytes::from(vec![0; 1 << 28]);
     let began = Instant::now();
     assert_eq!(encode(&(1u8, &huge), FRAME), Err(EncodeError::TooLarge { limit: FRAME }));
-    println!("refused 1 GiB in {:?}", began.elapsed());
+    println!("refused 256 MiB in {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_millis(250));
 }
 
@@ -191,7 +191,7 @@ fn a_large_slice_is_refused_before_it_is_copied() {
 fn a_large_vec_is_refused_at_the_limit() {
     let limit = 1 << 10;
     let began = Instant::now();
-    assert_eq!(encode(&vec![0u8; 1 << 30], limit), Err(EncodeError::TooLarge { limit }));
+    assert_eq!(encode(&vec![0u8; 1 << 28], limit), Err(EncodeError::TooLarge { limit }));
     assert!(began.elapsed() < Duration::from_millis(250));
 }
 
@@ -364,14 +364,24 @@ fn a_budget_can_be_tighter() {
 
 // Bombs
 
-/// Decodes as `T`, in a time that is printed, and asserted with a wide margin only.
+/// Refuses bytes as a `T` before anything is made of them.
 fn refused<T: DeserializeOwned + Debug>(bytes: &[u8]) -> DecodeError {
+    refused_within::<T>(Duration::from_millis(250), bytes)
+}
+
+/// Refuses bytes as a `T` where it can only be seen on the way that they are a bomb: the budget is spent before.
+fn refused_in_the_end<T: DeserializeOwned + Debug>(bytes: &[u8]) -> DecodeError {
+    refused_within::<T>(Duration::from_secs(10), bytes)
+}
+
+/// The time is printed. What is asserted has a wide margin, for a debug build on a busy machine.
+fn refused_within<T: DeserializeOwned + Debug>(most: Duration, bytes: &[u8]) -> DecodeError {
     let bytes = Bytes::copy_from_slice(bytes);
     let began = Instant::now();
     let error = decode::<T>(&bytes, Budget::default()).map(drop).unwrap_err();
     let took = began.elapsed();
     println!("{}: {} bytes refused in {took:?}: {error}", std::any::type_name::<T>(), bytes.len());
-    assert!(took < Duration::from_millis(250), "took {took:?}");
+    assert!(took < most, "took {took:?}");
     error
 }
 
@@ -395,8 +405,8 @@ fn length_bombs_are_refused() {
         assert_eq!(refused::<Bytes>(&claim), DecodeError::Truncated);
     }
     assert_eq!(refused::<Vec<u64>>(&varint(1000)), DecodeError::Truncated);
-    assert!(matches!(refused::<Vec<Vec<()>>>(&sequence(1 << 18, &varint(100))), DecodeError::Nodes { .. }));
-    assert!(matches!(refused::<Vec<[(); 32]>>(&varint(60_000)), DecodeError::Nodes { .. }));
+    assert!(matches!(refused_in_the_end::<Vec<Vec<()>>>(&sequence(1 << 18, &varint(100))), DecodeError::Nodes { .. }));
+    assert!(matches!(refused_in_the_end::<Vec<[(); 32]>>(&varint(60_000)), DecodeError::Nodes { .. }));
 }
 
 #[test]
@@ -409,20 +419,20 @@ fn amplification_bombs_are_refused() {
     assert!(memory(refused::<Vec<Skipped>>(&varint(60_000))));
     assert!(memory(refused::<HashMap<u32, Kilobyte>>(&sequence(MIB / 2, &[0, 0]))));
     assert!(memory(refused::<BTreeMap<u32, Kilobyte>>(&sequence(MIB / 2, &[0, 0]))));
-    assert!(memory(refused::<Vec<Vec<Kilobyte>>>(&sequence(10_000, &sequence(100, &[0])))));
-    assert!(memory(refused::<Vec<BTreeSet<[Option<u64>; 32]>>>(&sequence(30_000, &sequence(1, &[0; 32])))));
+    assert!(memory(refused_in_the_end::<Vec<Vec<Kilobyte>>>(&sequence(10_000, &sequence(100, &[0])))));
+    assert!(memory(refused_in_the_end::<Vec<BTreeSet<[Option<u64>; 32]>>>(&sequence(30_000, &sequence(1, &[0; 32])))));
 }
 
 #[test]
 fn memory_behind_a_box_counts() {
     let memory = |error| matches!(error, DecodeError::Memory { .. });
     let bomb = sequence(1 << 20, &[0]);
-    assert!(memory(refused::<Vec<Box<Kilobyte>>>(&bomb)));
-    assert!(memory(refused::<Vec<Box<Option<[[u8; 32]; 32]>>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Box<Kilobyte>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Box<Option<[[u8; 32]; 32]>>>>(&bomb)));
     let bomb = sequence(1 << 19, &[1, 0]);
-    assert!(memory(refused::<Vec<Option<Box<Kilobyte>>>>(&bomb)));
-    assert!(memory(refused::<Vec<Result<u8, Box<Kilobyte>>>>(&bomb)));
-    assert!(memory(refused::<Vec<Option<(Box<Kilobyte>, ())>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Option<Box<Kilobyte>>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Result<u8, Box<Kilobyte>>>>(&bomb)));
+    assert!(memory(refused_in_the_end::<Vec<Option<(Box<Kilobyte>, ())>>>(&bomb)));
 }
 
 #[test]
@@ -586,60 +596,4 @@ fn mutated_encodings_never_panic_and_stay_within_the_budget() {
         }
     }
     println!("{mutations} in {:?}: at most {most} bytes of memory, {slowest:?} for one", began.elapsed());
-}
-
-// Figures
-
-/// `cargo test --release -p procession --lib -- --ignored --nocapture cost_of_the_budget`
-#[test]
-#[ignore = "prints figures, asserts nothing"]
-fn cost_of_the_budget() {
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    struct Small {
-        id: u64,
-        by: i32,
-        kind: Result<u8, u16>,
-        name: Option<u32>,
-    }
-
-    fn fastest(mut run: impl FnMut()) -> f64 {
-        let each = || {
-            let began = Instant::now();
-            run();
-            began.elapsed().as_secs_f64() * 1e9
-        };
-        std::iter::repeat_with(each).take(15).fold(f64::INFINITY, f64::min)
-    }
-
-    fn compare<T: Serialize + DeserializeOwned>(name: &str, count: usize, repeat: usize, value: &T) {
-        let bytes = encode(value, FRAME).unwrap();
-        let per = |ns: f64| ns / (count * repeat) as f64;
-        let repeated = |run: &dyn Fn()| per(fastest(|| (0..repeat).for_each(|_| run())));
-        let black = std::hint::black_box::<&Bytes>;
-        println!(
-            "{name}: decode {:.2} ns, postcard {:.2} ns; encode {:.2} ns, postcard {:.2} ns",
-            repeated(&|| drop(std::hint::black_box(decode::<T>(black(&bytes), Budget::default()).unwrap()))),
-            repeated(&|| drop(std::hint::black_box(postcard::from_bytes::<T>(black(&bytes)).unwrap()))),
-            repeated(&|| drop(encode(std::hint::black_box(value), FRAME).unwrap())),
-            repeated(&|| drop(postcard::to_stdvec(std::hint::black_box(value)).unwrap())),
-        );
-    }
-
-    const MILLION: usize = 1_000_000;
-    let small = Small { id: 1 << 33, by: -7, kind: Ok(1), name: None };
-    compare("a small struct", 1, 100_000, &small);
-    compare("a number", 1, 100_000, &7u64);
-    compare("each of 1 M small structs", MILLION, 1, &vec![small; MILLION]);
-    compare("each of 1 M small u64", MILLION, 1, &vec![7u64; MILLION]);
-    compare("each of 1 M mixed u64", MILLION, 1, &(0..MILLION as u64).map(|n| n * n).collect::<Vec<_>>());
-    compare("each of 1 M u8", MILLION, 1, &vec![7u8; MILLION]);
-    compare("each of 1 M f64", MILLION, 1, &vec![7f64; MILLION]);
-    compare("each of 1 M Option<u32>", MILLION, 1, &vec![Some(7u32); MILLION]);
-    compare("each of 1 M Option<u64>", MILLION, 1, &vec![Some(7u64); MILLION]);
-    compare("each of 1 M Option<u8>", MILLION, 1, &vec![Some(7u8); MILLION]);
-    compare("each of 1 M (u32, u32)", MILLION, 1, &vec![(7u32, 8u32); MILLION]);
-    compare("each of 1 M Result<u8, u16>", MILLION, 1, &vec![Ok::<u8, u16>(7u8); MILLION]);
-    compare("each of 100 k strings", 100_000, 1, &vec!["a string".to_owned(); 100_000]);
-    compare("each of 100 k map entries", 100_000, 1, &(0..100_000).collect::<BTreeSet<u32>>());
-    compare("8 MiB of bytes", 1, 1, &Bytes::from(vec![7; 8 << 20]));
 }

@@ -47,10 +47,7 @@ fn end_when_their_worker_is_removed_queued_returned_or_new() {
     assert_eq!(bench.ended(), [(2, Ending::NoWorkers, 0)]);
     bench.submit_with(1, bound(1));
     bench.submit_with(1, bound(77));
-    assert_eq!(
-        bench.ended(),
-        [(3, Ending::NoWorkers, 0), (4, Ending::NoWorkers, 0)]
-    );
+    assert_eq!(bench.ended(), [(3, Ending::NoWorkers, 0), (4, Ending::NoWorkers, 0)]);
     bench.returned(1);
     bench.died(0);
     let all = bench.poll();
@@ -67,9 +64,6 @@ fn end_when_their_worker_is_given_up_while_others_go_on() {
     bench.poll();
     bench.scheduler.handle_start_failed(bench.now, WorkerId(1));
     bench.scheduler.remove_worker(bench.now, WorkerId(1));
-    assert_eq!(
-        bench.poll(),
-        [start(1, 1), stop(1), end(0, Ending::NoWorkers, 0)]
-    );
+    assert_eq!(bench.poll(), [start(1, 1), stop(1), end(0, Ending::NoWorkers, 0)]);
     assert_eq!(bench.scheduler.workers().collect::<Vec<_>>(), [WorkerId(0)]);
 }

@@ -8,10 +8,7 @@ fn a_queued_task_ends_and_is_never_run() {
     bench.dispatched();
     bench.cancel(2);
     bench.cancel(3);
-    assert_eq!(
-        bench.ended(),
-        [(2, Ending::Cancelled, 0), (3, Ending::Cancelled, 0)]
-    );
+    assert_eq!(bench.ended(), [(2, Ending::Cancelled, 0), (3, Ending::Cancelled, 0)]);
     bench.done(0, MS);
     bench.done(1, MS);
     assert_eq!(bench.poll(), []);
@@ -24,13 +21,7 @@ fn a_running_task_ends_by_its_report() {
     bench.dispatched();
     bench.cancel(0);
     bench.cancel(0);
-    assert_eq!(
-        bench.poll(),
-        [Action::CancelRunning {
-            worker: WorkerId(0),
-            task: TaskId(0)
-        }]
-    );
+    assert_eq!(bench.poll(), [Action::CancelRunning { worker: WorkerId(0), task: TaskId(0) }]);
     bench.done(0, MS);
     assert_eq!(bench.poll(), []);
 }
@@ -45,14 +36,7 @@ fn a_cancelled_task_that_comes_back_unstarted_ends_and_its_worker_goes_on() {
     bench.returned(1);
     assert_eq!(
         bench.poll(),
-        [
-            end(1, Ending::Cancelled, 0),
-            Action::Dispatch {
-                worker: WorkerId(0),
-                task: TaskId(2),
-                attempt: 1
-            },
-        ]
+        [end(1, Ending::Cancelled, 0), Action::Dispatch { worker: WorkerId(0), task: TaskId(2), attempt: 1 },]
     );
 }
 

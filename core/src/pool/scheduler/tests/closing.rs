@@ -5,22 +5,13 @@ fn finish_takes_no_more_and_runs_all() {
     let mut bench = Bench::ready(1);
     bench.submit(3);
     bench.scheduler.finish(bench.now);
-    assert_eq!(
-        bench.scheduler.submit(bench.now, Terms::default()),
-        Err(Closed {
-            by: Closing::Finish
-        })
-    );
+    assert_eq!(bench.scheduler.submit(bench.now, Terms::default()), Err(Closed { by: Closing::Finish }));
     bench.dispatched();
     bench.done(0, MS);
     bench.done(1, MS);
     assert_eq!(bench.dispatched(), [(0, 2)]);
     bench.done(2, MS);
-    let report = Report {
-        submitted: 3,
-        done: 3,
-        ..Report::default()
-    };
+    let report = Report { submitted: 3, done: 3, ..Report::default() };
     assert_eq!(bench.poll(), [Action::StopWorkers, Action::Closed(report)]);
     bench.scheduler.finish(bench.now);
     bench.worker_lost(0);
@@ -31,10 +22,7 @@ fn finish_takes_no_more_and_runs_all() {
 fn finish_of_an_empty_pool_closes_at_once() {
     let mut bench = Bench::ready(2);
     bench.scheduler.finish(bench.now);
-    assert_eq!(
-        bench.poll(),
-        [Action::StopWorkers, Action::Closed(Report::default())]
-    );
+    assert_eq!(bench.poll(), [Action::StopWorkers, Action::Closed(Report::default())]);
 }
 
 #[test]
@@ -57,28 +45,14 @@ fn drain_cancels_the_queued_and_waits_for_the_running() {
     bench.submit_with(1, bound(0));
     bench.dispatched();
     bench.scheduler.drain(bench.now);
-    assert_eq!(
-        bench.ended(),
-        [2, 3, 4].map(|task| (task, Ending::Cancelled, 0))
-    );
+    assert_eq!(bench.ended(), [2, 3, 4].map(|task| (task, Ending::Cancelled, 0)));
     bench.worker_lost(0);
     bench.died(0);
     bench.returned(1);
-    let report = Report {
-        submitted: 5,
-        cancelled: 4,
-        lost: 1,
-        workers_lost: 1,
-        ..Report::default()
-    };
+    let report = Report { submitted: 5, cancelled: 4, lost: 1, workers_lost: 1, ..Report::default() };
     assert_eq!(
         bench.poll(),
-        [
-            end(0, Ending::Lost, 1),
-            end(1, Ending::Cancelled, 0),
-            Action::StopWorkers,
-            Action::Closed(report),
-        ]
+        [end(0, Ending::Lost, 1), end(1, Ending::Cancelled, 0), Action::StopWorkers, Action::Closed(report),]
     );
 }
 
@@ -89,12 +63,7 @@ fn kill_ends_everything_at_once_and_later_results_are_dropped() {
     bench.submit(3);
     bench.poll();
     bench.scheduler.kill(bench.now);
-    let report = Report {
-        submitted: 3,
-        cancelled: 1,
-        killed: 2,
-        ..Report::default()
-    };
+    let report = Report { submitted: 3, cancelled: 1, killed: 2, ..Report::default() };
     assert_eq!(
         bench.poll(),
         [
@@ -111,14 +80,7 @@ fn kill_ends_everything_at_once_and_later_results_are_dropped() {
     bench.worker_lost(0);
     bench.worker_ready(1);
     assert_eq!(bench.poll(), []);
-    assert_eq!(
-        (
-            bench.scheduler.queued(),
-            bench.scheduler.running(),
-            bench.scheduler.ready()
-        ),
-        (0, 0, 0)
-    );
+    assert_eq!((bench.scheduler.queued(), bench.scheduler.running(), bench.scheduler.ready()), (0, 0, 0));
 }
 
 #[test]
@@ -133,14 +95,7 @@ fn later_calls_only_make_it_stricter() {
     bench.scheduler.drain(bench.now);
     bench.scheduler.handle_no_workers(bench.now);
     let actions = bench.poll();
-    assert_eq!(
-        actions[..3],
-        [
-            end(0, Ending::Killed, 1),
-            end(1, Ending::Killed, 1),
-            kill(0)
-        ]
-    );
+    assert_eq!(actions[..3], [end(0, Ending::Killed, 1), end(1, Ending::Killed, 1), kill(0)]);
     assert!(matches!(actions[3..], [Action::Closed(_)]));
 }
 
@@ -152,4 +107,12 @@ fn kill_after_the_end_kills_the_workers_that_were_asked_to_stop() {
     bench.worker_lost(0);
     bench.scheduler.kill(bench.now);
     assert_eq!(bench.poll(), [kill(1)]);
+}
+
+#[test]
+fn the_refusal_says_why() {
+    let mut bench = Bench::new(1);
+    bench.scheduler.handle_no_workers(bench.now);
+    let refusal = bench.scheduler.submit(bench.now, Terms::default()).unwrap_err();
+    assert_eq!(refusal.to_string(), "the pool takes no more tasks: it could not keep one worker");
 }

@@ -10,11 +10,7 @@ fn a_returned_task_goes_first_in_its_old_order_and_counts_no_attempt() {
     bench.returned(0);
     assert_eq!(bench.poll(), [start(0, 0)]);
     bench.worker_ready(0);
-    let again = |task| Action::Dispatch {
-        worker: WorkerId(0),
-        task: TaskId(task),
-        attempt: 1,
-    };
+    let again = |task| Action::Dispatch { worker: WorkerId(0), task: TaskId(task), attempt: 1 };
     assert_eq!(bench.poll(), [again(0), again(2)]);
 }
 
@@ -41,11 +37,7 @@ fn an_idempotent_task_is_begun_again_as_its_second_attempt() {
     bench.returned(2);
     bench.poll();
     bench.done(1, MS);
-    let again = Action::Dispatch {
-        worker: WorkerId(1),
-        task: TaskId(0),
-        attempt: 2,
-    };
+    let again = Action::Dispatch { worker: WorkerId(1), task: TaskId(0), attempt: 2 };
     assert_eq!(bench.poll(), [again]);
     assert_eq!(bench.scheduler.report().retried, 1);
 }
@@ -89,27 +81,15 @@ fn reports_after_the_next_incarnation_is_ready_touch_only_their_tasks() {
     assert_eq!(
         bench.poll()[1..],
         [
-            Action::Dispatch {
-                worker: WorkerId(0),
-                task: TaskId(2),
-                attempt: 1
-            },
-            Action::Dispatch {
-                worker: WorkerId(0),
-                task: TaskId(3),
-                attempt: 1
-            },
+            Action::Dispatch { worker: WorkerId(0), task: TaskId(2), attempt: 1 },
+            Action::Dispatch { worker: WorkerId(0), task: TaskId(3), attempt: 1 },
         ]
     );
     bench.died(0);
     bench.done(1, Duration::MAX);
     assert_eq!(bench.ended(), [(0, Ending::Lost, 1)]);
     assert_eq!(bench.scheduler.outstanding(WorkerId(0)), 2);
-    assert_eq!(
-        bench.scheduler.window(WorkerId(0)),
-        2,
-        "times of the dead don't count"
-    );
+    assert_eq!(bench.scheduler.window(WorkerId(0)), 2, "times of the dead don't count");
     bench.submit(2);
     bench.done(2, MS);
     assert_eq!(bench.dispatched(), [(0, 4)]);
@@ -178,37 +158,12 @@ fn a_pool_that_gives_up_ends_all_its_tasks_with_the_cause_and_closes() {
     bench.scheduler.handle_start_failed(bench.now, WorkerId(0));
     bench.poll();
     bench.scheduler.handle_no_workers(bench.now);
-    assert_eq!(
-        bench.ended(),
-        [
-            (0, Ending::NoWorkers, 1),
-            (2, Ending::NoWorkers, 0),
-            (3, Ending::NoWorkers, 0),
-        ]
-    );
-    assert_eq!(
-        bench.scheduler.submit(bench.now, Terms::default()),
-        Err(Closed {
-            by: Closing::NoWorkers
-        })
-    );
+    assert_eq!(bench.ended(), [(0, Ending::NoWorkers, 1), (2, Ending::NoWorkers, 0), (3, Ending::NoWorkers, 0),]);
+    assert_eq!(bench.scheduler.submit(bench.now, Terms::default()), Err(Closed { by: Closing::NoWorkers }));
     bench.returned(1);
-    let report = Report {
-        submitted: 4,
-        no_workers: 4,
-        retried: 1,
-        workers_lost: 1,
-        start_failures: 1,
-        ..Report::default()
-    };
-    assert_eq!(
-        bench.poll(),
-        [
-            end(1, Ending::NoWorkers, 0),
-            Action::StopWorkers,
-            Action::Closed(report)
-        ]
-    );
+    let report =
+        Report { submitted: 4, no_workers: 4, retried: 1, workers_lost: 1, start_failures: 1, ..Report::default() };
+    assert_eq!(bench.poll(), [end(1, Ending::NoWorkers, 0), Action::StopWorkers, Action::Closed(report)]);
 }
 
 #[test]
@@ -217,12 +172,6 @@ fn removing_the_last_worker_gives_up() {
     bench.submit(1);
     bench.scheduler.remove_worker(bench.now, WorkerId(0));
     let actions = bench.poll();
-    assert_eq!(
-        actions[..3],
-        [start(0, 0), stop(0), end(0, Ending::NoWorkers, 0)]
-    );
-    assert!(matches!(
-        actions[3..],
-        [Action::StopWorkers, Action::Closed(_)]
-    ));
+    assert_eq!(actions[..3], [start(0, 0), stop(0), end(0, Ending::NoWorkers, 0)]);
+    assert!(matches!(actions[3..], [Action::StopWorkers, Action::Closed(_)]));
 }

@@ -8,10 +8,7 @@ fn nothing_goes_to_a_worker_that_is_not_ready() {
     assert_eq!(bench.poll(), []);
     bench.worker_ready(1);
     assert_eq!(bench.dispatched(), [(1, 0), (1, 1)]);
-    assert_eq!(
-        (bench.scheduler.queued(), bench.scheduler.running()),
-        (1, 2)
-    );
+    assert_eq!((bench.scheduler.queued(), bench.scheduler.running()), (1, 2));
 }
 
 #[test]
@@ -36,11 +33,7 @@ fn idle_workers_come_first_and_ties_go_round() {
     bench.submit(1);
     assert_eq!(bench.dispatched(), [(2, 2)], "2 has waited longer than 0");
     bench.submit(4);
-    assert_eq!(
-        bench.dispatched(),
-        [(0, 3), (1, 4)],
-        "one idle, then one each while three are queued"
-    );
+    assert_eq!(bench.dispatched(), [(0, 3), (1, 4)], "one idle, then one each while three are queued");
 }
 
 #[test]
@@ -74,4 +67,15 @@ fn a_thousand_workers_get_one_each() {
     assert_eq!(bench.dispatched(), each);
     bench.submit(1);
     assert_eq!(bench.dispatched(), [(0, 1000)]);
+}
+
+#[test]
+fn a_burst_gives_its_memory_back() {
+    let mut bench = Bench::ready(1);
+    bench.submit(20_000);
+    for task in 0..20_000 {
+        bench.poll();
+        bench.done(task, US);
+    }
+    assert!(bench.scheduler.tasks.capacity() <= 2 * KEEP);
 }

@@ -5,6 +5,7 @@ mod cancel;
 mod closing;
 mod deaths;
 mod dispatch;
+mod model;
 mod resize;
 mod speed;
 mod windows;
@@ -24,10 +25,7 @@ impl Bench {
     /// Workers that are still to be started.
     fn new(workers: usize) -> Self {
         let now = Instant::now();
-        Self {
-            scheduler: Scheduler::new(now, workers),
-            now,
-        }
+        Self { scheduler: Scheduler::new(now, workers), now }
     }
 
     /// Workers that are ready.
@@ -54,11 +52,7 @@ impl Bench {
     /// What there is to do, which is only to end tasks: (task, ending, attempts).
     fn ended(&mut self) -> Vec<(u64, Ending, u32)> {
         let triple = |action| match action {
-            Action::End {
-                task,
-                ending,
-                attempts,
-            } => (task.0, ending, attempts),
+            Action::End { task, ending, attempts } => (task.0, ending, attempts),
             other => panic!("{other:?}"),
         };
         self.poll().into_iter().map(triple).collect()
@@ -75,13 +69,11 @@ impl Bench {
     }
 
     fn worker_ready(&mut self, worker: u64) {
-        self.scheduler
-            .handle_worker_ready(self.now, WorkerId(worker));
+        self.scheduler.handle_worker_ready(self.now, WorkerId(worker));
     }
 
     fn worker_lost(&mut self, worker: u64) {
-        self.scheduler
-            .handle_worker_lost(self.now, WorkerId(worker));
+        self.scheduler.handle_worker_lost(self.now, WorkerId(worker));
     }
 
     fn done(&mut self, task: u64, ran: Duration) {
@@ -121,49 +113,29 @@ impl Bench {
 }
 
 fn bound(worker: u64) -> Terms {
-    Terms {
-        worker: Some(WorkerId(worker)),
-        ..Terms::default()
-    }
+    Terms { worker: Some(WorkerId(worker)), ..Terms::default() }
 }
 
 fn idempotent(max_attempts: u32) -> Terms {
-    Terms {
-        max_attempts,
-        ..Terms::default()
-    }
+    Terms { max_attempts, ..Terms::default() }
 }
 
 fn start(worker: u64, failures: u32) -> Action {
-    Action::StartWorker {
-        worker: WorkerId(worker),
-        failures,
-    }
+    Action::StartWorker { worker: WorkerId(worker), failures }
 }
 
 fn stop(worker: u64) -> Action {
-    Action::StopWorker {
-        worker: WorkerId(worker),
-    }
+    Action::StopWorker { worker: WorkerId(worker) }
 }
 
 fn kill(worker: u64) -> Action {
-    Action::KillWorker {
-        worker: WorkerId(worker),
-    }
+    Action::KillWorker { worker: WorkerId(worker) }
 }
 
 fn end(task: u64, ending: Ending, attempts: u32) -> Action {
-    Action::End {
-        task: TaskId(task),
-        ending,
-        attempts,
-    }
+    Action::End { task: TaskId(task), ending, attempts }
 }
 
 fn recall(worker: u64, task: u64) -> Action {
-    Action::Recall {
-        worker: WorkerId(worker),
-        task: TaskId(task),
-    }
+    Action::Recall { worker: WorkerId(worker), task: TaskId(task) }
 }

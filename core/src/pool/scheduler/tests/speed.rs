@@ -3,11 +3,7 @@ use super::*;
 /// Prints the tasks a second through submit, dispatch and done; what they are is for a release build to say.
 #[test]
 fn throughput_is_printed() {
-    let tasks = if cfg!(debug_assertions) {
-        50_000
-    } else {
-        3_000_000
-    };
+    let tasks = if cfg!(debug_assertions) { 50_000 } else { 3_000_000 };
     for (workers, queued) in [(2, 1000), (2, tasks), (1000, 5000), (1000, tasks)] {
         let mut bench = Bench::ready(workers);
         let started = Instant::now();

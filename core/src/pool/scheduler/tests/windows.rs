@@ -29,10 +29,7 @@ fn very_long_tasks_wait_in_the_pool() {
 fn the_last_long_tasks_go_to_whoever_is_idle_first() {
     let mut bench = Bench::ready(2);
     bench.submit(5);
-    assert_eq!(
-        bench.dispatched(),
-        [(0, 0), (1, 1), (0, 2), (1, 3)][..4].to_vec()
-    );
+    assert_eq!(bench.dispatched(), [(0, 0), (1, 1), (0, 2), (1, 3)][..4].to_vec());
     bench.pass(10 * MS);
     bench.done(0, 10 * MS);
     assert_eq!(bench.dispatched(), [], "one is queued and two are ready");
@@ -71,11 +68,7 @@ fn an_idle_pool_and_a_busy_one_have_no_timer() {
     assert_eq!(bench.scheduler.poll_timeout(), None);
     bench.submit(2);
     bench.dispatched();
-    assert_eq!(
-        bench.scheduler.poll_timeout(),
-        None,
-        "nothing waits in a worker"
-    );
+    assert_eq!(bench.scheduler.poll_timeout(), None, "nothing waits in a worker");
     bench.submit(3);
     bench.dispatched();
     assert_eq!(bench.scheduler.poll_timeout(), None, "nobody is idle");
@@ -89,18 +82,9 @@ fn what_is_stuck_behind_a_long_task_is_asked_back_for_an_idle_worker() {
     bench.submit(64);
     bench.submit_with(1, bound(0));
     let held = bench.dispatched();
-    let of = |worker| {
-        held.iter()
-            .filter(move |pair| pair.0 == worker)
-            .map(|pair| pair.1)
-            .collect::<Vec<_>>()
-    };
+    let of = |worker| held.iter().filter(move |pair| pair.0 == worker).map(|pair| pair.1).collect::<Vec<_>>();
     let (long, short) = if of(0)[0] == first { (0, 1) } else { (1, 0) };
-    let stuck: Vec<_> = of(long)[1..]
-        .iter()
-        .copied()
-        .filter(|&task| task != first + 64)
-        .collect();
+    let stuck: Vec<_> = of(long)[1..].iter().copied().filter(|&task| task != first + 64).collect();
     assert_eq!(stuck.len(), 31);
     for task in of(short) {
         if task != first + 64 {
@@ -112,33 +96,38 @@ fn what_is_stuck_behind_a_long_task_is_asked_back_for_an_idle_worker() {
         bench.done(first + 64, US);
         assert_eq!(bench.poll(), []);
     }
-    let due = bench
-        .scheduler
-        .poll_timeout()
-        .expect("a worker is idle and tasks wait in the other");
+    let due = bench.scheduler.poll_timeout().expect("a worker is idle and tasks wait in the other");
     assert!(due <= bench.now + 5 * MS);
     bench.now = due;
     bench.scheduler.handle_timeout(due);
-    assert_eq!(
-        bench.poll(),
-        stuck
-            .iter()
-            .map(|&task| recall(long, task))
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(bench.poll(), stuck.iter().map(|&task| recall(long, task)).collect::<Vec<_>>());
     assert_eq!(bench.scheduler.poll_timeout(), None, "once asked is enough");
     for &task in stuck.iter().rev() {
         bench.returned(task);
     }
-    assert_eq!(
-        bench.dispatched(),
-        stuck.iter().map(|&task| (short, task)).collect::<Vec<_>>()
-    );
-    assert_eq!(
-        bench.scheduler.ready(),
-        2,
-        "a worker that gives back what it was asked for lives"
-    );
+    assert_eq!(bench.dispatched(), stuck.iter().map(|&task| (short, task)).collect::<Vec<_>>());
+    assert_eq!(bench.scheduler.ready(), 2, "a worker that gives back what it was asked for lives");
+}
+
+#[test]
+fn a_task_that_was_asked_back_before_tells_of_a_death_when_it_returns_unasked() {
+    let mut bench = Bench::ready(3);
+    bench.submit(5);
+    assert_eq!(bench.dispatched(), [(0, 0), (1, 1), (2, 2)]);
+    bench.submit(1);
+    assert_eq!(bench.dispatched(), [(0, 3)]);
+    bench.done(1, MS);
+    bench.done(2, MS);
+    assert_eq!(bench.dispatched(), [(1, 4), (2, 5)]);
+    bench.done(4, MS);
+    bench.poll();
+    bench.now = bench.scheduler.poll_timeout().unwrap();
+    bench.scheduler.handle_timeout(bench.now);
+    assert_eq!(bench.poll(), [recall(0, 3)]);
+    bench.returned(3);
+    assert_eq!(bench.dispatched(), [(1, 3)]);
+    bench.returned(3);
+    assert_eq!(bench.scheduler.ready(), 2, "1 has died");
 }
 
 #[test]
@@ -206,13 +195,7 @@ fn simulate(workers: usize, tasks: &[Duration]) -> (Duration, Duration) {
             _ => {}
         }
         let timer = bench.scheduler.poll_timeout();
-        bench.now = until
-            .iter()
-            .flatten()
-            .copied()
-            .chain(timer)
-            .min()
-            .expect("something goes on");
+        bench.now = until.iter().flatten().copied().chain(timer).min().expect("something goes on");
         bench.scheduler.handle_timeout(bench.now);
         for worker in 0..workers {
             if until[worker].is_some_and(|at| at <= bench.now) {
@@ -246,9 +229,7 @@ fn equal_long_tasks_balance_without_a_recall() {
 
 #[test]
 fn every_tenth_task_long_ends_near_the_best_possible_time() {
-    let tasks: Vec<_> = (0..2000)
-        .map(|n| if n % 10 == 9 { 20 * MS } else { 20 * US })
-        .collect();
+    let tasks: Vec<_> = (0..2000).map(|n| if n % 10 == 9 { 20 * MS } else { 20 * US }).collect();
     let best = tasks.iter().sum::<Duration>() / 4;
     let (took, longest) = simulate(4, &tasks);
     assert!(took < best + 45 * MS, "{took:?} of {best:?}");

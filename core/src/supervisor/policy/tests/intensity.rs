@@ -9,9 +9,7 @@ fn hand(max: u32, within: u64) -> Hand {
 }
 
 fn escalates(actions: &[Action]) -> bool {
-    actions
-        .iter()
-        .any(|action| matches!(action, Action::Escalated { .. }))
+    actions.iter().any(|action| matches!(action, Action::Escalated { .. }))
 }
 
 /// Crashes whatever is started until nothing is any more: (starts, escalations, done).
@@ -51,11 +49,7 @@ fn crash_loop_makes_intensity_plus_one_starts_and_one_escalation() {
     for max in [0, 1, 2, 3, 10, 100] {
         for backoff in [Backoff::none(), Backoff::default()] {
             for ready_first in [true, false] {
-                assert_eq!(
-                    crash_loop(max, backoff, ready_first),
-                    (max + 1, 1, 1),
-                    "{max} {ready_first}"
-                );
+                assert_eq!(crash_loop(max, backoff, ready_first), (max + 1, 1, 1), "{max} {ready_first}");
             }
         }
     }
@@ -63,10 +57,7 @@ fn crash_loop_makes_intensity_plus_one_starts_and_one_escalation() {
 
 #[test]
 fn default_crash_loop_ends_after_four_starts() {
-    assert_eq!(
-        crash_loop(Intensity::default().max(), Backoff::default(), true),
-        (4, 1, 1)
-    );
+    assert_eq!(crash_loop(Intensity::default().max(), Backoff::default(), true), (4, 1, 1));
 }
 
 #[test]
@@ -77,26 +68,11 @@ fn escalation_tells_who_and_stops_the_others_in_reverse() {
     hand.ready(3);
     assert_eq!(
         hand.crashed(2),
-        [
-            Action::Escalated {
-                id: id(2),
-                restarts: 1,
-                within: ms(1_000)
-            },
-            ended(2, EndReason::Supervisor),
-            stop(4)
-        ]
+        [Action::Escalated { id: id(2), restarts: 1, within: ms(1_000) }, ended(2, EndReason::Supervisor), stop(4)]
     );
     assert_eq!(hand.stopped(4), [ended(4, EndReason::Supervisor), stop(3)]);
-    assert_eq!(
-        hand.crashed(1),
-        [ended(1, EndReason::Supervisor)],
-        "no second escalation"
-    );
-    assert_eq!(
-        hand.stopped(3),
-        [ended(3, EndReason::Supervisor), done(DoneReason::Escalated)]
-    );
+    assert_eq!(hand.crashed(1), [ended(1, EndReason::Supervisor)], "no second escalation");
+    assert_eq!(hand.stopped(3), [ended(3, EndReason::Supervisor), done(DoneReason::Escalated)]);
 }
 
 #[test]
@@ -109,11 +85,7 @@ fn escalation_drops_children_that_are_backing_off() {
     assert!(escalates(&actions));
     assert_eq!(
         actions[1..],
-        [
-            ended(2, EndReason::Supervisor),
-            ended(1, EndReason::Supervisor),
-            done(DoneReason::Escalated)
-        ]
+        [ended(2, EndReason::Supervisor), ended(1, EndReason::Supervisor), done(DoneReason::Escalated)]
     );
     assert_eq!(hand.pass(ms(10_000)), []);
 }
@@ -157,10 +129,7 @@ fn window_slides() {
     let mut hand = hand(2, 1_000);
     for time in [0, 900, 200, 900] {
         hand.pass(ms(time));
-        assert!(
-            !escalates(&hand.crashed(1)),
-            "at most two in any second: 0, 900, 1100, 2000"
-        );
+        assert!(!escalates(&hand.crashed(1)), "at most two in any second: 0, 900, 1100, 2000");
         hand.ready(1);
     }
     hand.pass(ms(50));
@@ -217,10 +186,7 @@ fn nothing_is_taken_after_an_escalation() {
     assert_eq!(actions.last(), Some(&stop(2)));
     let now = hand.now;
     assert_eq!(hand.policy.add(now, id(3), PERMANENT), Err(Refused::Ending));
-    assert_eq!(
-        hand.policy.add_all(now, [(id(3), PERMANENT)]),
-        Err(Refused::Ending)
-    );
+    assert_eq!(hand.policy.add_all(now, [(id(3), PERMANENT)]), Err(Refused::Ending));
     assert_eq!(hand.policy.terminate(now, id(2)), Err(Refused::Ending));
     assert_eq!(hand.policy.restart(now, id(2)), Err(Refused::Ending));
     assert_eq!(hand.policy.remove(now, id(2)), Err(Refused::Ending));

@@ -58,11 +58,7 @@ struct Trial {
 
 impl Trial {
     fn new(intensity: Intensity, initial: &[Restart]) -> Self {
-        let config = Config {
-            intensity,
-            backoff: backoff(),
-            ..Config::default()
-        };
+        let config = Config { intensity, backoff: backoff(), ..Config::default() };
         let mut trial = Self {
             now: Instant::now(),
             policy: Policy::new(config),
@@ -74,9 +70,7 @@ impl Trial {
             trial.ledger.request(Op::Add(child, *restart), Ok(()));
         }
         trial.naive.settle();
-        let children = (0..)
-            .zip(initial)
-            .map(|(child, restart)| (id(child), ChildPolicy { restart: *restart }));
+        let children = (0..).zip(initial).map(|(child, restart)| (id(child), ChildPolicy { restart: *restart }));
         trial.policy.add_all(trial.now, children).unwrap();
         trial.compare();
         trial
@@ -102,10 +96,7 @@ impl Trial {
         self.ledger.request(op, answer);
         let acted = self.compare();
         if !possible || answer.is_err() {
-            assert!(
-                !acted && before == self.policy.counts(),
-                "{op:?} could not be true, or was refused"
-            );
+            assert!(!acted && before == self.policy.counts(), "{op:?} could not be true, or was refused");
         }
         possible && answer.is_ok()
     }
@@ -120,20 +111,13 @@ impl Trial {
         let counts = self.policy.counts();
         let count = |is: fn(&Kid) -> bool| self.naive.children.iter().filter(|kid| is(kid)).count();
         assert_eq!(counts.specs, self.naive.children.len());
-        assert_eq!(
-            counts.active,
-            count(|kid| kid.ready_at.is_some() && !kid.stop_asked)
-        );
+        assert_eq!(counts.active, count(|kid| kid.ready_at.is_some() && !kid.stop_asked));
         assert_eq!(counts.stopping, count(|kid| kid.stop_asked));
         assert_eq!(counts.waiting, count(|kid| kid.never_started));
         let starting = |kid: &Kid| kid.process && kid.ready_at.is_none() && !kid.stop_asked;
         assert_eq!(
             counts.starting + counts.restarting,
-            self.naive
-                .children
-                .iter()
-                .filter(|kid| starting(kid) || kid.due.is_some())
-                .count()
+            self.naive.children.iter().filter(|kid| starting(kid) || kid.due.is_some()).count()
         );
         assert_eq!(
             counts.restarting,
@@ -149,13 +133,8 @@ impl Trial {
     fn end(mut self) {
         self.step(Op::Shutdown);
         for _ in 0..=self.ledger.added.len() {
-            let stopping: Vec<_> = self
-                .ledger
-                .processes
-                .iter()
-                .filter(|(_, process)| process.stopping)
-                .map(|(child, _)| *child)
-                .collect();
+            let stopping: Vec<_> =
+                self.ledger.processes.iter().filter(|(_, process)| process.stopping).map(|(child, _)| *child).collect();
             for child in stopping {
                 self.step(Op::Stopped(child));
             }
@@ -171,11 +150,7 @@ impl Trial {
 
 /// Every step there is, for that many children.
 fn all_ops(children: u64) -> Vec<Op> {
-    let mut ops = vec![
-        Op::Shutdown,
-        Op::Pass(RESET_AFTER.as_millis() as u64),
-        Op::Due,
-    ];
+    let mut ops = vec![Op::Shutdown, Op::Pass(RESET_AFTER.as_millis() as u64), Op::Due];
     for child in 0..children {
         ops.extend([
             Op::Ready(child),
@@ -212,20 +187,14 @@ fn all_short_histories_of_one_child_hold() {
     for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
         for max in [0, 1, 2] {
             let trial = Trial::new(Intensity::new(max, ms(300)), &[restart]);
-            println!(
-                "{restart:?}, {max}: {} histories",
-                explore(&trial, &all_ops(1), 5)
-            );
+            println!("{restart:?}, {max}: {} histories", explore(&trial, &all_ops(1), 5));
         }
     }
 }
 
 #[test]
 fn all_short_histories_of_two_children_hold() {
-    for initial in [
-        [Restart::Permanent, Restart::Transient],
-        [Restart::Temporary, Restart::Permanent],
-    ] {
+    for initial in [[Restart::Permanent, Restart::Transient], [Restart::Temporary, Restart::Permanent]] {
         let trial = Trial::new(Intensity::new(1, ms(300)), &initial);
         println!("{initial:?}: {} histories", explore(&trial, &all_ops(2), 4));
     }
@@ -233,29 +202,18 @@ fn all_short_histories_of_two_children_hold() {
 
 #[test]
 fn all_short_histories_of_two_ready_children_hold() {
-    let mut trial = Trial::new(
-        Intensity::new(1, ms(300)),
-        &[Restart::Permanent, Restart::Transient],
-    );
+    let mut trial = Trial::new(Intensity::new(1, ms(300)), &[Restart::Permanent, Restart::Transient]);
     trial.step(Op::Ready(0));
     trial.step(Op::Ready(1));
     println!("{} histories", explore(&trial, &all_ops(2), 4));
 }
 
 fn restarts() -> impl Strategy<Value = Restart> {
-    prop_oneof![
-        Just(Restart::Permanent),
-        Just(Restart::Transient),
-        Just(Restart::Temporary)
-    ]
+    prop_oneof![Just(Restart::Permanent), Just(Restart::Transient), Just(Restart::Temporary)]
 }
 
 fn endings() -> impl Strategy<Value = Ending> {
-    prop_oneof![
-        Just(Ending::Normal),
-        Just(Ending::Shutdown),
-        Just(Ending::Abnormal)
-    ]
+    prop_oneof![Just(Ending::Normal), Just(Ending::Shutdown), Just(Ending::Abnormal)]
 }
 
 fn ops() -> impl Strategy<Value = Op> {

@@ -23,10 +23,7 @@ fn children_stop_in_reverse_one_after_another() {
     assert_eq!(hand.shutdown(), [stop(3)]);
     assert_eq!(hand.stopped(3), [ended(3, EndReason::Supervisor), stop(2)]);
     assert_eq!(hand.stopped(2), [ended(2, EndReason::Supervisor), stop(1)]);
-    assert_eq!(
-        hand.stopped(1),
-        [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]);
     assert_eq!(hand.policy.counts(), Counts::default());
 }
 
@@ -73,41 +70,26 @@ fn children_added_later_start_at_once_beside_each_other() {
     assert_eq!(hand.add(3, TEMPORARY), [start(3)]);
     assert_eq!(hand.ready(3), []);
     assert_eq!(hand.ready(2), []);
-    assert_eq!(
-        hand.shutdown(),
-        [stop(3)],
-        "the order is that of the adding, not of being ready"
-    );
+    assert_eq!(hand.shutdown(), [stop(3)], "the order is that of the adding, not of being ready");
 }
 
 #[test]
 fn later_group_starts_in_its_order_and_does_not_hold_up_others() {
     let mut hand = Hand::running(1);
-    hand.policy
-        .add_all(hand.now, [(id(2), PERMANENT), (id(3), PERMANENT)])
-        .unwrap();
+    hand.policy.add_all(hand.now, [(id(2), PERMANENT), (id(3), PERMANENT)]).unwrap();
     assert_eq!(hand.actions(), [start(2)]);
     assert_eq!(hand.add(4, PERMANENT), [start(4)]);
     assert_eq!(hand.ready(4), []);
     assert_eq!(hand.ready(2), [start(3)]);
-    assert_eq!(
-        hand.ready(3),
-        [],
-        "ready is told once, of the initial start"
-    );
+    assert_eq!(hand.ready(3), [], "ready is told once, of the initial start");
 }
 
 #[test]
 fn failed_start_in_a_later_group_leaves_out_that_child_only() {
     let mut hand = Hand::running(1);
-    hand.policy
-        .add_all(hand.now, [(id(2), PERMANENT), (id(3), PERMANENT)])
-        .unwrap();
+    hand.policy.add_all(hand.now, [(id(2), PERMANENT), (id(3), PERMANENT)]).unwrap();
     hand.actions();
-    assert_eq!(
-        hand.start_failed(2),
-        [ended(2, EndReason::StartFailed), start(3)]
-    );
+    assert_eq!(hand.start_failed(2), [ended(2, EndReason::StartFailed), start(3)]);
     assert_eq!(hand.policy.state(id(2)), None);
 }
 
@@ -116,11 +98,7 @@ fn failed_first_start_is_reported_and_not_kept() {
     for exits in [false, true] {
         let mut hand = Hand::running(1);
         hand.add(2, PERMANENT);
-        let actions = if exits {
-            hand.exited(2, Ending::Normal)
-        } else {
-            hand.start_failed(2)
-        };
+        let actions = if exits { hand.exited(2, Ending::Normal) } else { hand.start_failed(2) };
         assert_eq!(actions, [ended(2, EndReason::StartFailed)]);
         assert_eq!(hand.policy.state(id(2)), None);
         assert_eq!(hand.policy.counts().specs, 1);
@@ -132,10 +110,7 @@ fn failed_first_starts_cost_no_intensity() {
     let mut hand = Hand::running(1);
     for child in 2..100 {
         hand.add(child, PERMANENT);
-        assert_eq!(
-            hand.start_failed(child),
-            [ended(child, EndReason::StartFailed)]
-        );
+        assert_eq!(hand.start_failed(child), [ended(child, EndReason::StartFailed)]);
     }
     assert_eq!(hand.crashed(1), [restarting(1, 0, 1), again(1, 1)]);
 }
@@ -149,21 +124,10 @@ fn failed_initial_start_stops_in_reverse_what_had_started_and_ends() {
     hand.ready(2);
     assert_eq!(
         hand.start_failed(3),
-        [
-            Action::StartFailed { id: id(3) },
-            ended(3, EndReason::StartFailed),
-            ended(4, EndReason::Supervisor),
-            stop(2)
-        ]
+        [Action::StartFailed { id: id(3) }, ended(3, EndReason::StartFailed), ended(4, EndReason::Supervisor), stop(2)]
     );
     assert_eq!(hand.stopped(2), [ended(2, EndReason::Supervisor), stop(1)]);
-    assert_eq!(
-        hand.stopped(1),
-        [
-            ended(1, EndReason::Supervisor),
-            done(DoneReason::StartFailed)
-        ]
-    );
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Supervisor), done(DoneReason::StartFailed)]);
 }
 
 #[test]
@@ -173,11 +137,7 @@ fn exit_before_ready_is_a_failed_initial_start() {
     hand.actions();
     assert_eq!(
         hand.exited(1, Ending::Normal),
-        [
-            Action::StartFailed { id: id(1) },
-            ended(1, EndReason::StartFailed),
-            done(DoneReason::StartFailed)
-        ]
+        [Action::StartFailed { id: id(1) }, ended(1, EndReason::StartFailed), done(DoneReason::StartFailed)]
     );
 }
 
@@ -189,10 +149,7 @@ fn shutdown_during_the_initial_start_stops_the_starting_child_and_drops_the_wait
     assert_eq!(hand.shutdown(), [ended(3, EndReason::Supervisor), stop(2)]);
     assert_eq!(hand.ready(2), [], "ready after the stop was asked for");
     assert_eq!(hand.stopped(2), [ended(2, EndReason::Supervisor), stop(1)]);
-    assert_eq!(
-        hand.stopped(1),
-        [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 #[test]
@@ -201,11 +158,7 @@ fn child_that_crashes_during_the_initial_start_restarts_beside_it() {
     hand.policy.add_all(hand.now, three()).unwrap();
     hand.ready(1);
     assert_eq!(hand.crashed(1), [restarting(1, 0, 1), again(1, 1)]);
-    assert_eq!(
-        hand.start_failed(1),
-        [restarting(1, 50, 2)],
-        "a failed restart does not fail the initial start"
-    );
+    assert_eq!(hand.start_failed(1), [restarting(1, 50, 2)], "a failed restart does not fail the initial start");
     assert_eq!(hand.ready(2), [start(3)]);
     assert_eq!(hand.wait(), [again(1, 2)]);
     assert_eq!(hand.ready(3), [Action::Ready]);
@@ -221,20 +174,13 @@ fn crash_loop_during_the_initial_start_escalates() {
     assert_eq!(
         hand.start_failed(1),
         [
-            Action::Escalated {
-                id: id(1),
-                restarts: 1,
-                within: ms(1_000)
-            },
+            Action::Escalated { id: id(1), restarts: 1, within: ms(1_000) },
             ended(1, EndReason::Supervisor),
             ended(3, EndReason::Supervisor),
             stop(2)
         ]
     );
-    assert_eq!(
-        hand.start_failed(2),
-        [ended(2, EndReason::Supervisor), done(DoneReason::Escalated)]
-    );
+    assert_eq!(hand.start_failed(2), [ended(2, EndReason::Supervisor), done(DoneReason::Escalated)]);
 }
 
 #[test]
@@ -242,11 +188,7 @@ fn child_taken_out_of_the_initial_start_is_not_waited_for() {
     let mut hand = Hand::new();
     hand.policy.add_all(hand.now, three()).unwrap();
     hand.actions();
-    assert_eq!(
-        hand.remove(2),
-        [ended(2, EndReason::Removed)],
-        "it had not started"
-    );
+    assert_eq!(hand.remove(2), [ended(2, EndReason::Removed)], "it had not started");
     assert_eq!(hand.remove(1), [stop(1), start(3)]);
     assert_eq!(hand.ready(3), [Action::Ready]);
     assert_eq!(hand.stopped(1), [ended(1, EndReason::Removed)]);
@@ -286,10 +228,7 @@ fn child_that_dies_before_its_turn_to_stop_is_not_stopped() {
     assert_eq!(hand.shutdown(), [stop(3)]);
     assert_eq!(hand.crashed(2), [ended(2, EndReason::Supervisor)]);
     assert_eq!(hand.crashed(1), [ended(1, EndReason::Supervisor)]);
-    assert_eq!(
-        hand.stopped(3),
-        [ended(3, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(3), [ended(3, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 #[test]
@@ -297,16 +236,8 @@ fn child_added_twice_is_refused_and_nothing_of_its_group_is_added() {
     let mut hand = Hand::running(1);
     let now = hand.now;
     assert_eq!(hand.policy.add(now, id(1), PERMANENT), Err(Refused::Known));
-    assert_eq!(
-        hand.policy
-            .add_all(now, [(id(2), PERMANENT), (id(1), PERMANENT)]),
-        Err(Refused::Known)
-    );
-    assert_eq!(
-        hand.policy
-            .add_all(now, [(id(3), PERMANENT), (id(3), PERMANENT)]),
-        Err(Refused::Known)
-    );
+    assert_eq!(hand.policy.add_all(now, [(id(2), PERMANENT), (id(1), PERMANENT)]), Err(Refused::Known));
+    assert_eq!(hand.policy.add_all(now, [(id(3), PERMANENT), (id(3), PERMANENT)]), Err(Refused::Known));
     assert_eq!(hand.policy.counts().specs, 1);
     assert_eq!(hand.actions(), []);
 }

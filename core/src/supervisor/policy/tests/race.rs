@@ -4,10 +4,7 @@ use super::*;
 
 /// A permanent child whose restart fails for ever, and a supervisor that never gives up.
 fn restart_loop() -> Hand {
-    let mut hand = Hand::with(
-        Intensity::new(u32::MAX, ms(1)),
-        Backoff::default().jitter(0.0),
-    );
+    let mut hand = Hand::with(Intensity::new(u32::MAX, ms(1)), Backoff::default().jitter(0.0));
     hand.all_ready([(id(1), PERMANENT), (id(2), PERMANENT)]);
     hand.crashed(1);
     hand
@@ -16,10 +13,7 @@ fn restart_loop() -> Hand {
 fn backing_off() -> Hand {
     let mut hand = restart_loop();
     hand.start_failed(1);
-    assert!(matches!(
-        hand.policy.state(id(1)),
-        Some(State::BackingOff { .. })
-    ));
+    assert!(matches!(hand.policy.state(id(1)), Some(State::BackingOff { .. })));
     hand
 }
 
@@ -48,10 +42,7 @@ fn ready_after_a_stop_was_asked_for_changes_nothing() {
     hand.add(2, PERMANENT);
     assert_eq!(hand.terminate(2), [stop(2)]);
     assert_eq!(hand.ready(2), []);
-    assert!(matches!(
-        hand.policy.state(id(2)),
-        Some(State::Stopping { .. })
-    ));
+    assert!(matches!(hand.policy.state(id(2)), Some(State::Stopping { .. })));
     assert_eq!(hand.stopped(2), [ended(2, EndReason::Terminated)]);
 }
 
@@ -122,34 +113,21 @@ fn shutdown_during_the_restart_loop_drops_a_child_that_backs_off() {
     let mut hand = backing_off();
     assert_eq!(hand.shutdown(), [ended(1, EndReason::Supervisor), stop(2)]);
     assert_eq!(hand.policy.poll_timeout(), None);
-    assert_eq!(
-        hand.stopped(2),
-        [ended(2, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(2), [ended(2, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 #[test]
 fn shutdown_during_the_restart_loop_stops_a_child_that_is_starting() {
     let mut hand = restart_loop();
     assert_eq!(hand.shutdown(), [stop(2)]);
-    assert_eq!(
-        hand.start_failed(1),
-        [ended(1, EndReason::Supervisor)],
-        "and is not tried again"
-    );
-    assert_eq!(
-        hand.stopped(2),
-        [ended(2, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.start_failed(1), [ended(1, EndReason::Supervisor)], "and is not tried again");
+    assert_eq!(hand.stopped(2), [ended(2, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 
     let mut hand = restart_loop();
     assert_eq!(hand.shutdown(), [stop(2)]);
     assert_eq!(hand.ready(1), []);
     assert_eq!(hand.stopped(2), [ended(2, EndReason::Supervisor), stop(1)]);
-    assert_eq!(
-        hand.stopped(1),
-        [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 /// The most valuable case of OTP's suite: there a supervisor once could not be reached while a child kept failing.
@@ -159,20 +137,10 @@ fn child_that_keeps_failing_to_restart_never_stops_the_policy_from_answering() {
     for round in 0..10_000_u64 {
         hand.start_failed(1);
         let backing_off = hand.policy.counts();
-        assert_eq!(
-            (
-                backing_off.specs,
-                backing_off.active,
-                backing_off.restarting
-            ),
-            (2, 1, 1)
-        );
+        assert_eq!((backing_off.specs, backing_off.active, backing_off.restarting), (2, 1, 1));
         assert_eq!(hand.wait().len(), 1);
         let starting = hand.policy.counts();
-        assert_eq!(
-            (starting.specs, starting.active, starting.restarting),
-            (2, 1, 1)
-        );
+        assert_eq!((starting.specs, starting.active, starting.restarting), (2, 1, 1));
         let other = 10 + round;
         assert_eq!(hand.add(other, TEMPORARY), [start(other)]);
         hand.ready(other);
@@ -183,32 +151,16 @@ fn child_that_keeps_failing_to_restart_never_stops_the_policy_from_answering() {
     assert_eq!(hand.terminate(1), [stop(1)]);
     assert_eq!(hand.start_failed(1), [ended(1, EndReason::Terminated)]);
     assert_eq!(hand.shutdown(), [stop(2)]);
-    assert_eq!(
-        hand.stopped(2),
-        [ended(2, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(2), [ended(2, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 #[test]
 fn counts_are_exact_in_every_state() {
     let mut hand = Hand::with(Intensity::new(100, ms(1_000)), Backoff::default());
-    hand.policy
-        .add_all(hand.now, (1..=6).map(|child| (id(child), PERMANENT)))
-        .unwrap();
+    hand.policy.add_all(hand.now, (1..=6).map(|child| (id(child), PERMANENT))).unwrap();
     let counts = |hand: &Hand| {
-        let Counts {
-            specs,
-            waiting,
-            starting,
-            active,
-            restarting,
-            stopping,
-            stopped,
-        } = hand.policy.counts();
-        assert_eq!(
-            specs,
-            waiting + starting + active + restarting + stopping + stopped
-        );
+        let Counts { specs, waiting, starting, active, restarting, stopping, stopped } = hand.policy.counts();
+        assert_eq!(specs, waiting + starting + active + restarting + stopping + stopped);
         [waiting, starting, active, restarting, stopping, stopped]
     };
     assert_eq!(counts(&hand), [5, 1, 0, 0, 0, 0]);
@@ -248,16 +200,8 @@ fn every_terminate_and_remove_is_answered() {
     let mut hand = Hand::running(1);
     hand.terminate(1);
     hand.terminate(1);
-    assert_eq!(
-        hand.stopped(1),
-        [ended(1, EndReason::Terminated)],
-        "one end for both"
-    );
-    assert_eq!(
-        hand.terminate(1),
-        [ended(1, EndReason::Terminated)],
-        "it was down"
-    );
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Terminated)], "one end for both");
+    assert_eq!(hand.terminate(1), [ended(1, EndReason::Terminated)], "it was down");
     assert_eq!(hand.remove(1), [ended(1, EndReason::Removed)]);
 }
 
@@ -309,16 +253,9 @@ fn shutdown_waits_for_a_stop_that_was_under_way_and_keeps_its_reason() {
     let mut hand = Hand::running(3);
     assert_eq!(hand.terminate(2), [stop(2)]);
     assert_eq!(hand.shutdown(), [stop(3)]);
-    assert_eq!(
-        hand.stopped(3),
-        [ended(3, EndReason::Supervisor)],
-        "2 is still stopping, and is not stopped twice"
-    );
+    assert_eq!(hand.stopped(3), [ended(3, EndReason::Supervisor)], "2 is still stopping, and is not stopped twice");
     assert_eq!(hand.stopped(2), [ended(2, EndReason::Terminated), stop(1)]);
-    assert_eq!(
-        hand.stopped(1),
-        [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 #[test]
@@ -326,10 +263,7 @@ fn shutdown_makes_a_restart_on_request_a_stop() {
     let mut hand = Hand::running(1);
     hand.restart(1);
     assert_eq!(hand.shutdown(), []);
-    assert_eq!(
-        hand.stopped(1),
-        [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 #[test]
@@ -337,15 +271,8 @@ fn stopped_children_do_not_hold_up_a_shutdown() {
     let mut hand = Hand::running(2);
     hand.terminate(2);
     hand.stopped(2);
-    assert_eq!(
-        hand.shutdown(),
-        [stop(1)],
-        "2 was told to have ended before"
-    );
-    assert_eq!(
-        hand.stopped(1),
-        [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]
-    );
+    assert_eq!(hand.shutdown(), [stop(1)], "2 was told to have ended before");
+    assert_eq!(hand.stopped(1), [ended(1, EndReason::Supervisor), done(DoneReason::Shutdown)]);
 }
 
 #[test]

@@ -13,11 +13,7 @@ fn one(policy: ChildPolicy) -> Hand {
 fn permanent_child_is_restarted_after_every_end() {
     for ending in [Ending::Normal, Ending::Shutdown, Ending::Abnormal] {
         let mut hand = one(PERMANENT);
-        assert_eq!(
-            hand.exited(1, ending),
-            [restarting(1, 0, 1), again(1, 1)],
-            "{ending:?}"
-        );
+        assert_eq!(hand.exited(1, ending), [restarting(1, 0, 1), again(1, 1)], "{ending:?}");
         assert_eq!(hand.ready(1), []);
         assert_eq!(hand.policy.counts().active, 2);
     }
@@ -25,22 +21,11 @@ fn permanent_child_is_restarted_after_every_end() {
 
 #[test]
 fn transient_child_is_restarted_after_an_abnormal_end_only() {
-    assert_eq!(
-        one(TRANSIENT).exited(1, Ending::Abnormal),
-        [restarting(1, 0, 1), again(1, 1)]
-    );
+    assert_eq!(one(TRANSIENT).exited(1, Ending::Abnormal), [restarting(1, 0, 1), again(1, 1)]);
     for ending in [Ending::Normal, Ending::Shutdown] {
         let mut hand = one(TRANSIENT);
-        assert_eq!(
-            hand.exited(1, ending),
-            [ended(1, EndReason::Normal)],
-            "{ending:?}"
-        );
-        assert_eq!(
-            hand.policy.state(id(1)),
-            Some(State::Stopped),
-            "its spec is kept"
-        );
+        assert_eq!(hand.exited(1, ending), [ended(1, EndReason::Normal)], "{ending:?}");
+        assert_eq!(hand.policy.state(id(1)), Some(State::Stopped), "its spec is kept");
         assert_eq!(hand.restart(1), [start(1)]);
     }
 }
@@ -83,10 +68,7 @@ fn one_for_one_leaves_the_others_alone() {
     let mut hand = Hand::running(3);
     assert_eq!(hand.crashed(2), [restarting(2, 0, 1), again(2, 1)]);
     for other in [1, 3] {
-        assert!(matches!(
-            hand.policy.state(id(other)),
-            Some(State::Running { .. })
-        ));
+        assert!(matches!(hand.policy.state(id(other)), Some(State::Running { .. })));
     }
 }
 
@@ -102,10 +84,7 @@ fn another_child_that_fails_during_a_restart_is_restarted_too() {
 
 #[test]
 fn failing_restart_is_tried_again_with_growing_waits() {
-    let mut hand = Hand::with(
-        Intensity::new(100, ms(1_000)),
-        Backoff::default().jitter(0.0),
-    );
+    let mut hand = Hand::with(Intensity::new(100, ms(1_000)), Backoff::default().jitter(0.0));
     hand.all_ready([(id(1), PERMANENT)]);
     assert_eq!(hand.crashed(1), [restarting(1, 0, 1), again(1, 1)]);
     for (attempt, delay) in [(2, 50), (3, 100), (4, 200), (5, 400)] {
@@ -170,10 +149,7 @@ fn waits_are_each_childs_own() {
 
 #[test]
 fn children_that_are_due_together_start_together_and_no_other() {
-    let mut hand = Hand::with(
-        Intensity::new(100, ms(1_000)),
-        Backoff::default().jitter(0.0),
-    );
+    let mut hand = Hand::with(Intensity::new(100, ms(1_000)), Backoff::default().jitter(0.0));
     hand.all_ready([1, 2, 3].map(|child| (id(child), PERMANENT)));
     for child in [1, 2, 3] {
         hand.crashed(child);
@@ -201,11 +177,7 @@ fn same_seed_gives_the_same_waits() {
     let waits = |seed| {
         let mut hand = Hand::new();
         let intensity = Intensity::new(100, ms(1));
-        hand.policy = Policy::new(Config {
-            intensity,
-            seed,
-            ..Config::default()
-        });
+        hand.policy = Policy::new(Config { intensity, seed, ..Config::default() });
         hand.all_ready([(id(1), PERMANENT)]);
         hand.crashed(1);
         let mut waits = Vec::new();
@@ -250,11 +222,7 @@ fn stopped_child_that_cannot_be_started_on_request_stays_stopped() {
     }
     hand.restart(1);
     hand.ready(1);
-    assert_eq!(
-        hand.crashed(1),
-        [restarting(1, 0, 1), again(1, 1)],
-        "and it cost no intensity"
-    );
+    assert_eq!(hand.crashed(1), [restarting(1, 0, 1), again(1, 1)], "and it cost no intensity");
 }
 
 #[test]
@@ -276,12 +244,7 @@ fn restart_types_read_as_their_words() {
     assert_eq!(de("permanent"), Ok(Restart::Permanent));
     assert_eq!(de("transient"), Ok(Restart::Transient));
     assert_eq!(de("temporary"), Ok(Restart::Temporary));
-    assert!(
-        de("forever")
-            .unwrap_err()
-            .to_string()
-            .contains("expected one of")
-    );
+    assert!(de("forever").unwrap_err().to_string().contains("expected one of"));
     for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
         let bytes = postcard::to_allocvec(&restart).unwrap();
         assert_eq!(postcard::from_bytes::<Restart>(&bytes), Ok(restart));

@@ -97,38 +97,16 @@ fn name(state: Option<State>) -> &'static str {
     match state {
         None => "gone",
         Some(State::Waiting) => "waiting",
-        Some(State::Starting {
-            cause: Cause::First,
-            ..
-        }) => "starting",
-        Some(State::Starting {
-            cause: Cause::Asked,
-            ..
-        }) => "starting, asked",
-        Some(State::Starting {
-            cause: Cause::Again,
-            ..
-        }) => "starting, again",
+        Some(State::Starting { cause: Cause::First, .. }) => "starting",
+        Some(State::Starting { cause: Cause::Asked, .. }) => "starting, asked",
+        Some(State::Starting { cause: Cause::Again, .. }) => "starting, again",
         Some(State::Running { .. }) => "running",
         Some(State::BackingOff { .. }) => "backing off",
-        Some(State::Stopping {
-            then: Then::Keep, ..
-        }) => "stopping, keep",
-        Some(State::Stopping {
-            then: Then::Start, ..
-        }) => "stopping, start",
-        Some(State::Stopping {
-            then: Then::Forget(EndReason::Removed),
-            ..
-        }) => "stopping, removed",
-        Some(State::Stopping {
-            then: Then::Forget(EndReason::Terminated),
-            ..
-        }) => "stopping, terminated",
-        Some(State::Stopping {
-            then: Then::Forget(_),
-            ..
-        }) => "stopping, supervisor",
+        Some(State::Stopping { then: Then::Keep, .. }) => "stopping, keep",
+        Some(State::Stopping { then: Then::Start, .. }) => "stopping, start",
+        Some(State::Stopping { then: Then::Forget(EndReason::Removed), .. }) => "stopping, removed",
+        Some(State::Stopping { then: Then::Forget(EndReason::Terminated), .. }) => "stopping, terminated",
+        Some(State::Stopping { then: Then::Forget(_), .. }) => "stopping, supervisor",
         Some(State::Stopped) => "stopped",
     }
 }
@@ -161,10 +139,7 @@ fn every_state_answers_every_event() {
             let after = hand.policy.state(id(1));
             let actions: Vec<_> = hand.actions().into_iter().map(word).collect();
             if let Some(refused) = refused {
-                assert!(
-                    actions.is_empty() && before == after,
-                    "a refused request changes nothing"
-                );
+                assert!(actions.is_empty() && before == after, "a refused request changes nothing");
                 writeln!(table, "    {event}: refused {refused:?}").unwrap();
             } else if before != after || !actions.is_empty() {
                 let did: String = actions.into_iter().map(|action| action + ", ").collect();

@@ -57,17 +57,9 @@ impl Ledger {
                 }
                 _ => return false,
             },
-            Op::StartFailed(child) => (
-                child,
-                self.processes
-                    .get(&child)
-                    .is_some_and(|p| !p.ready || p.stopping),
-            ),
+            Op::StartFailed(child) => (child, self.processes.get(&child).is_some_and(|p| !p.ready || p.stopping)),
             Op::Exited(child, _) => (child, self.processes.contains_key(&child)),
-            Op::Stopped(child) => (
-                child,
-                self.processes.get(&child).is_some_and(|p| p.stopping),
-            ),
+            Op::Stopped(child) => (child, self.processes.get(&child).is_some_and(|p| p.stopping)),
             Op::Shutdown => {
                 self.closing = true;
                 return true;
@@ -92,12 +84,7 @@ impl Ledger {
             Op::Terminate(child) | Op::Remove(child) => {
                 self.owed_end.insert(child);
             }
-            Op::Restart(child)
-                if self
-                    .processes
-                    .get(&child)
-                    .is_none_or(|p| !p.ready || p.stopping) =>
-            {
+            Op::Restart(child) if self.processes.get(&child).is_none_or(|p| !p.ready || p.stopping) => {
                 self.owed_ready.insert(child);
             }
             _ => {}
@@ -109,23 +96,13 @@ impl Ledger {
         match action {
             Action::Start { id, .. } => {
                 assert!(!self.closing, "a start while the supervisor ends");
-                let process = Process {
-                    ready: false,
-                    stopping: false,
-                };
-                assert!(
-                    self.processes.insert(id.0, process).is_none(),
-                    "two starts without an end in between"
-                );
+                let process = Process { ready: false, stopping: false };
+                assert!(self.processes.insert(id.0, process).is_none(), "two starts without an end in between");
             }
             Action::Stop { id } => {
                 if self.closing {
                     let place = |child: u64| self.added.iter().rposition(|added| *added == child);
-                    let last = self
-                        .processes
-                        .keys()
-                        .copied()
-                        .max_by_key(|child| place(*child));
+                    let last = self.processes.keys().copied().max_by_key(|child| place(*child));
                     assert_eq!(last, Some(id.0), "not the last of those that are left");
                 }
                 let process = self.processes.get_mut(&id.0).expect("a stop of nothing");
@@ -135,16 +112,10 @@ impl Ledger {
             Action::Restarting { id, .. } => {
                 assert!(!self.closing && !self.processes.contains_key(&id.0));
                 self.restarts.push(now);
-                assert!(
-                    self.in_window(now) <= self.intensity.max(),
-                    "more restarts than allowed"
-                );
+                assert!(self.in_window(now) <= self.intensity.max(), "more restarts than allowed");
             }
             Action::Ended { id, .. } => {
-                assert!(
-                    !self.processes.contains_key(&id.0),
-                    "told to have ended while there is a process"
-                );
+                assert!(!self.processes.contains_key(&id.0), "told to have ended while there is a process");
                 self.owed_end.remove(&id.0);
                 self.owed_ready.remove(&id.0);
             }
@@ -156,28 +127,17 @@ impl Ledger {
                 assert!(!self.ready && !self.closing);
                 (self.start_failed, self.closing) = (true, true);
             }
-            Action::Escalated {
-                restarts, within, ..
-            } => {
+            Action::Escalated { restarts, within, .. } => {
                 assert!(!self.closing, "one escalation, and none after a shutdown");
-                assert_eq!(
-                    (restarts, within),
-                    (self.in_window(now), self.intensity.within())
-                );
+                assert_eq!((restarts, within), (self.in_window(now), self.intensity.within()));
                 assert_eq!(restarts, self.intensity.max(), "given up too early");
                 (self.escalated, self.closing) = (true, true);
             }
             Action::Done { why } => {
-                assert!(
-                    self.closing && self.processes.is_empty(),
-                    "done with processes left"
-                );
+                assert!(self.closing && self.processes.is_empty(), "done with processes left");
                 assert_eq!(self.escalated, why == DoneReason::Escalated);
                 assert_eq!(self.start_failed, why == DoneReason::StartFailed);
-                assert!(
-                    self.owed_end.is_empty() && self.owed_ready.is_empty(),
-                    "somebody still waits for an answer"
-                );
+                assert!(self.owed_end.is_empty() && self.owed_ready.is_empty(), "somebody still waits for an answer");
                 self.done = Some(why);
             }
         }

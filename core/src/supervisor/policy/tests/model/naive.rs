@@ -44,22 +44,12 @@ fn naive_delay(attempt: u32) -> Duration {
 }
 
 pub(super) fn backoff() -> Backoff {
-    Backoff::new(ms(100), ms(200))
-        .jitter(0.0)
-        .reset_after(RESET_AFTER)
+    Backoff::new(ms(100), ms(200)).jitter(0.0).reset_after(RESET_AFTER)
 }
 
 impl Naive {
     pub(super) fn new(intensity: Intensity) -> Self {
-        Self {
-            intensity,
-            children: vec![],
-            restarts: vec![],
-            opening: true,
-            why: None,
-            done: false,
-            out: vec![],
-        }
+        Self { intensity, children: vec![], restarts: vec![], opening: true, why: None, done: false, out: vec![] }
     }
 
     pub(super) fn add(&mut self, id: u64, restart: Restart) {
@@ -84,9 +74,7 @@ impl Naive {
     pub(super) fn step(&mut self, now: Instant, op: Op) -> Result<(), Refused> {
         let at = |kids: &[Kid], child| kids.iter().position(|kid| kid.id == child);
         match op {
-            Op::Add(..) | Op::Terminate(_) | Op::Restart(_) | Op::Remove(_)
-                if self.why.is_some() =>
-            {
+            Op::Add(..) | Op::Terminate(_) | Op::Restart(_) | Op::Remove(_) if self.why.is_some() => {
                 return Err(Refused::Ending);
             }
             Op::Add(child, restart) => {
@@ -102,11 +90,7 @@ impl Naive {
                 let index = at(&self.children, child).ok_or(Refused::Unknown)?;
                 let kid = &mut self.children[index];
                 let removing = matches!(op, Op::Remove(_));
-                let why = if removing {
-                    EndReason::Removed
-                } else {
-                    EndReason::Terminated
-                };
+                let why = if removing { EndReason::Removed } else { EndReason::Terminated };
                 if !kid.drop {
                     (kid.tell, kid.start, kid.drop) = (Some(why), false, removing);
                 }
@@ -140,9 +124,8 @@ impl Naive {
                 }
             }
             Op::Ready(child) => {
-                let waits = |kid: &&mut Kid| {
-                    kid.id == child && kid.process && !kid.stop_asked && kid.ready_at.is_none()
-                };
+                let waits =
+                    |kid: &&mut Kid| kid.id == child && kid.process && !kid.stop_asked && kid.ready_at.is_none();
                 if let Some(kid) = self.children.iter_mut().find(waits) {
                     (kid.ready_at, kid.meant_to_run, kid.fresh) = (Some(now), true, false);
                 }
@@ -160,11 +143,7 @@ impl Naive {
                 if !kid.process || !possible {
                     return Ok(());
                 }
-                let ending = if let Op::Exited(_, ending) = op {
-                    ending
-                } else {
-                    Ending::Abnormal
-                };
+                let ending = if let Op::Exited(_, ending) = op { ending } else { Ending::Abnormal };
                 self.ended(now, index, ending);
             }
             Op::Pass(_) | Op::Due => {
@@ -242,26 +221,14 @@ impl Naive {
             Restart::Temporary => false,
         };
         if !comes_back {
-            kid.tell = Some(if failure {
-                EndReason::Temporary
-            } else {
-                EndReason::Normal
-            });
+            kid.tell = Some(if failure { EndReason::Temporary } else { EndReason::Normal });
             return self.bury(index);
         }
         let within = self.intensity.within();
-        let recent = self
-            .restarts
-            .iter()
-            .filter(|then| now.duration_since(**then) <= within)
-            .count();
+        let recent = self.restarts.iter().filter(|then| now.duration_since(**then) <= within).count();
         if recent >= self.intensity.max() as usize {
             let restarts = u32::try_from(recent).unwrap();
-            self.out.push(Action::Escalated {
-                id: id(kid.id),
-                restarts,
-                within,
-            });
+            self.out.push(Action::Escalated { id: id(kid.id), restarts, within });
             (kid.tell, kid.drop) = (Some(EndReason::Supervisor), true);
             self.bury(index);
             return self.close(DoneReason::Escalated);
@@ -272,11 +239,7 @@ impl Naive {
         }
         kid.attempt += 1;
         let delay = naive_delay(kid.attempt);
-        self.out.push(Action::Restarting {
-            id: id(kid.id),
-            delay,
-            attempt: kid.attempt,
-        });
+        self.out.push(Action::Restarting { id: id(kid.id), delay, attempt: kid.attempt });
         if delay.is_zero() {
             self.launch(index);
         } else {

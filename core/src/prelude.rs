@@ -1,0 +1,7 @@
+//! What most programs use. It has no name that would shadow one of std's.
+
+pub use crate::supervisor::policy::Strategy::OneForOne;
+pub use crate::{
+    Actor, Address, AtEnd, CallError, ChildSpec, Context, Down, Executed, Exit, Payload, Reply, Restart, StopReason,
+    Supervisor, handlers,
+};

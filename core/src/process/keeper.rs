@@ -1,0 +1,430 @@
+//! One incarnation of an actor in a process of its own: born, driven, stopped and mourned by one task.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+
+use super::drive::{DriveEnd, drive};
+use super::entry::Children;
+use super::registration::{ActorEntry, build};
+use super::witness::{LineSink, Witness};
+use crate::actor::node::{Node, Peer};
+use crate::connection::driver::{Connection, Reader};
+use crate::error::exit::{Exit, ExitCause};
+use crate::error::start::{StartError, StartFailure};
+use crate::event::{self, Event};
+use crate::router::{EntryKey, LinkKey};
+use crate::shm::journal::Journal;
+use crate::sys::{self, Child, Endpoint, ExitKind, Launch};
+use crate::wire::budget::Budget;
+use crate::wire::codec;
+use crate::wire::frame::Frame;
+use crate::wire::hello::Hello;
+
+/// How long a worker has between being asked by the system to end and being killed.
+const TERMINATE: Duration = Duration::from_millis(500);
+/// How long the last bytes of a dead process may take to be read.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// What an incarnation is made of.
+pub(crate) struct Incarnation {
+    pub(crate) owner: u64,
+    pub(crate) name: String,
+    pub(crate) actor: ActorEntry,
+    pub(crate) hello: Hello,
+    pub(crate) entry: EntryKey,
+    /// The encoded init argument.
+    pub(crate) init: Bytes,
+    pub(crate) init_timeout: Duration,
+    pub(crate) children: Children,
+    /// Takes the worker's lines; where there is none it prints by itself.
+    pub(crate) lines: Option<LineSink>,
+}
+
+/// How an incarnation is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Not at all.
+    Live,
+    /// In order: it is asked, and killed when the grace is over.
+    Stop { grace: Duration },
+    /// At once.
+    Kill,
+}
+
+/// The end of an incarnation.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) exit: Exit,
+    /// Why it never was ready, if it never was.
+    pub(crate) failed: Option<StartError>,
+    /// Its connection; whoever has told the router of the end closes it.
+    pub(crate) link: Option<LinkKey>,
+}
+
+/// Runs an incarnation to its end. Never fails and never leaves a process behind: one that is dropped is killed.
+pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wish>, ready: impl FnOnce(u32)) -> End {
+    let name = incarnation.name.clone();
+    let lines = incarnation.lines.clone();
+    let capture = lines.is_some();
+    let sink = lines.unwrap_or_else(|| Arc::new(|_, _, _| {}));
+    let witness = Arc::new(Witness::new(name.clone(), incarnation.children.marked, sink));
+    match begin(&incarnation, &witness, capture).await {
+        Ok(born) => {
+            let guard = Guard { child: born.child.clone(), link: Some(born.link) };
+            Keeper { incarnation, witness, born, guard, cause: None, failed: None }.live(&mut wish, ready).await
+        }
+        Err(begun) => {
+            // A process that exists ends before it is spoken of.
+            let exit = match begun.child {
+                Some(child) => {
+                    child.kill();
+                    mourn(&child, &witness, None).await
+                }
+                None => Exit { pid: 0, cause: ExitCause::StartFailed(begun.error.to_string()), stderr: String::new() },
+            };
+            End { exit, failed: Some(begun.error), link: None }
+        }
+    }
+}
+
+/// A process that has been greeted.
+struct Born {
+    child: Child,
+    link: LinkKey,
+    connection: Arc<Connection>,
+    peer: Arc<Downlink>,
+    journal: Arc<Journal>,
+}
+
+struct Stillborn {
+    child: Option<Child>,
+    error: StartError,
+}
+
+async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool) -> Result<Born, Stillborn> {
+    let name = &incarnation.name;
+    let failed = |child: Option<Child>| {
+        let name = name.clone();
+        move |error: std::io::Error| Stillborn {
+            child,
+            error: StartError::Spawn { child: name, error: error.to_string() },
+        }
+    };
+    let (data, data_child) = Endpoint::pair().map_err(failed(None))?;
+    let (control, control_child) = Endpoint::pair().map_err(failed(None))?;
+    let journal = Journal::create().map_err(failed(None))?;
+    let launch =
+        Launch { program: incarnation.children.program.clone(), name: name.clone(), stdin: data_child, capture };
+    let child = sys::spawn(launch, witness.clone()).await.map_err(failed(None))?;
+    // From here on a task that is dropped must not leave the process behind.
+    let mut guard = Guard { child: child.clone(), link: None };
+    let greeting = incarnation.hello.encode(build());
+    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.page())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(failed(Some(child))(error));
+    }
+    let data = data.into_stream().map_err(failed(Some(child.clone())))?;
+    let control = control.into_stream().map_err(failed(Some(child.clone())))?;
+    let connection = Arc::new(Connection::new(data, Some(control)));
+    let peer = Arc::new(Downlink { connection: connection.clone(), inbox: Mutex::default(), arrived: Notify::new() });
+    let node = Node::here();
+    let link = node.add_link(|_| peer.clone());
+    guard.link = Some(link);
+    node.with(|router| router.send(link, &Frame::Init { payload: incarnation.init.clone() }));
+    guard.disarm();
+    Ok(Born { child, link, connection, peer, journal: Arc::new(journal) })
+}
+
+struct Keeper {
+    incarnation: Incarnation,
+    witness: Arc<Witness>,
+    born: Born,
+    guard: Guard,
+    /// What the end will be put down to, where more is known than the system says.
+    cause: Option<ExitCause>,
+    failed: Option<StartError>,
+}
+
+/// A rung of the ladder by which a process ends, and when the next one is due.
+#[derive(Clone, Copy, Debug)]
+enum Rung {
+    Living,
+    Asked { until: Instant },
+    Terminated { until: Instant },
+    Killed,
+}
+
+impl Keeper {
+    async fn live(mut self, wish: &mut watch::Receiver<Wish>, ready: impl FnOnce(u32)) -> End {
+        let node = Node::here();
+        let (link, connection, peer) = (self.born.link, self.born.connection.clone(), self.born.peer.clone());
+        let mut reader = Reader::new();
+        let mut driving = Box::pin(drive(node, link, &connection, &mut reader));
+        let mut driven = None;
+        let mut exit = self.witness.exit();
+        let mut starting = Some((Instant::now() + self.incarnation.init_timeout, ready));
+        let mut rung = Rung::Living;
+        let mut deserted = false;
+        loop {
+            let start_due = starting.as_ref().map(|(due, _)| *due);
+            tokio::select! {
+                biased;
+                _ = exit.wait_for(Option::is_some) => break,
+                end = &mut driving, if driven.is_none() => {
+                    match end {
+                        // A peer that closes its stream and lives on can hear nothing more.
+                        DriveEnd::Closed => {}
+                        DriveEnd::Bad(error) => self.refuse(error.to_string()),
+                    }
+                    driven = Some(());
+                }
+                () = peer.arrived.notified() => {}
+                wished = wish.changed(), if !deserted => {
+                    // Whoever wanted it is gone.
+                    deserted = wished.is_err();
+                    let wished = if deserted { Wish::Kill } else { *wish.borrow_and_update() };
+                    rung = self.climb(rung, wished, starting.is_some());
+                }
+                () = until(rung.due()) => rung = self.climb_on(rung),
+                () = until(start_due), if matches!(rung, Rung::Living) => {
+                    starting = None;
+                    self.failed = Some(StartError::TimedOut {
+                        child: self.incarnation.name.clone(),
+                        after: self.incarnation.init_timeout,
+                        stderr: String::new(),
+                    });
+                    self.born.child.kill();
+                    rung = Rung::Killed;
+                }
+            }
+            for arrival in peer.take() {
+                match arrival {
+                    Arrival::Frame(Frame::Ready) => {
+                        if let Some((_, ready)) = starting.take() {
+                            node.with(|router| {
+                                router.attach_worker(self.incarnation.entry, link, self.born.journal.clone());
+                            });
+                            ready(self.born.child.pid());
+                        }
+                    }
+                    Arrival::Frame(frame) => self.hear(frame),
+                    Arrival::Refused(why) => self.refuse(why),
+                }
+            }
+            // A stream that is closed while its process lives is a process that cannot be reached.
+            if driven.is_some() && exit.borrow().is_none() && !matches!(rung, Rung::Killed) {
+                let deadline = rung.due().unwrap_or_else(|| Instant::now() + TERMINATE);
+                if tokio::time::timeout_at(deadline.into(), exit.wait_for(Option::is_some)).await.is_err() {
+                    self.cause.get_or_insert(ExitCause::Protocol("it closed its connection".to_owned()));
+                    self.born.child.kill();
+                    rung = Rung::Killed;
+                }
+            }
+        }
+        // What it sent before its end still counts.
+        if driven.is_none() {
+            let _ = tokio::time::timeout(LAST_WORDS, &mut driving).await;
+            for arrival in peer.take() {
+                if let Arrival::Frame(frame) = arrival {
+                    self.hear(frame);
+                }
+            }
+        }
+        drop(driving);
+        let exit = mourn(&self.born.child, &self.witness, self.cause.take()).await;
+        let failed = match (self.failed.take(), starting) {
+            (Some(StartError::TimedOut { child, after, .. }), _) => {
+                Some(StartError::TimedOut { child, after, stderr: exit.stderr.clone() })
+            }
+            (Some(error), _) => Some(error),
+            (None, Some(_)) if !matches!(rung, Rung::Living) => {
+                Some(StartError::Stopped(self.incarnation.name.clone()))
+            }
+            (None, Some(_)) => {
+                Some(StartError::Exited { child: self.incarnation.name.clone(), exit: Box::new(exit.clone()) })
+            }
+            (None, None) => None,
+        };
+        self.guard.disarm();
+        End { exit, failed, link: Some(link) }
+    }
+
+    fn hear(&mut self, frame: Frame) {
+        match frame {
+            Frame::StartFailed { payload } => {
+                self.failed = Some(match decoded::<StartFailure>(&payload) {
+                    Some(failure) => failure.of(&self.incarnation.name),
+                    None => StartError::Init {
+                        child: self.incarnation.name.clone(),
+                        error: "the worker did not say why".to_owned(),
+                    },
+                });
+            }
+            Frame::Bye { payload } => self.cause = self.cause.take().or_else(|| decoded(&payload)),
+            Frame::Event { payload } => {
+                // A worker tells of its own handlers only.
+                if let Some(told @ Event::CastFailed { .. }) = decoded(&payload) {
+                    event::publish(self.incarnation.owner, told);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse(&mut self, why: String) {
+        event::publish(
+            self.incarnation.owner,
+            Event::Refused { child: self.incarnation.name.clone(), why: why.clone() },
+        );
+        self.cause.get_or_insert(ExitCause::Protocol(why));
+        self.born.child.kill();
+    }
+
+    fn climb(&mut self, rung: Rung, wish: Wish, starting: bool) -> Rung {
+        match (wish, rung) {
+            (Wish::Live, rung) | (Wish::Stop { .. }, rung @ (Rung::Asked { .. } | Rung::Terminated { .. })) => rung,
+            (_, Rung::Killed) => Rung::Killed,
+            // Who is not ready yet has nothing to bring in order.
+            (Wish::Stop { grace }, Rung::Living) if !starting && !grace.is_zero() => {
+                Node::here().with(|router| {
+                    router.send_control(self.born.link, &Frame::Stop { payload: Bytes::new() });
+                });
+                Rung::Asked { until: Instant::now() + grace }
+            }
+            (Wish::Stop { .. } | Wish::Kill, _) => {
+                self.cause.get_or_insert(ExitCause::Shutdown);
+                self.born.child.kill();
+                Rung::Killed
+            }
+        }
+    }
+
+    fn climb_on(&mut self, rung: Rung) -> Rung {
+        match rung {
+            Rung::Asked { .. } => {
+                event::publish(self.incarnation.owner, Event::Killed { child: self.incarnation.name.clone() });
+                self.cause = Some(ExitCause::Killed);
+                self.born.child.terminate();
+                Rung::Terminated { until: Instant::now() + TERMINATE }
+            }
+            _ => {
+                self.born.child.kill();
+                Rung::Killed
+            }
+        }
+    }
+}
+
+impl Rung {
+    fn due(self) -> Option<Instant> {
+        match self {
+            Self::Asked { until } | Self::Terminated { until } => Some(until),
+            Self::Living | Self::Killed => None,
+        }
+    }
+}
+
+/// Waits for the process's end and says how it came.
+async fn mourn(child: &Child, witness: &Witness, cause: Option<ExitCause>) -> Exit {
+    let mut exit = witness.exit();
+    let told = match exit.wait_for(Option::is_some).await {
+        Ok(exit) => *exit,
+        Err(_) => None,
+    };
+    let cause = cause.unwrap_or_else(|| match told.map(|exit| (exit.kind, exit.name())) {
+        Some((ExitKind::Code(code), _)) => ExitCause::Code(code),
+        Some((ExitKind::Signal { number, core_dumped }, name)) => ExitCause::Signal {
+            number,
+            name: name.map_or_else(|| format!("signal {number}"), str::to_owned),
+            core_dumped,
+        },
+        Some((ExitKind::Unknown, _)) | None => ExitCause::Unknown,
+    });
+    Exit { pid: child.pid(), cause, stderr: witness.stderr() }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn decoded<T: serde::de::DeserializeOwned>(payload: &Bytes) -> Option<T> {
+    codec::decode(payload, Budget::default()).ok()
+}
+
+/// The worker, as the router of its supervisor speaks to it.
+struct Downlink {
+    connection: Arc<Connection>,
+    inbox: Mutex<Vec<Arrival>>,
+    arrived: Notify,
+}
+
+enum Arrival {
+    Frame(Frame),
+    Refused(String),
+}
+
+/// Arrivals that wait to be heard; a worker that sends more of them at once is not one of ours.
+const ARRIVALS: usize = 1024;
+
+impl Downlink {
+    fn take(&self) -> Vec<Arrival> {
+        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn push(&self, arrival: Arrival) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if inbox.len() < ARRIVALS {
+            inbox.push(arrival);
+        }
+        self.arrived.notify_one();
+    }
+}
+
+impl Peer for Downlink {
+    fn flush(&self) {
+        self.connection.wake.notify_one();
+    }
+
+    fn frame(&self, frame: Frame) {
+        self.push(Arrival::Frame(frame));
+    }
+
+    fn refuse(&self, why: String) {
+        self.push(Arrival::Refused(why));
+    }
+}
+
+/// Kills the process, and closes its connection, of a task that was dropped in the middle.
+struct Guard {
+    child: Child,
+    link: Option<LinkKey>,
+}
+
+impl Guard {
+    fn disarm(&mut self) {
+        self.link = None;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.child.kill();
+            Node::here().close_link(link);
+        }
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incarnation").field("name", &self.name).field("actor", &self.actor).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,249 @@
+//! The life of a worker process, from its first act to its exit.
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use super::drive::{DriveEnd, drive};
+use super::place;
+use super::registration::{ActorEntry, build, registered};
+use super::witness::MARKER;
+use crate::actor::context::Stop;
+use crate::actor::node::{LocalEnd, Node, Peer};
+use crate::actor::run::{Ended, Hosting, Turn};
+use crate::connection::driver::{Connection, Reader};
+use crate::error::exit::{ExitCause, StopReason};
+use crate::error::start::StartFailure;
+use crate::router::{LinkKey, NewEntry};
+use crate::shm::journal::Journal;
+use crate::sys::{self, BlockingStream, Endpoint, Greeting};
+use crate::wire::codec;
+use crate::wire::frame::{CONTROL_LIMIT, Decoder, Frame, PAYLOAD_LIMIT};
+use crate::wire::hello::Hello;
+
+/// The exit code of a worker that was started in no sensible way.
+pub(crate) const EXIT_USAGE: i32 = 64;
+/// Of one whose actor did not start.
+const EXIT_START: i32 = 70;
+/// Of one whose actor panicked: what Rust's own runtime exits with.
+const EXIT_PANIC: i32 = 101;
+
+/// How long a worker waits for its greeting, which is written before it exists.
+const GREETING: Duration = Duration::from_secs(30);
+
+/// Becomes a worker.
+pub(crate) fn run(parent: u32, marked: bool) -> ! {
+    let code = sys::enter_worker(parent)
+        .and_then(|endpoint| endpoint.receive_greeting(GREETING).map(|greeting| (endpoint, greeting)))
+        .map_err(|error| error.to_string())
+        .and_then(|(endpoint, greeting)| {
+            if marked {
+                println!("{MARKER}");
+            }
+            live(parent, endpoint, greeting)
+        })
+        .unwrap_or_else(|error| {
+            eprintln!("procession: this worker cannot start: {error}");
+            EXIT_START
+        });
+    let _ = std::io::stdout().flush();
+    std::process::exit(code)
+}
+
+fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
+    let (hello, entry) = match understand(&greeting.bytes) {
+        Ok(understood) => understood,
+        Err(why) => {
+            let mut bytes = BytesMut::new();
+            Frame::StartFailed { payload: encoded(&StartFailure::Version(why)) }.encode(&mut bytes);
+            let mut stream = endpoint.into_blocking().map_err(|error| error.to_string())?;
+            stream.write_all(&bytes).map_err(|error| error.to_string())?;
+            return Ok(EXIT_START);
+        }
+    };
+    sys::set_process_name(&hello.name);
+    place::settle(place::Worker { depth: hello.depth });
+    Node::enter(hello.to.run);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, greeting, hello, entry));
+    // What user code left running on other threads does not keep a worker alive.
+    runtime.shutdown_background();
+    code
+}
+
+fn understand(bytes: &[u8]) -> Result<(Hello, ActorEntry), String> {
+    let hello = Hello::decode(bytes, build()).map_err(|error| error.to_string())?;
+    let entry = registered()?.get(&hello.actor).copied();
+    let entry = entry.ok_or_else(|| format!("this program has no actor {}", hello.actor))?;
+    if (entry.hash)() != hello.to.type_hash {
+        return Err(format!("the messages of {} differ between the supervisor and this worker", hello.actor));
+    }
+    Ok((hello, entry))
+}
+
+async fn serve(
+    parent: u32,
+    endpoint: Endpoint,
+    greeting: Greeting,
+    hello: Hello,
+    actor: ActorEntry,
+) -> Result<i32, String> {
+    let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
+    let control = greeting.control.into_blocking().map_err(|error| error.to_string())?;
+    let connection = Arc::new(Connection::new(stream, None));
+    let node = Node::here();
+    let (init_tx, init_rx) = oneshot::channel();
+    let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)) };
+    let link = node.add_link(|_| Arc::new(uplink));
+    node.with(|router| router.set_uplink(link));
+    let end = Arc::new(LocalEnd::default());
+    let about = NewEntry {
+        owner: 0,
+        name: hello.name.as_str().into(),
+        type_hash: hello.to.type_hash,
+        capacity: u32::MAX,
+        methods: actor.methods.iter().map(|method| method.name).collect(),
+    };
+    let entry = node.with(|router| router.host(hello.to, about));
+    node.add_local(entry, &end);
+    let stop = Stop::new();
+    obey(control, link, stop.clone())?;
+    let driven = connection.clone();
+    tokio::task::spawn_local(async move {
+        let mut reader = Reader::new();
+        if let DriveEnd::Bad(error) = drive(node, link, &driven, &mut reader).await {
+            eprintln!("procession: the supervisor sent what is no frame: {error}");
+        }
+        // Without its supervisor a worker has no purpose, and nobody who would stop it.
+        sys::die_with_tree();
+    });
+    let Ok(init) = init_rx.await else { return Err("the supervisor is gone".to_owned()) };
+    let hosting = Hosting {
+        to: hello.to,
+        registry: Some(hello.registry),
+        entry,
+        end,
+        name: hello.name,
+        incarnation: hello.incarnation,
+        parent,
+        stop,
+        init,
+        ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
+        turn: Box::new(WorkerTurn {
+            journal: Journal::open(greeting.journal),
+            connection: connection.clone(),
+            link,
+            born: Instant::now(),
+        }),
+    };
+    let (last, code) = match (actor.host)(hosting).await {
+        Ended::StartFailed(failure) => (Frame::StartFailed { payload: encoded(&failure) }, EXIT_START),
+        Ended::Stopped(StopReason::Normal) => (Frame::Bye { payload: encoded(&ExitCause::Normal) }, 0),
+        Ended::Stopped(StopReason::Shutdown) => (Frame::Bye { payload: encoded(&ExitCause::Shutdown) }, 0),
+        Ended::Panicked(panic) => {
+            (Frame::Bye { payload: encoded(&ExitCause::Panicked(panic.to_string())) }, EXIT_PANIC)
+        }
+    };
+    node.with(|router| router.send(link, &last));
+    std::future::poll_fn(|cx| flush(&connection, link, cx)).await;
+    Ok(code)
+}
+
+/// Reads the control stream on a thread of its own, so that a stop and a cancel arrive while a handler computes.
+fn obey(control: BlockingStream, link: LinkKey, stop: Stop) -> Result<(), String> {
+    std::thread::Builder::new()
+        .name("procession-control".to_owned())
+        .spawn(move || {
+            let decoder = Decoder::new(CONTROL_LIMIT);
+            let mut buffer = BytesMut::new();
+            let mut piece = [0; 4096];
+            loop {
+                let read = match (&control).read(&mut piece) {
+                    Ok(read) => read,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(_) => 0,
+                };
+                if read == 0 {
+                    // The supervisor is gone, however busy this process is.
+                    sys::die_with_tree();
+                }
+                buffer.extend_from_slice(&piece[..read]);
+                loop {
+                    match decoder.next(&mut buffer) {
+                        Ok(None) => break,
+                        Ok(Some(Frame::Stop { .. })) => stop.ask(StopReason::Shutdown),
+                        Ok(Some(Frame::Cancel { call })) => {
+                            Node::here().with(|router| router.cancel_inbound(link, call));
+                        }
+                        Ok(Some(_)) => {}
+                        Err(_) => sys::die_with_tree(),
+                    }
+                }
+            }
+        })
+        .map(drop)
+        .map_err(|error| format!("failed to start the control thread: {error}"))
+}
+
+/// The supervisor, as the router of a worker speaks to it.
+struct Uplink {
+    connection: Arc<Connection>,
+    init: Mutex<Option<oneshot::Sender<Bytes>>>,
+}
+
+impl Peer for Uplink {
+    fn flush(&self) {
+        self.connection.wake.notify_one();
+    }
+
+    fn frame(&self, frame: Frame) {
+        if let Frame::Init { payload } = frame
+            && let Some(init) = self.init.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            let _ = init.send(payload);
+        }
+    }
+
+    fn refuse(&self, why: String) {
+        eprintln!("procession: the supervisor broke the protocol: {why}");
+        sys::die_with_tree();
+    }
+}
+
+struct WorkerTurn {
+    journal: Journal,
+    connection: Arc<Connection>,
+    link: LinkKey,
+    born: Instant,
+}
+
+impl Turn for WorkerTurn {
+    fn started(&self, seq: u64, method: u16) {
+        self.journal.start(seq, method, self.born.elapsed());
+    }
+
+    fn finished(&self, seq: u64) {
+        self.journal.finish(seq);
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<()> {
+        flush(&self.connection, self.link, cx)
+    }
+}
+
+fn flush(connection: &Connection, link: LinkKey, cx: &mut Context<'_>) -> Poll<()> {
+    let mut fill = |data: &mut BytesMut, control: &mut BytesMut| {
+        Node::here().with(|router| router.take_output(link, data, control));
+    };
+    connection.poll_flush(&mut fill, cx)
+}
+
+fn encoded<T: serde::Serialize>(value: &T) -> Bytes {
+    codec::encode(value, PAYLOAD_LIMIT).unwrap_or_default()
+}

@@ -1,0 +1,68 @@
+//! The page by which a supervisor sees how far its worker has come, without a message.
+//!
+//! One thread of the worker writes it, the supervisor reads it: at a death, to tell what was started from what was not.
+//! Nothing in it is trusted further than that: a worker that lies in its journal changes what is said of its own
+//! messages.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::progress::Progress;
+use crate::sys::Segment;
+
+/// Words of the page.
+const WORDS: usize = 512;
+
+const STARTED: usize = 0;
+const FINISHED: usize = 1;
+const METHOD: usize = 2;
+const SINCE: usize = 3;
+
+/// Either end of a worker's journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    page: Segment,
+}
+
+impl Journal {
+    pub(crate) fn create() -> std::io::Result<Self> {
+        Ok(Self { page: Segment::create(WORDS)? })
+    }
+
+    /// The page that came with the greeting.
+    pub(crate) fn open(page: Segment) -> Self {
+        Self { page }
+    }
+
+    pub(crate) fn page(&self) -> &Segment {
+        &self.page
+    }
+
+    /// The handler of this message starts, `age` after the worker's own start.
+    pub(crate) fn start(&self, seq: u64, method: u16, age: Duration) {
+        let words = self.page.words();
+        words[METHOD].store(u64::from(method), Ordering::Relaxed);
+        words[SINCE].store(age.as_micros() as u64, Ordering::Relaxed);
+        // Last: whoever sees the number sees what belongs to it.
+        words[STARTED].store(seq, Ordering::Release);
+    }
+
+    /// The handler of this message has ended.
+    pub(crate) fn finish(&self, seq: u64) {
+        self.word(FINISHED).store(seq, Ordering::Release);
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        &self.page.words()[at]
+    }
+}
+
+impl Progress for Journal {
+    fn started(&self) -> u64 {
+        self.word(STARTED).load(Ordering::Acquire)
+    }
+
+    fn finished(&self) -> u64 {
+        self.word(FINISHED).load(Ordering::Acquire)
+    }
+}

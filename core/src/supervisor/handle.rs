@@ -1,0 +1,535 @@
+//! The supervisor as its user holds it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::backoff::Backoff;
+use super::child::{ChildInfo, ExitReport};
+use super::intensity::Intensity;
+use super::policy::{Config, Counts, Policy, Strategy};
+use super::shell::{Command, Over, Shell, Unknown, Which};
+use super::spec::{ChildSpec, Home, Spec};
+use crate::actor::address::Address;
+use crate::actor::lookup::{LookupError, typed};
+use crate::actor::node::random;
+use crate::actor::traits::Handlers;
+use crate::error::exit::Exit;
+use crate::error::start::StartError;
+use crate::event::{self, Events};
+use crate::process::entry::Children;
+use crate::process::launcher::Launcher;
+use crate::process::output;
+use crate::process::place;
+use crate::process::registration::registered;
+use crate::process::witness::LineSink;
+use crate::registry::Registry;
+
+/// Keeps a fleet of actors alive: starts them, in order, each in a process of its own; restarts those that fail, within
+/// limits; stops them in reverse.
+///
+/// A handle: clones mean the same supervisor. When the last one is dropped its children are killed, without blocking;
+/// [`shutdown`](Self::shutdown) ends it in order.
+#[derive(Clone)]
+pub struct Supervisor {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    commands: mpsc::UnboundedSender<Command>,
+    pub(crate) launcher: Launcher,
+    registry: Arc<Registry>,
+    over: watch::Receiver<Option<Over>>,
+    reports: watch::Receiver<Vec<ExitReport>>,
+    /// Ends what stands on this supervisor, before its own children.
+    dependents: Mutex<Vec<Dependent>>,
+}
+
+/// Something that is to end before the supervisor's own children do.
+pub(crate) type Dependent = Box<dyn Fn(Winding) -> Ended + Send + Sync>;
+/// Completes when it has ended.
+pub(crate) type Ended = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How something is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Winding {
+    /// What runs is finished.
+    Drain,
+    /// At once.
+    Kill,
+}
+
+/// What becomes of what workers print.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum WorkerOutput {
+    /// Whole lines, each with the worker's name in front, on this process's own standard output and error.
+    #[default]
+    Lines,
+    /// Whatever the workers write, as they write it: they have this process's own standard output and error. The last
+    /// lines of standard error are not known then.
+    Inherit,
+    /// Whole lines, handed to this function with the worker's name. It must not block.
+    To(Arc<dyn Fn(OutputLine<'_>) + Send + Sync>),
+}
+
+/// One line of a worker.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputLine<'a> {
+    /// The worker's name.
+    pub worker: &'a str,
+    /// Whether it came on standard error.
+    pub is_error: bool,
+    /// The line, without its line feed; at most 64 KiB, longer ones come in pieces.
+    pub line: &'a [u8],
+}
+
+/// A supervisor ended because its children failed more often than it allows.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{child} failed once more after {restarts} restarts within {within:?}: the supervisor has given up")]
+pub struct Escalated {
+    /// The child whose failure was one too many.
+    pub child: String,
+    /// The restarts that are allowed.
+    pub restarts: u32,
+    /// Within this time.
+    pub within: Duration,
+}
+
+/// Settings of a supervisor that is not started yet.
+#[must_use = "a builder does nothing until it is started"]
+pub struct SupervisorBuilder {
+    strategy: Strategy,
+    intensity: Intensity,
+    backoff: Backoff,
+    output: WorkerOutput,
+    program: Option<std::path::PathBuf>,
+    children: Vec<Spec>,
+    on_exit: Option<ExitHook>,
+}
+
+static OWNERS: AtomicU64 = AtomicU64::new(1);
+
+/// How deep a supervisor may stand.
+fn check_depth() -> Result<(), StartError> {
+    let depth = place::depth();
+    if depth >= place::DEEPEST {
+        return Err(StartError::TooDeep { depth, limit: place::DEEPEST - 1 });
+    }
+    Ok(())
+}
+
+impl Supervisor {
+    /// A supervisor to be: one-for-one, at most 3 restarts in 30 s, the first at once and later ones with growing
+    /// delays.
+    pub fn builder() -> SupervisorBuilder {
+        SupervisorBuilder {
+            strategy: Strategy::default(),
+            intensity: Intensity::default(),
+            backoff: Backoff::default(),
+            output: WorkerOutput::default(),
+            program: None,
+            children: Vec::new(),
+            on_exit: None,
+        }
+    }
+
+    /// Starts an actor in a process of its own and returns its address once its init has succeeded.
+    ///
+    /// # Errors
+    /// Why it is not ready: a bad spec, an init that failed or panicked, a process that ended, a start that took too
+    /// long, a worker of another version. Nothing is left behind then.
+    ///
+    /// # Cancellation
+    /// Dropping the future does not take the start back.
+    pub async fn spawn<A: Handlers>(&self, name: impl Into<String>, args: A::Init) -> Result<Address<A>, StartError> {
+        self.start_child(ChildSpec::new(name, args)).await
+    }
+
+    /// Starts an actor on a thread of this process, behind the same mailbox and the same address.
+    ///
+    /// For actors that own something of this process, such as its one database connection. A handler that blocks stalls
+    /// nobody else.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    pub async fn spawn_local<A: Handlers>(
+        &self,
+        name: impl Into<String>,
+        args: A::Init,
+    ) -> Result<Address<A>, StartError> {
+        self.start_child(ChildSpec::local(name, args)).await
+    }
+
+    /// Starts a child by its spec.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    pub async fn start_child<A: Handlers>(&self, spec: ChildSpec<A>) -> Result<Address<A>, StartError> {
+        let spec = spec.spec;
+        check(&spec, self.inner.launcher.children.is_some())?;
+        let (started, wait) = oneshot::channel();
+        self.send(Command::Start(Box::new(spec), started)).map_err(|_| StartError::SupervisorEnded)?;
+        let to = wait.await.map_err(|_| StartError::SupervisorEnded)??;
+        Ok(Address::new(to))
+    }
+
+    /// The actor of this type that is known by this name.
+    ///
+    /// # Errors
+    /// Where there is none, or where it is of another type.
+    pub fn lookup<A: Handlers>(&self, name: &str) -> Result<Address<A>, LookupError> {
+        typed(name, self.inner.registry.get(name))
+    }
+
+    /// The children at this moment, in the order in which they were started.
+    pub async fn children(&self) -> Vec<ChildInfo> {
+        let (answer, wait) = oneshot::channel();
+        match self.send(Command::Children(answer)) {
+            Ok(()) => wait.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// How many children there are, by state; exact at one moment, also during a restart loop.
+    pub async fn counts(&self) -> Counts {
+        let (answer, wait) = oneshot::channel();
+        match self.send(Command::Counts(answer)) {
+            Ok(()) => wait.await.unwrap_or_default(),
+            Err(_) => Counts::default(),
+        }
+    }
+
+    /// Requests of this process that have not ended, and outcomes that came after their caller had gone.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        crate::actor::node::Node::here()
+            .with(|router| Traffic { open_requests: router.open_requests(), discarded: router.discarded() })
+    }
+
+    /// Stops a child for good, in order, and says how it ended.
+    ///
+    /// # Errors
+    /// Where there is no such child.
+    pub async fn stop(&self, child: impl Into<Which>) -> Result<Exit, Unknown> {
+        self.end(child.into(), false).await
+    }
+
+    /// Kills a child for good, its own children included, and says how it ended.
+    ///
+    /// # Errors
+    /// Where there is no such child.
+    pub async fn kill(&self, child: impl Into<Which>) -> Result<Exit, Unknown> {
+        self.end(child.into(), true).await
+    }
+
+    /// Stops a child in order and starts it again; done when it is ready. Does not count as a failure.
+    ///
+    /// # Errors
+    /// Where there is no such child, or it did not come back.
+    pub async fn restart(&self, child: impl Into<Which>) -> Result<(), Unknown> {
+        let (done, wait) = oneshot::channel();
+        self.send(Command::Restart { child: child.into(), done }).map_err(|_| Unknown)?;
+        wait.await.map_err(|_| Unknown)?
+    }
+
+    /// Waits for a child to end for good, at most for so long.
+    ///
+    /// # Errors
+    /// [`StillRunning`] where it has not.
+    pub async fn join<A: Handlers>(&self, child: &Address<A>, timeout: Duration) -> Result<Exit, JoinError> {
+        let monitor = child.ctl().monitor();
+        match tokio::time::timeout(timeout, monitor).await {
+            Err(_) => Err(JoinError::StillRunning { waited: timeout }),
+            Ok(down) => match down.reason {
+                crate::error::exit::DownReason::Exit(exit) => Ok(exit),
+                crate::error::exit::DownReason::NotDelivered(_) => Err(JoinError::AlreadyEnded),
+            },
+        }
+    }
+
+    /// What happens under this supervisor from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        event::subscribe(self.inner.launcher.owner)
+    }
+
+    /// The ends of incarnations so far, the latest 1,024 of them.
+    #[must_use]
+    pub fn exit_reports(&self) -> Vec<ExitReport> {
+        self.inner.reports.borrow().clone()
+    }
+
+    /// Ends in order: pools finish what runs, then the children are stopped in reverse, or waited for, as their specs say.
+    ///
+    /// Done when the last process is gone. Calling it again waits for the same end.
+    ///
+    /// # Errors
+    /// Where the supervisor had given up before.
+    ///
+    /// # Cancellation
+    /// The shutdown goes on without the future.
+    pub async fn shutdown(&self) -> Result<(), Escalated> {
+        self.wind_up(Winding::Drain).await;
+        let _ = self.send(Command::Shutdown);
+        self.wait().await
+    }
+
+    /// Waits until the supervisor has ended, for whatever reason.
+    ///
+    /// # Errors
+    /// Where it has given up.
+    pub async fn wait(&self) -> Result<(), Escalated> {
+        let mut over = self.inner.over.clone();
+        match over.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Over::Escalated { child, restarts, within })) => {
+                Err(Escalated { child: child.clone(), restarts: *restarts, within: *within })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn launcher(&self) -> &Launcher {
+        &self.inner.launcher
+    }
+
+    /// Adds something that ends before the supervisor's own children do.
+    pub(crate) fn depend(&self, dependent: Dependent) {
+        self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner).push(dependent);
+    }
+
+    pub(crate) async fn wind_up(&self, how: Winding) {
+        let ending: Vec<_> = {
+            let dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
+            dependents.iter().rev().map(|dependent| dependent(how)).collect()
+        };
+        for ended in ending {
+            ended.await;
+        }
+    }
+
+    async fn end(&self, child: Which, kill: bool) -> Result<Exit, Unknown> {
+        let (done, wait) = oneshot::channel();
+        self.send(Command::Stop { child, kill, done }).map_err(|_| Unknown)?;
+        wait.await.map_err(|_| Unknown)?
+    }
+
+    fn send(&self, command: Command) -> Result<(), ()> {
+        self.inner.commands.send(command).map_err(drop)
+    }
+}
+
+/// Requests of this process, of all its supervisors together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Requests that have not ended.
+    pub open_requests: usize,
+    /// Outcomes that were thrown away because their caller had gone.
+    pub discarded: u64,
+}
+
+/// Called with the exits of a supervisor's children.
+type ExitHook = Box<dyn FnOnce(&[ExitReport]) + Send>;
+
+/// Why a join has no exit.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The actor runs on.
+    #[error("still running after {waited:?}")]
+    StillRunning {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// It had ended before.
+    #[error("it had ended before")]
+    AlreadyEnded,
+}
+
+impl SupervisorBuilder {
+    /// Which children are restarted when one fails.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// How many restarts within how much time are allowed before the supervisor gives up.
+    pub fn intensity(mut self, restarts: u32, within: Duration) -> Self {
+        self.intensity = Intensity::new(restarts, within);
+        self
+    }
+
+    /// How long to wait before a restart.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// What becomes of what workers print.
+    pub fn output(mut self, output: WorkerOutput) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Workers run this program in place of the present one. It must be of the same build: a worker that knows other
+    /// actors or other messages is refused at its start.
+    pub fn program(mut self, program: impl Into<std::path::PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// Adds a child that is started with the supervisor, after those added before.
+    pub fn child<A: Handlers>(mut self, spec: ChildSpec<A>) -> Self {
+        self.children.push(spec.spec);
+        self
+    }
+
+    /// Called once, in this process, after the last child was reaped.
+    pub fn on_exit(mut self, hook: impl FnOnce(&[ExitReport]) + Send + 'static) -> Self {
+        self.on_exit = Some(Box::new(hook));
+        self
+    }
+
+    /// Starts the supervisor, and its children one after another, each when the one before is ready.
+    ///
+    /// Needs a tokio runtime, on which the supervisor lives: when that ends, its children are killed.
+    ///
+    /// # Errors
+    /// Where the program has no entry for workers, a child spec is bad, or a child does not start: those started before
+    /// it are stopped then, in reverse.
+    pub async fn start(self) -> Result<Supervisor, StartError> {
+        let Self { strategy, intensity, backoff, output, program, children: specs, on_exit } = self;
+        check_depth()?;
+        backoff.check().map_err(|error| StartError::BadSpec(error.to_string()))?;
+        registered().map_err(StartError::DuplicateId)?;
+        let mut children = Children::of_this_program()?;
+        if let Some(program) = program {
+            children.program.path = program;
+        }
+        for spec in &specs {
+            check(spec, true)?;
+        }
+        let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
+        let (registry, serve) = Registry::open(owner);
+        let serving = tokio::spawn(serve);
+        let launcher =
+            Launcher { owner, children: Some(children), lines: sink(output), registry: registry.destination() };
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (over_tx, over) = watch::channel(None);
+        let (reports_tx, reports) = watch::channel(Vec::new());
+        let config = Config { strategy, intensity, backoff, seed: random() };
+        let shell = Shell::new(
+            Policy::new(config),
+            launcher.clone(),
+            registry.clone(),
+            inbox,
+            commands.clone(),
+            over_tx,
+            reports_tx,
+        );
+        let (started_tx, started) = oneshot::channel();
+        let reported = reports.clone();
+        // The node below announces itself to the process above, so that addresses find their way down.
+        crate::actor::node::Node::here().with(|router| router.announce());
+        tokio::spawn(async move {
+            shell.run(specs, started_tx).await;
+            serving.abort();
+            if let Some(hook) = on_exit {
+                hook(&reported.borrow());
+            }
+        });
+        let supervisor = Supervisor {
+            inner: Arc::new(Inner { commands, launcher, registry, over, reports, dependents: Mutex::default() }),
+        };
+        match started.await {
+            Ok(Ok(())) => {
+                remember(&supervisor.inner);
+                Ok(supervisor)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::SupervisorEnded),
+        }
+    }
+}
+
+/// What is wrong with a spec, before anything is started.
+fn check(spec: &Spec, processes: bool) -> Result<(), StartError> {
+    spec.check()?;
+    if spec.home == Home::Process {
+        if !processes {
+            return Err(StartError::NoEntry);
+        }
+        if !registered().map_err(StartError::DuplicateId)?.contains_key(&spec.id) {
+            return Err(StartError::NotRegistered { actor: spec.type_name.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn sink(output: WorkerOutput) -> Option<LineSink> {
+    match output {
+        WorkerOutput::Lines => Some(Arc::new(output::print)),
+        WorkerOutput::Inherit => None,
+        WorkerOutput::To(to) => Some(Arc::new(move |from, worker, line| {
+            to(OutputLine { worker, is_error: matches!(from, crate::sys::Output::Stderr), line });
+        })),
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let dependents = std::mem::take(self.dependents.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for dependent in dependents {
+            // Begun by the call itself; nobody waits here.
+            drop(dependent(Winding::Kill));
+        }
+        let _ = self.commands.send(Command::Kill);
+    }
+}
+
+/// The supervisors of this process, for the end of the program.
+static ALIVE: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+fn remember(inner: &Arc<Inner>) {
+    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    alive.retain(|other| other.strong_count() > 0);
+    alive.push(Arc::downgrade(inner));
+}
+
+/// Every supervisor of this process that is still held.
+pub(crate) fn alive() -> Vec<Supervisor> {
+    let alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    alive.iter().filter_map(Weak::upgrade).map(|inner| Supervisor { inner }).collect()
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor").field("owner", &self.inner.launcher.owner).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SupervisorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SupervisorBuilder")
+            .field("strategy", &self.strategy)
+            .field("intensity", &self.intensity)
+            .field("backoff", &self.backoff)
+            .field("children", &self.children)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WorkerOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lines => "Lines",
+            Self::Inherit => "Inherit",
+            Self::To(_) => "To(..)",
+        })
+    }
+}

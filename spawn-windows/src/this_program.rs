@@ -1,0 +1,7 @@
+use std::io;
+use std::path::PathBuf;
+
+/// The file of this program, as a child is to run it.
+pub fn this_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}

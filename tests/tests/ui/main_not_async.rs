@@ -1,0 +1,3 @@
+// The body of main runs on a runtime.
+#[procession::main]
+fn main() {}
