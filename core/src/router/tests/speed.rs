@@ -24,7 +24,7 @@ impl Pair {
     fn new() -> Self {
         let now = Instant::now();
         let (mut hub, mut worker) = (Router::new(RunId(1), NodeId(1), now), Router::new(RunId(1), NodeId(2), now));
-        let about = NewEntry { name: "a".into(), type_hash: TypeHash(1), capacity: 256, methods: Vec::new() };
+        let about = NewEntry { owner: 0, name: "a".into(), type_hash: TypeHash(1), capacity: 256, methods: Vec::new() };
         let (at_hub, to) = hub.own(about.clone());
         let (down, up) = (hub.add_link(), worker.add_link());
         worker.set_uplink(up);
