@@ -4,24 +4,37 @@ use super::entry::{Consumer, EntryKey, Source};
 use super::link::LinkKey;
 use super::record::{CallKey, Phase, Record};
 use super::router::Router;
+use crate::error::call::{CallError, NoError};
 use crate::wire::ids::CallId;
 
 /// How many causes are looked at; a longer chain ends by its deadline.
 const DEPTH: usize = 256;
 
 impl Router {
+    /// The entry again, unless a call to it would wait for itself; a cast waits for nobody.
+    pub(super) fn without_deadlock(
+        &self,
+        entry: EntryKey,
+        reply: bool,
+        caused_by: Option<CallKey>,
+    ) -> Result<EntryKey, CallError<NoError>> {
+        match caused_by.filter(|_| reply).and_then(|cause| self.deadlock(entry, cause)) {
+            Some(path) => Err(CallError::WouldDeadlock { path }),
+            None => Ok(entry),
+        }
+    }
+
     /// The path by which a call to `entry` would wait for itself.
     ///
     /// Only who owns the mailbox, or hosts the actor, decides: it alone knows whether the handler still runs.
-    pub(super) fn deadlock(&self, entry: EntryKey, caused_by: Option<CallKey>) -> Option<Vec<String>> {
-        caused_by?;
+    fn deadlock(&self, entry: EntryKey, cause: CallKey) -> Option<Vec<String>> {
         if matches!(self.entries.get(entry)?.consumer, Consumer::Onward { .. }) {
             return None;
         }
-        let at = self.chain(caused_by).position(|record| record.entry == entry && self.handler_runs(record))?;
+        let at = self.chain(Some(cause)).position(|record| record.entry == entry && self.handler_runs(record))?;
         let name = |entry| self.entries.get(entry).map_or_else(String::new, |e| e.about.name.to_string());
         let mut path = vec![name(entry)];
-        path.extend(self.chain(caused_by).take(at + 1).map(|record| name(record.entry)));
+        path.extend(self.chain(Some(cause)).take(at + 1).map(|record| name(record.entry)));
         path.reverse();
         Some(path)
     }

@@ -58,12 +58,10 @@ impl Router {
             record.phase = Phase::Queued;
             e.queue.push(key);
             moved = true;
-            if let Origin::Local(token) = record.origin {
+            if let (Origin::Local(token), false) = (record.origin, record.reply) {
+                // That is the end of a cast, as far as its sender is told.
+                record.origin = Origin::Nobody;
                 self.actions.push_back(Action::Admitted(token));
-                // Of a cast that is the end, as far as its sender is told.
-                if !record.reply {
-                    record.origin = Origin::Nobody;
-                }
             }
         }
     }

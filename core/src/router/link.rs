@@ -36,6 +36,8 @@ pub(super) struct Link {
     pub(super) out: BytesMut,
     /// Frames of the control stream that are not written yet.
     pub(super) control: BytesMut,
+    /// Whether it was said that there are frames to write, and they were not fetched since.
+    pub(super) flush_asked: bool,
     /// Open requests that came in over this link, by the number their sender gave them.
     pub(super) inbound: HashMap<CallId, CallKey>,
     /// How many of those are monitors.

@@ -43,6 +43,7 @@ impl Router {
         let Some(l) = self.links.get_mut(link) else {
             return;
         };
+        l.flush_asked = false;
         take_into(&mut l.out, out);
         take_into(&mut l.control, control);
         // Credit bounds what others send to a peer that is stopped, not what one gets that asks without reading.
@@ -55,7 +56,9 @@ impl Router {
     pub(crate) fn send(&mut self, link: LinkKey, frame: &Frame) {
         if let Some(l) = self.links.get_mut(link) {
             frame.encode(&mut l.out);
-            self.actions.push_back(Action::Flush(link));
+            if !mem::replace(&mut l.flush_asked, true) {
+                self.actions.push_back(Action::Flush(link));
+            }
         }
     }
 
@@ -63,7 +66,9 @@ impl Router {
     pub(crate) fn send_control(&mut self, link: LinkKey, frame: &Frame) {
         if let Some(l) = self.links.get_mut(link) {
             frame.encode(&mut l.control);
-            self.actions.push_back(Action::Flush(link));
+            if !mem::replace(&mut l.flush_asked, true) {
+                self.actions.push_back(Action::Flush(link));
+            }
         }
     }
 
@@ -154,10 +159,7 @@ impl Router {
             Some(entry) => Ok(entry),
             None => self.resolve(&request.to, Some(link)),
         };
-        let resolved = resolved.and_then(|entry| match self.deadlock(entry, caused_by) {
-            Some(path) if request.reply => Err(CallError::WouldDeadlock { path }),
-            _ => Ok(entry),
-        });
+        let resolved = resolved.and_then(|entry| self.without_deadlock(entry, request.reply, caused_by));
         let entry = match resolved {
             Ok(entry) => entry,
             Err(error) => {

@@ -30,19 +30,19 @@ impl Router {
         caused_by: Option<CallKey>,
         message: Message,
     ) -> CallKey {
-        let cost = cost(message.payload.len());
-        let record = Record {
+        let resolved = self.resolve(&to, None).and_then(|entry| self.without_deadlock(entry, reply, caused_by));
+        let key = self.calls.insert(Record {
             origin: Origin::Local(token),
             source: Source::Local,
             inbound: None,
-            entry: 0,
+            entry: resolved.as_ref().copied().unwrap_or_default(),
             phase: Phase::Waiting,
             handed: None,
             reply,
             unwanted: false,
             type_hash: to.type_hash,
             method: message.method,
-            cost,
+            cost: cost(message.payload.len()),
             deadline,
             timer: None,
             asked_until: None,
@@ -50,26 +50,17 @@ impl Router {
             handler_runs: true,
             since: None,
             message: Some(message),
-        };
-        let entry = match self.resolve(&to, None) {
-            Ok(entry) => entry,
-            Err(error) => {
-                let key = self.calls.insert(record);
-                self.end(key, Outcome::Failed(error));
-                return key;
+        });
+        match resolved {
+            Ok(entry) => {
+                if let Some(e) = self.entries.get_mut(entry) {
+                    e.waiting.push(key);
+                    e.open += 1;
+                }
+                self.settle(entry);
             }
-        };
-        if reply && let Some(path) = self.deadlock(entry, caused_by) {
-            let key = self.calls.insert(record);
-            self.end(key, Outcome::Failed(CallError::WouldDeadlock { path }));
-            return key;
+            Err(error) => self.end(key, Outcome::Failed(error)),
         }
-        let key = self.calls.insert(Record { entry, ..record });
-        if let Some(e) = self.entries.get_mut(entry) {
-            e.waiting.push(key);
-            e.open += 1;
-        }
-        self.settle(entry);
         key
     }
 

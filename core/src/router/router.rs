@@ -26,9 +26,9 @@ const IDLE_WAYS: usize = 1024;
 /// What the router asks of the process around it.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// The link has bytes to write.
+    /// The link has bytes to write. Said once, until [`Router::take_output`] fetches them.
     Flush(LinkKey),
-    /// A local request was taken into the sending window.
+    /// A local cast was taken into the sending window.
     Admitted(Token),
     /// A local request ended.
     Ended(Token, Outcome),
@@ -426,7 +426,7 @@ impl Router {
     /// Removes a record without a word.
     pub(super) fn forget(&mut self, call: CallKey) {
         self.detach(call);
-        let Some(record) = self.calls.remove(call) else {
+        let Some(record) = self.calls.get(call) else {
             return;
         };
         let watching = record.phase == Phase::Watching;
@@ -443,6 +443,7 @@ impl Router {
                 l.handed -= usize::from(record.reply);
             }
         }
+        self.calls.discard(call);
     }
 
     /// Nobody awaits the request any more.

@@ -8,9 +8,11 @@ mod deadlock;
 mod deaths;
 mod delivery;
 mod full;
+mod hostile;
 mod model;
 mod monitors;
 mod peers;
+mod speed;
 
 use world::{Owned, Worker, World, body, down, failure, killed, text};
 

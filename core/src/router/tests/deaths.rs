@@ -361,3 +361,36 @@ fn an_admitted_cast_is_heard_of_no_more() {
     assert!(w.processes[hub].ended.is_empty());
     assert_eq!(w.processes[hub].router.discarded(), 0);
 }
+
+#[test]
+fn a_worker_that_loses_its_supervisor_starts_nothing_more_and_waits_for_nobody() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let (to_b, _) = w.worker(hub, "b");
+    w.call(hub, to_a, "running");
+    w.call(hub, to_a, "never");
+    w.drive();
+    let taken = w.take(&a).unwrap();
+    let own = w.local(a.process, "own", 8);
+    let call = w.call_from(a.process, &taken, to_b, "x");
+    let monitor = w.monitor(a.process, to_b.to);
+    w.drive();
+    let link = w.link(a.wire, a.process);
+    w.router(a.process).handle_closed(link);
+    w.pump(a.process);
+    assert_eq!(failure(w.outcome(a.process, call)), CallError::NotDelivered(NotDelivered::Disconnected));
+    down(w.outcome(a.process, monitor));
+    assert_eq!(w.processes[a.process].cancelled, [taken.call]);
+    w.answer(a.process, taken.call, "nobody hears it");
+    w.finish(&a, &taken);
+    assert!(w.take(&a).is_none());
+    let late = w.call(a.process, to_b, "x");
+    assert_eq!(failure(w.outcome(a.process, late)), CallError::NotDelivered(NotDelivered::NoSuchActor));
+    let here = w.call(a.process, own, "x");
+    let taken = w.take_local(own).unwrap();
+    w.answer(a.process, taken.call, "here");
+    w.finish_local(own, &taken);
+    text(w.outcome(a.process, here));
+    assert!(w.processes[a.process].router.left_over().is_empty());
+}

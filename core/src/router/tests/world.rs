@@ -309,7 +309,13 @@ impl World {
         let mut texts = Vec::new();
         loop {
             self.drive();
-            let Some(taken) = self.take(worker) else { return texts };
+            let Some(taken) = self.take(worker) else {
+                // What was taken back has made room, for which something may have waited.
+                if self.drive_but(&[]) {
+                    continue;
+                }
+                return texts;
+            };
             let text = body(&taken);
             if taken.reply {
                 self.answer(worker.process, taken.call, &text);
@@ -428,7 +434,8 @@ impl World {
     }
 
     /// Carries all that is under way, save over the wires that are `held`, until all is quiet.
-    pub(super) fn drive_but(&mut self, held: &[usize]) {
+    pub(super) fn drive_but(&mut self, held: &[usize]) -> bool {
+        let mut any = false;
         loop {
             let mut moved = false;
             for wire in (0..self.wires.len()).filter(|wire| !held.contains(wire)) {
@@ -438,8 +445,9 @@ impl World {
                 }
             }
             if !moved {
-                return;
+                return any;
             }
+            any = true;
         }
     }
 
