@@ -240,7 +240,7 @@ impl Supervisor {
     /// Waits for a child to end for good, at most for so long.
     ///
     /// # Errors
-    /// [`StillRunning`] where it has not.
+    /// [`JoinError::StillRunning`] where it has not.
     pub async fn join<A: Handlers>(&self, child: &Address<A>, timeout: Duration) -> Result<Exit, JoinError> {
         let monitor = child.ctl().monitor();
         match tokio::time::timeout(timeout, monitor).await {
