@@ -24,7 +24,7 @@ fn messages_of_one_process_are_handled_in_the_order_of_their_submission() {
     for from in [hub, b.process] {
         let sent: Vec<_> = (0..100).map(|n| format!("{from}:{n}")).collect();
         for (n, text) in sent.iter().enumerate() {
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 w.call(from, to_a, text);
             } else {
                 w.cast(from, to_a, text);

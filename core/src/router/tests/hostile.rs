@@ -12,15 +12,15 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
     let call = CallId(keys[a % keys.len()]);
     let to = destinations[b % destinations.len()];
     let route = Route { node: to.node, actor: to.actor };
-    let payload = vec![0; if e % 9 == 0 { c % 200_000 } else { c % 50 }].into();
+    let payload = vec![0; if e.is_multiple_of(9) { c % 200_000 } else { c % 50 }].into();
     match kind % 12 {
         0..=3 => Frame::Request(Request {
             call,
-            reply: c % 2 == 0,
+            reply: c.is_multiple_of(2),
             to,
             method: d as u16,
             priority: 0,
-            remaining: (d % 2 == 0).then_some(d as u32 % 50),
+            remaining: (d.is_multiple_of(2)).then_some(d as u32 % 50),
             caused_by: CallId(keys[e % keys.len()]),
             trace: Trace::default(),
             handles: Vec::new(),
@@ -35,7 +35,7 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
         8 => Frame::Deferred { call },
         9 => Frame::Monitor { call, to },
         10 => Frame::Down { call, payload },
-        _ => Frame::Announce { node: NodeId(if c % 2 == 0 { to.node.0 } else { c as u64 }) },
+        _ => Frame::Announce { node: NodeId(if c.is_multiple_of(2) { to.node.0 } else { c as u64 }) },
     }
 }
 
@@ -60,7 +60,7 @@ proptest! {
         let mut keys = vec![0, 1, 2, u64::MAX, 1 << 32, 2 << 32, 1 << 32 | 1];
         let mut honest = Vec::new();
         for (at, draw) in draws.iter().enumerate() {
-            if at % 5 == 0 {
+            if at.is_multiple_of(5) {
                 honest.push(w.call(root, to_a, "honest"));
                 w.call(root, to_b, "to the bad one");
                 w.monitor(root, to_b.to);
@@ -70,7 +70,7 @@ proptest! {
             }
             let frame = frame(&keys, &destinations, draw);
             w.frame(hearer, link, frame);
-            if at % 3 == 0 {
+            if at.is_multiple_of(3) {
                 // What is meant for the bad worker stays where it is.
                 w.drive_but(&[if from_above { a.wire } else { b.wire }]);
                 w.take_local(to_t);

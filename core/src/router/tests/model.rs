@@ -173,11 +173,12 @@ impl Model {
         self.number += 1;
         let name = format!("{from}:{}", self.number);
         let cause = handler.and_then(|at| self.actors[at].running.as_ref()).map(|taken| taken.call);
-        let deadline = (c % 3 != 0).then(|| self.w.now + std::time::Duration::from_millis((c as u64 * 7) % 60));
+        let deadline =
+            (!c.is_multiple_of(3)).then(|| self.w.now + std::time::Duration::from_millis((c as u64 * 7) % 60));
         let token = match kind {
             Kind::Monitor => self.w.monitor(from, to),
             _ => {
-                let size = if c % 11 == 0 { (c % 4) << 16 } else { 0 };
+                let size = if c.is_multiple_of(11) { (c % 4) << 16 } else { 0 };
                 let mut payload = name.clone().into_bytes();
                 payload.resize(payload.len().max(size), b' ');
                 self.w.submit_bytes(from, to, kind == Kind::Call, deadline, cause, payload.into())
@@ -216,10 +217,10 @@ impl Model {
             _ => actor.owned.process,
         };
         let answer = body(&taken).trim_end().to_owned();
-        if taken.reply && how % 3 == 0 {
+        if taken.reply && how.is_multiple_of(3) {
             self.w.answer(process, taken.call, &answer);
         }
-        let ran = std::time::Duration::from_micros(if how % 2 == 0 { 1 } else { 1000 });
+        let ran = std::time::Duration::from_micros(if how.is_multiple_of(2) { 1 } else { 1000 });
         match &self.actors[at].server {
             Server::Worker(worker) => {
                 let worker = worker.clone();
@@ -276,14 +277,14 @@ impl Model {
             67..=86 => {
                 let wire = a % self.w.wires().max(1);
                 if self.w.wires() > 0 {
-                    self.w.carry(wire, b % 2, b / 2 % 4 == 0, 1 + c % 400);
+                    self.w.carry(wire, b % 2, (b / 2).is_multiple_of(4), 1 + c % 400);
                 }
             }
             87..=90 => self.w.drive(),
             91..=92 => self.stop(at, false),
             93..=97 => self.start(at),
-            98 if b % 16 == 0 => self.stop(at, true),
-            99 if b % 12 == 0 => self.lose_sub(),
+            98 if b.is_multiple_of(16) => self.stop(at, true),
+            99 if b.is_multiple_of(12) => self.lose_sub(),
             _ => {}
         }
         self.check();

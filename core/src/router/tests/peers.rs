@@ -270,7 +270,7 @@ fn addresses_that_are_made_up_do_not_fill_a_hub() {
     for n in 0..10_000 {
         made_up.to.actor.0 = 1_000_000 + n;
         w.frame(root, link, request(made_up, n + 1, true));
-        if n % 16 == 0 {
+        if n.is_multiple_of(16) {
             w.drive_but(&[b.wire]);
         }
     }
