@@ -195,19 +195,24 @@ impl Router {
         self.tell_watchers(entry, &DownReason::Exit(exit.clone()));
     }
 
-    /// The actor has ended for good, where `exit` says how: what was handed to it ends with that, and everything else
-    /// on its way, now and from now on, with `why`.
+    /// The actor has ended for good, where `exit` says how.
+    ///
+    /// What its handlers had begun ends with that. What waited ends with it too where the actor died, and with `why`
+    /// where somebody wanted its end; so does everything that comes from now on.
     pub(crate) fn retire(&mut self, entry: EntryKey, why: &NotDelivered, exit: Option<&Exit>) {
         let undelivered = CallError::NotDelivered(why.clone());
         let down = match exit {
             Some(exit) => DownReason::Exit(exit.clone()),
             None => DownReason::NotDelivered(why.clone()),
         };
+        let wanted = exit.is_none_or(Exit::is_wanted) || *why != NotDelivered::Stopped;
         let died = |executed| match exit {
-            Some(exit) => CallError::Died { exit: Box::new(exit.clone()), executed },
-            None => undelivered.clone(),
+            Some(exit) if executed == Executed::Maybe || !wanted => {
+                CallError::Died { exit: Box::new(exit.clone()), executed }
+            }
+            _ => undelivered.clone(),
         };
-        self.incarnation_over(entry, &down, died, &undelivered);
+        self.incarnation_over(entry, &down, died, &died(Executed::No));
         let Some(mut e) = self.entries.remove(entry) else {
             return;
         };
