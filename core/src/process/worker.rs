@@ -56,7 +56,10 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
 }
 
 fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
-    let (hello, entry) = match understand(&greeting.bytes) {
+    let Greeting { bytes, control, journal } = greeting;
+    let journal = Journal::open(journal);
+    journal.enter();
+    let (hello, entry) = match understand(&bytes) {
         Ok(understood) => understood,
         Err(why) => {
             let mut bytes = BytesMut::new();
@@ -71,7 +74,7 @@ fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, Stri
     Node::enter(hello.to.run);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, greeting, hello, entry));
+    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, control, journal, hello, entry));
     // What user code left running on other threads does not keep a worker alive.
     runtime.shutdown_background();
     code
@@ -90,12 +93,13 @@ fn understand(bytes: &[u8]) -> Result<(Hello, ActorEntry), String> {
 async fn serve(
     parent: u32,
     endpoint: Endpoint,
-    greeting: Greeting,
+    control: Endpoint,
+    journal: Journal,
     hello: Hello,
     actor: ActorEntry,
 ) -> Result<i32, String> {
     let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
-    let control = greeting.control.into_blocking().map_err(|error| error.to_string())?;
+    let control = control.into_blocking().map_err(|error| error.to_string())?;
     let connection = Arc::new(Connection::new(stream, None));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
@@ -136,7 +140,7 @@ async fn serve(
         init,
         ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
         turn: Box::new(WorkerTurn {
-            journal: Journal::open(greeting.journal),
+            journal,
             connection: connection.clone(),
             link,
             born: Instant::now(),

@@ -201,24 +201,30 @@ impl Router {
         self.tell_watchers(entry, &DownReason::Exit(exit.clone()));
     }
 
-    /// The actor has ended for good, where `exit` says how: what was handed to it ends with that, and everything else
-    /// on its way, now and from now on, with `why`.
+    /// The actor has ended for good, where `exit` says how.
+    ///
+    /// What its handlers had begun ends with that. What waited ends with it too where the actor died, and with `why`
+    /// where somebody wanted its end; so does everything that comes from now on.
     pub(crate) fn retire(&mut self, entry: EntryKey, why: &NotDelivered, exit: Option<&Exit>) {
         let undelivered = CallError::NotDelivered(why.clone());
         let down = match exit {
             Some(exit) => DownReason::Exit(exit.clone()),
             None => DownReason::NotDelivered(why.clone()),
         };
+        let wanted = exit.is_none_or(Exit::is_wanted) || *why != NotDelivered::Stopped;
         let died = |executed| match exit {
-            Some(exit) => CallError::Died { exit: Box::new(exit.clone()), executed },
+            Some(exit) if executed == Executed::Maybe || !wanted => {
+                CallError::Died { exit: Box::new(exit.clone()), executed }
+            }
             // Nobody said how it ended; of what ran it cannot be said that it never did.
             None if executed == Executed::Maybe && *why != NotDelivered::Disconnected => {
                 let exit = Exit { pid: 0, cause: ExitCause::Shutdown, stderr: String::new() };
                 CallError::Died { exit: Box::new(exit), executed }
             }
-            None => undelivered.clone(),
+            _ => undelivered.clone(),
         };
-        self.incarnation_over(entry, &down, died, &undelivered);
+        let queued = if exit.is_some() { died(Executed::No) } else { undelivered.clone() };
+        self.incarnation_over(entry, &down, died, &queued);
         let Some(mut e) = self.remove_entry(entry) else {
             return;
         };

@@ -339,10 +339,12 @@ impl Shell {
                 if why != EndReason::Removed {
                     let _ = self.policy.remove(Instant::now(), id);
                 }
-                if let Some(child) = self.children.get(&id) {
-                    self.tell(Event::Ended { child: child.spec.name.clone(), why: said(why).to_owned() });
-                }
+                let name = self.children.get(&id).map(|child| child.spec.name.clone());
+                // Its last incarnation's end is told first.
                 self.forget(id, None);
+                if let Some(child) = name {
+                    self.tell(Event::Ended { child, why: said(why).to_owned() });
+                }
             }
             Action::Ready => {
                 if let Some(initial) = self.initial.take() {

@@ -1,6 +1,7 @@
 //! What becomes of requests when an incarnation, an actor or a connection ends.
 
 use super::*;
+use crate::error::exit::{Exit, ExitCause};
 
 fn executed(outcome: Outcome) -> Executed {
     match failure(outcome) {
@@ -158,20 +159,28 @@ fn what_waits_for_an_actor_that_stops_for_good_is_not_delivered() {
 }
 
 #[test]
-fn an_actor_that_stops_for_good_with_an_exit_tells_what_ran_and_what_did_not() {
-    let mut w = World::new();
-    let hub = w.process();
-    let (to_a, a) = w.worker(hub, "a");
-    let calls: Vec<_> = (0..4).map(|_| w.call(hub, to_a, "x")).collect();
-    w.drive();
-    let running = w.take(&a).unwrap();
-    drop(running);
-    w.retire(to_a, &a, Some(&killed()));
-    let outcomes: Vec<_> = calls.into_iter().map(|call| failure(w.outcome(hub, call))).collect();
-    assert!(matches!(outcomes[0], CallError::Died { executed: Executed::Maybe, .. }));
-    assert!(matches!(outcomes[1], CallError::Died { executed: Executed::No, .. }));
-    assert_eq!(outcomes[2..], [const { CallError::NotDelivered(NotDelivered::Stopped) }; 2]);
-    w.assert_at_rest();
+fn what_waits_at_an_actor_that_stops_for_good_is_not_delivered_and_at_one_that_dies_for_good_it_died() {
+    let stopped = Exit { cause: ExitCause::Shutdown, ..killed() };
+    for (exit, died) in [(stopped, false), (killed(), true)] {
+        let mut w = World::new();
+        let hub = w.process();
+        let (to_a, a) = w.worker(hub, "a");
+        let calls: Vec<_> = (0..4).map(|_| w.call(hub, to_a, "x")).collect();
+        w.drive();
+        let running = w.take(&a).unwrap();
+        drop(running);
+        w.retire(to_a, &a, Some(&exit));
+        let outcomes: Vec<_> = calls.into_iter().map(|call| failure(w.outcome(hub, call))).collect();
+        assert!(matches!(outcomes[0], CallError::Died { executed: Executed::Maybe, .. }));
+        for outcome in &outcomes[1..] {
+            match outcome {
+                CallError::Died { executed: Executed::No, .. } => assert!(died),
+                CallError::NotDelivered(NotDelivered::Stopped) => assert!(!died),
+                other => panic!("{other:?}"),
+            }
+        }
+        w.assert_at_rest();
+    }
 }
 
 #[test]
