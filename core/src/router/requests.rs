@@ -166,6 +166,30 @@ impl Router {
         }
     }
 
+    /// Asks a request of this process back whose outcome is still wanted: it comes as ever, as `Cancelled` where the
+    /// handler will never start. A handler that runs goes on; it is told if `tell`.
+    pub(crate) fn ask_back(&mut self, call: CallKey, tell: bool) {
+        let Some(record) = self.calls.get(call) else {
+            return;
+        };
+        let (entry, phase, source, cost) = (record.entry, record.phase, record.source, record.cost);
+        match phase {
+            Phase::Waiting => self.end(call, Outcome::Failed(CallError::Cancelled)),
+            Phase::Queued => {
+                self.end(call, Outcome::Failed(CallError::Cancelled));
+                self.release(entry, source, cost);
+                self.settle(entry);
+            }
+            Phase::Sent { .. } if tell => {
+                if let Some(Consumer::Worker { link, .. }) = self.entries.get(entry).map(|e| e.consumer) {
+                    self.send_control(link, &Frame::Cancel { call: CallId(call) });
+                }
+            }
+            Phase::Taken if tell => self.actions.push_back(Action::Cancel(entry, call)),
+            Phase::Sent { .. } | Phase::Taken | Phase::Watching => {}
+        }
+    }
+
     /// The caller's deadline has passed.
     pub(crate) fn expire(&mut self, call: CallKey) -> Expired {
         let Some(record) = self.calls.get(call) else {

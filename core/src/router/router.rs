@@ -363,6 +363,20 @@ impl Router {
         None
     }
 
+    /// Whether the request, or one of those that caused it, went to one of these actors.
+    pub(crate) fn is_caused_at(&self, call: CallKey, actors: &[Destination]) -> bool {
+        let mut cause = Some(call);
+        while let Some(record) = cause.and_then(|key| self.calls.get(key)) {
+            if let Some(e) = self.entries.get(record.entry)
+                && actors.iter().any(|to| to.node == e.route.node && to.actor == e.route.actor)
+            {
+                return true;
+            }
+            cause = record.caused_by;
+        }
+        false
+    }
+
     /// Whether the request with this number was handed to the peer of this link: only then may it speak of it.
     pub(super) fn was_handed_to(&self, link: LinkKey, call: CallId) -> bool {
         let Some(record) = self.calls.get(call.0) else {
