@@ -70,11 +70,16 @@ async fn run<T>(body: impl Future<Output = T>) -> (T, Option<i32>) {
     let first = tokio::select! {
         result = &mut body => {
             // Pools and children that main still holds, or forgot, end in order; a signal meanwhile hurries.
-            tokio::select! {
-                () = end_in_order() => return (result, None),
+            let ending = end_in_order();
+            let mut ending = std::pin::pin!(ending);
+            let first = tokio::select! {
+                () = &mut ending => return (result, None),
                 signal = signals.recv() => signal,
             };
-            return (result, Some(hurried(&mut signals).await));
+            tokio::select! {
+                () = ending => return (result, Some(first.exit_code)),
+                second = signals.recv() => std::process::exit(second.exit_code),
+            }
         }
         signal = signals.recv() => signal,
     };
@@ -103,14 +108,6 @@ async fn run<T>(body: impl Future<Output = T>) -> (T, Option<i32>) {
             output::flush(LAST_LINES);
             std::process::exit(first.exit_code)
         }
-    }
-}
-
-/// After a signal during the orderly end: the next one kills.
-async fn hurried(signals: &mut ShutdownSignals) -> i32 {
-    tokio::select! {
-        () = end_in_order() => 0,
-        second = signals.recv() => std::process::exit(second.exit_code),
     }
 }
 

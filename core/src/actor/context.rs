@@ -28,6 +28,7 @@ pub struct Context<A> {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    pub(crate) parent: u32,
     pub(crate) registry: Option<Destination>,
     pub(crate) stop: Stop,
     /// The token of the message that is being handled.
@@ -70,6 +71,12 @@ impl<A: Handlers> Context<A> {
     #[must_use]
     pub fn incarnation(&self) -> u32 {
         self.shared.incarnation
+    }
+
+    /// The id of its supervisor's process; this process's own for an actor on a thread.
+    #[must_use]
+    pub fn parent(&self) -> u32 {
+        self.shared.parent
     }
 
     /// Ends the actor in order after the running handler: a normal end, after which a transient actor stays down.

@@ -41,6 +41,8 @@ pub(crate) struct Hosting {
     pub(crate) end: Arc<LocalEnd>,
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    /// The process of its supervisor.
+    pub(crate) parent: u32,
     pub(crate) stop: Stop,
     /// The encoded init argument.
     pub(crate) init: Bytes,
@@ -84,10 +86,11 @@ pub(crate) enum Ended {
 
 /// Builds the actor and runs it to its end. Needs a `LocalSet`.
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
-    let Hosting { to, registry, entry, end, name, incarnation, stop, init, ready, turn } = hosting;
+    let Hosting { to, registry, entry, end, name, incarnation, parent, stop, init, ready, turn } = hosting;
     let shared = Rc::new(Shared {
         name,
         incarnation,
+        parent,
         registry,
         stop: stop.clone(),
         message: RefCell::new(CancellationToken::new()),

@@ -52,6 +52,11 @@ impl Exit {
     pub fn is_orderly(&self) -> bool {
         matches!(self.cause, ExitCause::Normal | ExitCause::Shutdown)
     }
+
+    /// Whether somebody wanted the end, however it came about.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_orderly() || self.cause == ExitCause::Killed
+    }
 }
 
 impl fmt::Display for Exit {

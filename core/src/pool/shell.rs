@@ -265,8 +265,8 @@ impl Shell {
             }
             match action {
                 Action::StartWorker { worker, failures } => self.team.start(now, worker, failures),
-                Action::CancelRunning { task, .. } => self.ask_back(task, true),
-                Action::Recall { task, .. } => self.ask_back(task, false),
+                Action::CancelRunning { task, .. } => self.take_back(task, true),
+                Action::Recall { task, .. } => self.take_back(task, false),
                 Action::StopWorker { worker } => {
                     if self.team.stop(worker) {
                         self.scheduler.handle_start_failed(now, worker);
@@ -303,9 +303,9 @@ impl Shell {
         }
     }
 
-    fn ask_back(&mut self, id: TaskId, tell: bool) {
+    fn take_back(&mut self, id: TaskId, tell: bool) {
         if let Some(call) = self.tasks.get(&id).and_then(|pending| pending.call) {
-            Node::here().with(|router| router.ask_back(call, tell));
+            Node::here().with(|router| router.take_back(call, tell));
         }
     }
 

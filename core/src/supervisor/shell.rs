@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::child::{ChildInfo, ChildState, ExitReport};
-use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
+use super::policy::{Action, ChildId, ChildPolicy, Counts, DoneReason, EndReason, Ending, Policy, Refused, State};
 use super::spec::{AtEnd, Home, Spec};
+use crate::actor::address::Address;
 use crate::actor::lookup::Named;
 use crate::actor::node::Node;
+use crate::actor::traits::Handlers;
 use crate::error::call::NotDelivered;
 use crate::error::exit::{Exit, ExitCause};
 use crate::error::start::StartError;
@@ -37,6 +39,7 @@ pub(crate) enum Command {
         done: oneshot::Sender<Result<(), Unknown>>,
     },
     Children(oneshot::Sender<Vec<ChildInfo>>),
+    Counts(oneshot::Sender<Counts>),
     /// End in order.
     Shutdown,
     /// End at once.
@@ -45,11 +48,32 @@ pub(crate) enum Command {
     Ended(ChildId, Box<End>),
 }
 
-/// A child, by name or by address.
+/// A child, by name or by address: `"counter"`, or `&address`.
 #[derive(Clone, Debug)]
-pub(crate) enum Which {
+pub struct Which(By);
+
+#[derive(Clone, Debug)]
+enum By {
     Name(String),
     At(Destination),
+}
+
+impl From<&str> for Which {
+    fn from(name: &str) -> Self {
+        Self(By::Name(name.to_owned()))
+    }
+}
+
+impl From<&String> for Which {
+    fn from(name: &String) -> Self {
+        Self(By::Name(name.clone()))
+    }
+}
+
+impl<A: Handlers> From<&Address<A>> for Which {
+    fn from(address: &Address<A>) -> Self {
+        Self(By::At(address.destination()))
+    }
 }
 
 /// The supervisor has no such child.
@@ -203,6 +227,7 @@ impl Shell {
                 }
             }
             Command::Children(answer) => drop(answer.send(self.list())),
+            Command::Counts(answer) => drop(answer.send(self.policy.counts())),
             Command::Shutdown => self.policy.shutdown(now),
             Command::Kill => self.kill(),
             Command::Ready(id, pid) => self.ready(id, pid),
@@ -314,10 +339,12 @@ impl Shell {
                 if why != EndReason::Removed {
                     let _ = self.policy.remove(Instant::now(), id);
                 }
-                if let Some(child) = self.children.get(&id) {
-                    self.tell(Event::Ended { child: child.spec.name.clone(), why: said(why).to_owned() });
-                }
+                let name = self.children.get(&id).map(|child| child.spec.name.clone());
+                // Its last incarnation's end is told first.
                 self.forget(id, None);
+                if let Some(child) = name {
+                    self.tell(Event::Ended { child, why: said(why).to_owned() });
+                }
             }
             Action::Ready => {
                 if let Some(initial) = self.initial.take() {
@@ -462,9 +489,9 @@ impl Shell {
     fn find(&self, which: &Which) -> Option<ChildId> {
         self.children
             .iter()
-            .find(|(_, child)| match which {
-                Which::Name(name) => child.spec.name == *name,
-                Which::At(to) => child.to == *to,
+            .find(|(_, child)| match &which.0 {
+                By::Name(name) => child.spec.name == *name,
+                By::At(to) => child.to == *to,
             })
             .map(|(id, _)| *id)
     }
