@@ -132,6 +132,17 @@ impl Cast {
         self
     }
 
+    /// Where it goes and what it says, for whoever sends it by other means; nothing if it was sent.
+    pub(crate) fn into_unsent(mut self) -> Option<(Destination, Message)> {
+        match std::mem::replace(&mut self.request.state, State::Done) {
+            State::Unsent(message) => Some((self.request.to, message)),
+            sent => {
+                self.request.state = sent;
+                None
+            }
+        }
+    }
+
     /// Sends the message if there is room for it, from what this process knows, and never waits.
     ///
     /// # Errors

@@ -108,6 +108,11 @@ impl<A: Handlers> Context<A> {
         self.shared.message.borrow().is_cancelled()
     }
 
+    /// The flag of the message that is being handled: set when its caller has gone.
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        self.shared.message.borrow().clone()
+    }
+
     /// What is left of the deadline of the message that is being handled.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {

@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, Event};
-use crate::router::{Action, Arena, CallKey, EntryKey, LinkKey, Outcome, Router, Token};
+use crate::router::{Action, Arena, CallKey, EntryKey, LinkKey, Message, Outcome, Router, Token};
 use crate::wire::frame::Frame;
-use crate::wire::ids::{NodeId, RunId};
+use crate::wire::ids::{Destination, NodeId, RunId};
 
 static NODE: OnceLock<Node> = OnceLock::new();
 
@@ -45,6 +45,16 @@ pub(crate) trait Peer: Send + Sync {
 pub(crate) trait Sink: Send + Sync {
     /// The request with this number has ended.
     fn ended(&self, number: u64, outcome: Outcome);
+}
+
+/// A call to submit whose outcome goes to a sink.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    /// The sink's own name for it.
+    pub(crate) number: u64,
+    pub(crate) to: Destination,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) message: Message,
 }
 
 /// The thread that serves an actor of this process.
@@ -163,6 +173,19 @@ impl Node {
         let call = submit(&mut inner.router, token);
         self.react(inner);
         call
+    }
+
+    /// Submits calls whose outcomes go to one sink, each under its number, and says what they are called in the router.
+    pub(crate) fn submit_all(&self, sink: &Arc<dyn Sink>, calls: impl IntoIterator<Item = Numbered>) -> Vec<CallKey> {
+        let mut inner = self.lock();
+        inner.router.advance(Instant::now());
+        let mut keys = Vec::new();
+        for Numbered { number, to, deadline, message } in calls {
+            let token = inner.waiters.insert(Waiter::Sink { sink: sink.clone(), number });
+            keys.push(inner.router.submit(token, to, true, deadline, None, message));
+        }
+        self.react(inner);
+        keys
     }
 
     /// What became of a submitted request; a call is not interested in its admission.

@@ -205,6 +205,24 @@ impl Router {
         }
     }
 
+    /// Takes a call of this process back whose outcome is still wanted: it comes as ever, as `Cancelled` where the
+    /// handler will never start. A handler that runs is told, if `tell`, and goes on.
+    pub(crate) fn take_back(&mut self, call: CallKey, tell: bool) {
+        let Some(record) = self.calls.get(call) else {
+            return;
+        };
+        let (origin, inbound, entry) = (record.origin, record.inbound, record.entry);
+        match (record.phase, record.handed) {
+            (Phase::Waiting | Phase::Queued, _) => {
+                self.deliver(origin, inbound, Outcome::Failed(CallError::Cancelled));
+                self.cancel(call);
+            }
+            (Phase::Sent { .. }, Some(link)) if tell => self.ask_back(call, entry, link),
+            (Phase::Taken, _) if tell => self.actions.push_back(Action::Cancel(entry, call)),
+            _ => {}
+        }
+    }
+
     /// The caller's deadline has passed.
     pub(crate) fn expire(&mut self, call: CallKey) -> Expired {
         let Some(record) = self.calls.get_mut(call) else {
