@@ -169,6 +169,7 @@ impl Keeper {
         let mut exit = self.witness.exit();
         let mut starting = Some((Instant::now() + self.incarnation.init_timeout, ready));
         let mut rung = Rung::Living;
+        let mut wished_for = true;
         loop {
             let start_due = starting.as_ref().map(|(due, _)| *due);
             tokio::select! {
@@ -183,8 +184,10 @@ impl Keeper {
                     driven = Some(());
                 }
                 () = peer.arrived.notified() => {}
-                wished = wish.changed() => {
-                    let wished = if wished.is_err() { Wish::Kill } else { *wish.borrow_and_update() };
+                wished = wish.changed(), if wished_for => {
+                    // Of whoever is gone there is nothing more to come, and that again and again.
+                    wished_for = wished.is_ok();
+                    let wished = if wished_for { *wish.borrow_and_update() } else { Wish::Kill };
                     rung = self.climb(rung, wished, starting.is_some());
                 }
                 () = until(rung.due()) => rung = self.climb_on(rung),
