@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::entry::{Consumer, EntryKey, Source};
-use super::link::LinkKey;
+use super::link::{LinkKey, Progress};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use super::router::{Action, Expired, Router, Taken};
 use crate::connection::flow::cost;
@@ -206,19 +206,28 @@ impl Router {
     /// What the actor's handler is doing, in words.
     fn doing(&self, entry: EntryKey) -> Option<String> {
         let e = self.entries.get(entry)?;
-        let (_, record) = self
-            .calls
-            .iter()
-            .filter(|(_, r)| r.entry == entry && r.handler_runs && matches!(r.phase, Phase::Sent { .. } | Phase::Taken))
-            .min_by_key(|(_, r)| r.since)?;
+        let progress = self.progress(entry);
+        let runs = |r: &&Record| {
+            r.handler_runs
+                && match r.phase {
+                    Phase::Sent { seq } => progress.is_none_or(|p| p.finished() < seq && seq <= p.started()),
+                    phase => phase == Phase::Taken,
+                }
+        };
+        let of_entry = self.calls.iter().map(|(_, r)| r).filter(|r| r.entry == entry);
+        let record = of_entry.filter(runs).min_by_key(|r| r.since)?;
         let name = e.about.methods.get(usize::from(record.method)).copied().unwrap_or("a handler");
         let since = record.since?;
         Some(format!("{name}, for {:.1} s", self.now.saturating_duration_since(since).as_secs_f64()))
     }
 
     fn started(&self, entry: EntryKey) -> Option<u64> {
+        self.progress(entry).map(Progress::started)
+    }
+
+    fn progress(&self, entry: EntryKey) -> Option<&dyn Progress> {
         match self.entries.get(entry)?.consumer {
-            Consumer::Worker { link, .. } => Some(self.links.get(link)?.progress.as_ref()?.0.started()),
+            Consumer::Worker { link, .. } => Some(&*self.links.get(link)?.progress.as_ref()?.0),
             _ => None,
         }
     }
@@ -230,6 +239,13 @@ impl Router {
             let call = e.queue.pop_front()?;
             let hosted = e.hosted;
             let Some(record) = self.calls.get_mut(call) else {
+                continue;
+            };
+            let Some(message) = record.message.take() else {
+                // Taken back by its sender.
+                let (source, cost) = (record.source, record.cost);
+                self.forget(call);
+                self.release(entry, source, cost);
                 continue;
             };
             let seq = match record.phase {
@@ -245,7 +261,7 @@ impl Router {
                 deadline: record.deadline,
                 cost: record.cost,
                 source: record.source,
-                message: record.message.take()?,
+                message,
             };
             if !hosted {
                 self.release(entry, taken.source, taken.cost);
@@ -294,12 +310,16 @@ impl Router {
         let Some(record) = self.calls.get(key) else {
             return;
         };
-        let (entry, phase, cost) = (record.entry, record.phase, record.cost);
+        let (entry, phase) = (record.entry, record.phase);
         let hosted = self.entries.get(entry).is_some_and(|e| e.hosted);
         if hosted && matches!(phase, Phase::Sent { .. }) {
-            // Received and not started: it never runs, and its room goes back as if it had.
-            self.end(key, Outcome::Failed(CallError::Cancelled));
-            self.release(entry, Source::Link(link), cost);
+            // Received and not started: it never runs. It keeps its place in the queue, without a message: the other side
+            // counts messages as finished by the units that come back, so they must come back in order.
+            self.reply_on(link, call, Outcome::Failed(CallError::Cancelled));
+            self.detach(key);
+            if let Some(record) = self.calls.get_mut(key) {
+                record.message = None;
+            }
         } else {
             self.cancel(key);
         }
