@@ -65,6 +65,10 @@ pub(super) struct Entry {
     pub(super) consumer: Consumer,
     /// Accepted messages, in order; keys of removed ones are skipped.
     pub(super) queue: VecDeque<CallKey>,
+    /// Whether a caller knows already that the present incarnation ends.
+    pub(super) ending: bool,
+    /// What was queued when that became known: it ends with the incarnation.
+    pub(super) doomed: VecDeque<CallKey>,
     /// Messages of this process that wait for room, in order; keys of removed ones are skipped.
     pub(super) waiting: VecDeque<CallKey>,
     pub(super) windows: HashMap<Source, Window>,
@@ -88,6 +92,8 @@ impl Entry {
             about,
             consumer,
             queue: VecDeque::new(),
+            ending: false,
+            doomed: VecDeque::new(),
             waiting: VecDeque::new(),
             windows: HashMap::new(),
             sent: VecDeque::new(),

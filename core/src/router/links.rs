@@ -11,7 +11,6 @@ use super::record::{Message, Origin, Outcome, Phase, Record};
 use super::router::{Action, Router};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, NotDelivered};
-use crate::error::exit::DownReason;
 use crate::wire::frame::{Frame, Request, Route, Status};
 use crate::wire::ids::CallId;
 
@@ -184,6 +183,10 @@ impl Router {
 
     fn handle_reply(&mut self, link: LinkKey, call: CallId, status: Status, payload: Bytes) {
         if self.was_handed_to(link, call) {
+            let entry = self.calls.get(call.0).map(|record| record.entry);
+            if let (Status::Fatal, Some(entry)) = (status, entry) {
+                self.incarnation_ends(entry);
+            }
             self.end(call.0, Outcome::from_reply(status, payload));
         } else {
             self.discarded += 1;

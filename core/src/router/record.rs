@@ -51,7 +51,7 @@ impl Outcome {
         match status {
             Status::Value => Self::Value(payload),
             Status::HandlerError => Self::HandlerError(payload),
-            Status::Failed => Self::FailedElsewhere(payload),
+            Status::Failed | Status::Fatal => Self::FailedElsewhere(payload),
         }
     }
 }

@@ -235,7 +235,7 @@ impl Router {
     /// Takes the next message of an entry that a thread of this process serves.
     pub(crate) fn take(&mut self, entry: EntryKey) -> Option<Taken> {
         loop {
-            let e = self.entries.get_mut(entry)?;
+            let e = self.entries.get_mut(entry).filter(|e| !e.ending)?;
             let call = e.queue.pop_front()?;
             let hosted = e.hosted;
             let Some(record) = self.calls.get_mut(call) else {
@@ -295,9 +295,13 @@ impl Router {
 
     /// The answer to a taken call.
     pub(crate) fn answer(&mut self, call: CallKey, outcome: Outcome) {
-        if self.calls.get(call).is_some_and(|record| record.phase == Phase::Taken && record.reply) {
-            self.end(call, outcome);
+        let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
+            return;
+        };
+        if let Outcome::Failed(CallError::Panicked(_)) = outcome {
+            self.incarnation_ends(record.entry);
         }
+        self.end(call, outcome);
     }
 
     /// The call with this number came in over this link and is not wanted any more.

@@ -180,6 +180,18 @@ impl Router {
         }
     }
 
+    /// The present incarnation is about to end, as a caller already knows: what is queued goes with it, what comes from
+    /// now on waits for the next.
+    pub(super) fn incarnation_ends(&mut self, entry: EntryKey) {
+        if let Some(e) = self.entries.get_mut(entry)
+            && !e.hosted
+            && matches!(e.consumer, Consumer::Local | Consumer::Worker { .. })
+        {
+            e.doomed.append(&mut e.queue);
+            e.ending = true;
+        }
+    }
+
     /// The present incarnation has ended: what it was handed and what is queued ends; the mailbox stays.
     pub(crate) fn incarnation_ended(&mut self, entry: EntryKey, exit: &Exit) {
         let died = |executed| CallError::Died { exit: Box::new(exit.clone()), executed };
@@ -224,14 +236,19 @@ impl Router {
                 self.send(link, &Frame::Credit { to: e.route, returned: grant.returned, window: grant.window });
             }
         }
+        // What came for an incarnation that will not be.
         let mut dead_letters = 0;
-        for key in e.waiting {
+        for key in e.queue {
             if let Some(record) = self.calls.get(key) {
                 dead_letters += u64::from(!record.reply);
                 self.end(key, Outcome::Failed(undelivered.clone()));
             }
         }
         self.dead_letters(e.about.owner, &e.about.name, dead_letters);
+        // Whoever still waits for room is told so, casts included.
+        for key in e.waiting {
+            self.end(key, Outcome::Failed(undelivered.clone()));
+        }
     }
 
     pub(super) fn incarnation_over(
@@ -256,7 +273,7 @@ impl Router {
             e.consumer = Consumer::Nobody;
         }
         e.sent.clear();
-        let queue = mem::take(&mut e.queue);
+        let queue = if mem::take(&mut e.ending) { mem::take(&mut e.doomed) } else { mem::take(&mut e.queue) };
         let open: Vec<_> = self
             .calls
             .iter()
@@ -308,7 +325,10 @@ impl Router {
     pub(crate) fn load(&self, entry: EntryKey) -> (usize, usize) {
         self.entries
             .get(entry)
-            .map_or((0, 0), |e| (e.queue.iter().filter(|key| self.calls.get(**key).is_some()).count(), e.sent.len()))
+            .map_or((0, 0), |e| {
+                let queued = e.doomed.iter().chain(&e.queue);
+                (queued.filter(|key| self.calls.get(**key).is_some()).count(), e.sent.len())
+            })
     }
 
     pub(super) fn resolve(&mut self, to: &Destination, from: Option<LinkKey>) -> Result<EntryKey, CallError<NoError>> {
@@ -426,7 +446,10 @@ impl Router {
             Outcome::Value(payload) => Frame::Reply { call, status: Status::Value, payload },
             Outcome::HandlerError(payload) => Frame::Reply { call, status: Status::HandlerError, payload },
             Outcome::FailedElsewhere(payload) => Frame::Reply { call, status: Status::Failed, payload },
-            Outcome::Failed(error) => Frame::Reply { call, status: Status::Failed, payload: encoded(&error) },
+            Outcome::Failed(error) => {
+                let status = if matches!(error, CallError::Panicked(_)) { Status::Fatal } else { Status::Failed };
+                Frame::Reply { call, status, payload: encoded(&error) }
+            }
             Outcome::Down(down) => Frame::Down { call, payload: encoded(&down) },
             Outcome::DownElsewhere(payload) => Frame::Down { call, payload },
         };

@@ -97,6 +97,8 @@ pub(crate) enum Status {
     HandlerError,
     /// The payload says why there is neither.
     Failed,
+    /// The same, and the actor ends by it: what is sent from now on is for its next incarnation.
+    Fatal,
 }
 
 /// Why bytes are not a frame.
@@ -144,6 +146,7 @@ impl Frame {
                     Status::Value => 0,
                     Status::HandlerError => 1,
                     Status::Failed => 2,
+                    Status::Fatal => 3,
                 };
                 prefix(out, kind::REPLY, status, 0, *call, payload.len());
                 out.put_slice(payload);
@@ -279,6 +282,7 @@ impl Decoder {
                     0 => Status::Value,
                     1 => Status::HandlerError,
                     2 => Status::Failed,
+                    3 => Status::Fatal,
                     status => return Err(FrameError::Status { status }),
                 };
                 Frame::Reply { call, status, payload: frame }
@@ -383,7 +387,7 @@ mod tests {
 
     fn frame() -> impl Strategy<Value = Frame> {
         let call = || any::<u64>().prop_map(CallId);
-        let status = prop_oneof![Just(Status::Value), Just(Status::HandlerError), Just(Status::Failed)];
+        let status = prop_oneof![Just(Status::Value), Just(Status::HandlerError), Just(Status::Failed), Just(Status::Fatal)];
         prop_oneof![
             request(),
             (call(), status, payload()).prop_map(|(call, status, payload)| Frame::Reply { call, status, payload }),
