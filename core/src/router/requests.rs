@@ -156,7 +156,12 @@ impl Router {
                 self.settle(entry);
             }
             Phase::Sent { .. } if reply => match consumer {
-                Some(Consumer::Worker { link, .. }) => self.send_control(link, &Frame::Cancel { call: CallId(call) }),
+                // Over the control stream, to be heard while a handler computes; and over the data stream, to be heard
+                // before anything that its sender does next.
+                Some(Consumer::Worker { link, .. }) => {
+                    self.send_control(link, &Frame::Cancel { call: CallId(call) });
+                    self.send(link, &Frame::Cancel { call: CallId(call) });
+                }
                 Some(Consumer::Onward { link, .. }) => self.send(link, &Frame::Cancel { call: CallId(call) }),
                 _ => {}
             },
