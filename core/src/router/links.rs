@@ -130,7 +130,10 @@ impl Router {
                 if request.reply {
                     self.reply_on(link, request.call, Outcome::Failed(error));
                 } else {
-                    self.actions.push_back(Action::DeadLetters { owner: 0, actor: "no actor".into(), count: 1 });
+                    let sender = self.links.get(link).and_then(|l| l.worker).and_then(|entry| self.entries.get(entry));
+                    let owner = sender.map_or(0, |sender| sender.about.owner);
+                    let actor = format!("actor {:x} of node {:x}", route.actor.0, route.node.0).into();
+                    self.actions.push_back(Action::DeadLetters { owner, actor, count: 1 });
                 }
                 return;
             }
