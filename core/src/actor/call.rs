@@ -132,6 +132,14 @@ impl Cast {
         self
     }
 
+    /// The name of its method.
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.request.state {
+            State::Unsent(message) => message.name,
+            _ => "",
+        }
+    }
+
     /// Sends the message if there is room for it, from what this process knows, and never waits.
     ///
     /// # Errors
