@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 pub mod probe;
+pub mod programs;
 pub mod system;
 
 use std::future::Future;
