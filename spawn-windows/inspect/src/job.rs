@@ -3,11 +3,13 @@
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr;
 
+use windows_sys::Win32::Foundation::WAIT_OBJECT_0;
 use windows_sys::Win32::System::JobObjects::{
     AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
     JOBOBJECT_BASIC_ACCOUNTING_INFORMATION, JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectBasicAccountingInformation,
     JobObjectExtendedLimitInformation, QueryInformationJobObject, SetInformationJobObject, TerminateJobObject,
 };
+use windows_sys::Win32::System::Threading::WaitForSingleObject;
 
 /// A job for a process and all that it starts: ends them when it is dropped, and counts them.
 #[derive(Debug)]
@@ -30,8 +32,13 @@ impl Job {
         unsafe {
             let size = size_of_val(&limits) as u32;
             let limits = (&raw const limits).cast();
-            assert_ne!(SetInformationJobObject(job.0.as_raw_handle(), JobObjectExtendedLimitInformation, limits, size), 0);
-            assert_ne!(AssignProcessToJobObject(job.0.as_raw_handle(), process.as_raw_handle()), 0);
+            assert_ne!(
+                SetInformationJobObject(job.0.as_raw_handle(), JobObjectExtendedLimitInformation, limits, size),
+                0
+            );
+            // One that has ended by now has started nobody.
+            let assigned = AssignProcessToJobObject(job.0.as_raw_handle(), process.as_raw_handle()) != 0;
+            assert!(assigned || WaitForSingleObject(process.as_raw_handle(), 0) == WAIT_OBJECT_0);
         }
         job
     }
