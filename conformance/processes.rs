@@ -1,14 +1,15 @@
 //! How a child starts, and what it starts with.
 
 use std::future::Future;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::pin::pin;
 use std::process::{self, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::harness::{
-    PATIENCE, Role, Test, block_on, code, command, ended, enter, guarded, launch, linger, recorder, say, start, tests,
+    PATIENCE, Role, Test, block_on, code, command, ended, enter, guarded, launch, linger, plain, recorder, say, start,
+    tests,
 };
 use super::leaf::{Endpoint, enter_worker, spawn};
 
@@ -18,6 +19,7 @@ pub(super) const TESTS: &[Test] = tests![
     arguments_arrive_as_they_were_given,
     the_environment_is_inherited,
     the_standard_input_of_a_worker_is_empty,
+    a_grandchild_does_not_hold_the_stream,
     a_start_that_nobody_waits_for_leaves_no_child,
     output_can_be_inherited,
     a_hundred_workers_live_at_once,
@@ -40,6 +42,14 @@ pub(super) const ROLES: &[Role] = &[
         let stream = enter(args);
         let mut read = Vec::new();
         say(&stream, io::stdin().read_to_end(&mut read).unwrap());
+    }),
+    ("hands-on", |args| {
+        let mut stream = enter(args);
+        let mut grandchild = plain("sleep", &[]);
+        say(&stream, "it lives");
+        stream.read_exact(&mut [0]).unwrap();
+        stream.shutdown().unwrap();
+        grandchild.wait().unwrap();
     }),
     ("counted", |args| {
         let stream = enter(args);
@@ -126,6 +136,15 @@ fn the_standard_input_of_a_worker_is_empty() {
     let worker = start("stdin", &[]);
     assert_eq!(worker.number(), 0);
     assert_eq!(worker.ended().2, code(0));
+}
+
+fn a_grandchild_does_not_hold_the_stream() {
+    let mut worker = start("hands-on", &[]);
+    assert_eq!(worker.line(), "it lives");
+    worker.stream.write_all(b"!").unwrap();
+    assert_eq!(worker.stream.read(&mut [0; 8]).unwrap(), 0);
+    worker.child.kill();
+    worker.ended();
 }
 
 fn a_start_that_nobody_waits_for_leaves_no_child() {

@@ -4,21 +4,26 @@
 #![cfg(windows)]
 
 mod job;
+mod security;
 
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 
-use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE, WAIT_TIMEOUT};
+use windows_sys::Win32::Foundation::{
+    GetHandleInformation, HANDLE, HANDLE_FLAG_INHERIT, INVALID_HANDLE_VALUE, SetHandleInformation, WAIT_TIMEOUT,
+};
+use windows_sys::Win32::System::Diagnostics::Debug::RaiseException;
 use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
 };
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress};
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Threading::{
-    GetCurrentProcess, GetProcessHandleCount, GetProcessTimes, OpenProcess, PROCESS_QUERY_INFORMATION,
-    PROCESS_SUSPEND_RESUME, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess, WaitForSingleObject,
+    GetCurrentProcess, GetProcessTimes, OpenProcess, PROCESS_QUERY_INFORMATION, PROCESS_SUSPEND_RESUME,
+    PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess, WaitForSingleObject,
 };
 
 pub use job::Job;
+pub use security::{access_list, user};
 
 /// A process, for as long as this is held.
 #[derive(Debug)]
@@ -111,12 +116,16 @@ pub fn children_of(parent: u32) -> Vec<u32> {
     all.into_iter().map(|listed| listed.pid).collect()
 }
 
-/// How many handles this process has open.
+/// How many handles this process has open, as far as a test can have made them: of all numbers up to 32 Ki those that are one's.
+///
+/// The system's own count is always 0 under Wine.
 pub fn open_handles() -> u32 {
-    let mut count = 0;
-    // SAFETY: asks of this process; the number is written to where it may be.
-    unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) };
-    count
+    let is_open = |number: &usize| {
+        let mut flags = 0;
+        // SAFETY: asks; a number that is no handle's is answered so.
+        unsafe { GetHandleInformation(std::ptr::without_provenance_mut(*number), &mut flags) != 0 }
+    };
+    (4..0x8000).step_by(4).filter(is_open).count() as u32
 }
 
 /// Bytes of memory that this process has in use.
@@ -156,4 +165,39 @@ pub fn fault() -> ! {
         // SAFETY: none, on purpose: this process ends here.
         unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
     }
+}
+
+/// Lets children that inherit what they can inherit this.
+pub fn make_inheritable(handle: BorrowedHandle<'_>) {
+    // SAFETY: sets a flag of an open handle.
+    unsafe { SetHandleInformation(handle.as_raw_handle(), HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT) };
+}
+
+unsafe extern "C" {
+    fn _read(descriptor: i32, buf: *mut u8, count: u32) -> i32;
+}
+
+/// What C code gets when it reads from its standard input: the number of bytes, 0 at the end, less for an error.
+pub fn c_read_stdin() -> i32 {
+    let mut buf = [0; 16];
+    // SAFETY: the room is as large as is said.
+    unsafe { _read(0, buf.as_mut_ptr(), buf.len() as u32) }
+}
+
+/// Runs what is no instruction.
+pub fn illegal_instruction() -> ! {
+    // SAFETY: none is needed: this process ends here.
+    unsafe { std::arch::asm!("ud2", options(noreturn)) }
+}
+
+/// Runs into a breakpoint that nobody has set.
+pub fn breakpoint() {
+    // SAFETY: a debugger, were there one, would go on behind it.
+    unsafe { std::arch::asm!("int3") };
+}
+
+/// Ends as at an exception with this code.
+pub fn raise(code: u32) {
+    // SAFETY: the exception has no arguments.
+    unsafe { RaiseException(code, 0, 0, std::ptr::null()) };
 }
