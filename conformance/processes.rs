@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::harness::{
-    PATIENCE, Role, Test, block_on, code, command, ended, enter, guarded, launch, linger, plain, recorder, say, start,
-    tests,
+    PATIENCE, Role, Test, block_on, code, command, ended, enter, guarded, launch, linger, plain, recorder, say,
+    sleep_for_ever, start, tests,
 };
 use super::leaf::{Endpoint, enter_worker, spawn};
 
@@ -19,7 +19,7 @@ pub(super) const TESTS: &[Test] = tests![
     arguments_arrive_as_they_were_given,
     the_environment_is_inherited,
     the_standard_input_of_a_worker_is_empty,
-    a_grandchild_does_not_hold_the_stream,
+    a_stream_ends_when_its_worker_closes_it_and_lives_on,
     a_start_that_nobody_waits_for_leaves_no_child,
     output_can_be_inherited,
     a_hundred_workers_live_at_once,
@@ -45,11 +45,14 @@ pub(super) const ROLES: &[Role] = &[
     }),
     ("hands-on", |args| {
         let mut stream = enter(args);
-        let mut grandchild = plain("sleep", &[]);
+        let mut grandchild = (args[1] == "child").then(|| plain("sleep", &[]));
         say(&stream, "it lives");
         stream.read_exact(&mut [0]).unwrap();
         stream.shutdown().unwrap();
-        grandchild.wait().unwrap();
+        if let Some(grandchild) = &mut grandchild {
+            grandchild.wait().unwrap();
+        }
+        sleep_for_ever()
     }),
     ("counted", |args| {
         let stream = enter(args);
@@ -138,13 +141,15 @@ fn the_standard_input_of_a_worker_is_empty() {
     assert_eq!(worker.ended().2, code(0));
 }
 
-fn a_grandchild_does_not_hold_the_stream() {
-    let mut worker = start("hands-on", &[]);
-    assert_eq!(worker.line(), "it lives");
-    worker.stream.write_all(b"!").unwrap();
-    assert_eq!(worker.stream.read(&mut [0; 8]).unwrap(), 0);
-    worker.child.kill();
-    worker.ended();
+fn a_stream_ends_when_its_worker_closes_it_and_lives_on() {
+    for family in ["childless", "child"] {
+        let mut worker = start("hands-on", &[family]);
+        assert_eq!(worker.line(), "it lives");
+        worker.stream.write_all(b"!").unwrap();
+        assert_eq!(worker.stream.read(&mut [0; 8]).unwrap(), 0);
+        worker.child.kill();
+        worker.ended();
+    }
 }
 
 fn a_start_that_nobody_waits_for_leaves_no_child() {

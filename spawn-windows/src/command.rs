@@ -10,7 +10,7 @@ use std::ptr;
 
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::System::Threading::{
-    CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_UNICODE_ENVIRONMENT, CreateProcessW,
+    CREATE_NEW_PROCESS_GROUP, CREATE_UNICODE_ENVIRONMENT, CreateProcessW, DETACHED_PROCESS,
     DeleteProcThreadAttributeList, EXTENDED_STARTUPINFO_PRESENT, InitializeProcThreadAttributeList,
     LPPROC_THREAD_ATTRIBUTE_LIST, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, PROC_THREAD_ATTRIBUTE_JOB_LIST,
     PROCESS_INFORMATION, STARTF_USESTDHANDLES, STARTUPINFOEXW, UpdateProcThreadAttribute,
@@ -63,8 +63,9 @@ pub(crate) fn create(program: &Program, standard: &Standard, job: &Job) -> io::R
     let mut flags = EXTENDED_STARTUPINFO_PRESENT | CREATE_UNICODE_ENVIRONMENT;
     // Ctrl-C is for this process, which then ends its children in order.
     flags |= CREATE_NEW_PROCESS_GROUP;
+    // A console of its own, even one without a window, would be one more process for each child.
     if !standard.console {
-        flags |= CREATE_NO_WINDOW;
+        flags |= DETACHED_PROCESS;
     }
     let mut made = PROCESS_INFORMATION::default();
     // SAFETY: the texts end with zeros and the line may be written to; the attributes and what they refer to live until the call

@@ -40,8 +40,10 @@ use crate::{Child, Launch, Output, Watch};
 /// The program cannot be run (the error names it), or the system is out of memory.
 ///
 /// # Platform-specific behavior
-/// On Windows the child has the three standard handles and no other of this process, no console of its own, and leads a
-/// process group, so that Ctrl-C is not for it. Its descendants are in its job and cannot leave it.
+/// On Windows the child has the three standard handles and no other of this process, and leads a process group, so that
+/// Ctrl-C is not for it. It has no console, unless it inherits an output that is one: a console program that it starts in
+/// turn is given one by the system, with a window, if it is not told otherwise. Its descendants are in its job and cannot
+/// leave it.
 pub async fn spawn(launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
     let (started, start) = oneshot::channel();
     Processes::get()?.request(Request { launch, watch, started });
