@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::child::{ChildInfo, ExitReport};
+use super::command::{Command, Over, Unknown, Which};
 use super::intensity::Intensity;
 use super::policy::{Config, Counts, Policy, Strategy};
-use super::shell::{Command, Over, Shell, Unknown, Which};
+use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
 use crate::actor::address::Address;
 use crate::actor::leaving::Leaving;

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::child::{ChildInfo, ChildState, ExitReport};
-use super::policy::{Action, ChildId, ChildPolicy, Counts, DoneReason, EndReason, Ending, Policy, Refused, State};
+use super::command::{By, Command, Over, Unknown, Which};
+use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
 use super::spec::{AtEnd, Home, Spec};
-use crate::actor::address::Address;
 use crate::actor::lookup::Named;
 use crate::actor::node::Node;
-use crate::actor::traits::Handlers;
 use crate::error::call::NotDelivered;
 use crate::error::exit::{Exit, ExitCause};
 use crate::error::start::StartError;
@@ -22,77 +21,6 @@ use crate::process::launcher::{Launcher, Order};
 use crate::registry::Registry;
 use crate::router::{EntryKey, NewEntry};
 use crate::wire::ids::Destination;
-
-/// What a supervisor is asked, and what it is told of its children.
-pub(crate) enum Command {
-    /// Start a child and say where it is once it is ready.
-    Start(Box<Spec>, oneshot::Sender<Result<Destination, StartError>>),
-    /// Stop a child, for good.
-    Stop {
-        child: Which,
-        kill: bool,
-        done: oneshot::Sender<Result<Exit, Unknown>>,
-    },
-    /// Stop a child and start it again.
-    Restart {
-        child: Which,
-        done: oneshot::Sender<Result<(), Unknown>>,
-    },
-    /// Say how a child ended once it has ended for good; nothing of one that is unknown.
-    Join {
-        child: Destination,
-        done: oneshot::Sender<Option<Exit>>,
-    },
-    Children(oneshot::Sender<Vec<ChildInfo>>),
-    Counts(oneshot::Sender<Counts>),
-    /// End in order.
-    Shutdown,
-    /// End at once.
-    Kill,
-    Ready(ChildId, u32),
-    Ended(ChildId, Box<End>),
-}
-
-/// A child, by name or by address: `"counter"`, or `&address`.
-#[derive(Clone, Debug)]
-pub struct Which(By);
-
-#[derive(Clone, Debug)]
-enum By {
-    Name(String),
-    At(Destination),
-}
-
-impl From<&str> for Which {
-    fn from(name: &str) -> Self {
-        Self(By::Name(name.to_owned()))
-    }
-}
-
-impl From<&String> for Which {
-    fn from(name: &String) -> Self {
-        Self(By::Name(name.clone()))
-    }
-}
-
-impl<A: Handlers> From<&Address<A>> for Which {
-    fn from(address: &Address<A>) -> Self {
-        Self(By::At(address.destination()))
-    }
-}
-
-/// The supervisor has no such child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supervisor has no such child")]
-pub struct Unknown;
-
-/// How a supervisor ended.
-#[derive(Clone, Debug)]
-pub(crate) enum Over {
-    Shutdown,
-    Escalated { child: String, restarts: u32, within: Duration },
-    StartFailed(StartError),
-}
 
 pub(crate) struct Shell {
     policy: Policy,
