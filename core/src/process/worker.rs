@@ -139,12 +139,7 @@ async fn serve(
         stop,
         init,
         ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
-        turn: Box::new(WorkerTurn {
-            journal,
-            connection: connection.clone(),
-            link,
-            born: Instant::now(),
-        }),
+        turn: Box::new(WorkerTurn { journal, connection: connection.clone(), link, born: Instant::now() }),
     };
     let (last, code) = match (actor.host)(hosting).await {
         Ended::StartFailed(failure) => (Frame::StartFailed { payload: encoded(&failure) }, EXIT_START),
