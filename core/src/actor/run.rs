@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::context::{Context, Shared, Stop};
 use super::incoming::Incoming;
+use super::leaving;
 use super::message::{self, Current};
 use super::node::{self, LocalEnd, Node};
 use super::traits::Handlers;
@@ -116,8 +117,15 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
         return Ended::Panicked(Panic { message, at: "the stop hook".to_owned() });
     }
     runner.end.close();
-    if let Err(message) = catch_unwind(AssertUnwindSafe(|| drop(actor))) {
+    let (dropped, left) = leaving::collect(|| catch_unwind(AssertUnwindSafe(|| drop(actor))));
+    if let Err(message) = dropped {
         return Ended::Panicked(Panic { message: text_of(&*message), at: "the actor's drop".to_owned() });
+    }
+    if let Ended::Stopped(_) = ended {
+        // A supervisor that the actor had ends as the actor does, within the same grace.
+        leaving::end_in_order(left).await;
+    } else {
+        left.into_iter().for_each(|leaving| (leaving.at_once)());
     }
     ended
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::call::CallError;
+
 /// An error that crossed a process boundary: its message and those of its sources, outermost first.
 ///
 /// Any `std::error::Error` turns into one, so a handler that returns `Result<T, Failure>` can use `?`. It does not
@@ -49,6 +51,16 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// A call that failed, in a handler or a main that returns a [`Failure`]: that of the actor that was called goes on as it is.
+impl From<CallError<Failure>> for Failure {
+    fn from(error: CallError<Failure>) -> Self {
+        match error {
+            CallError::Handler(failure) => failure,
+            other => Self::new(other.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.texts.join(": "))
@@ -64,6 +76,17 @@ impl fmt::Debug for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_call_of_a_handler_that_fails_likewise_turns_into_a_failure() {
+        fn asks(answer: Result<(), CallError<Failure>>) -> Result<(), Failure> {
+            Ok(answer?)
+        }
+        let told = Failure::new("no room").context("in the cellar");
+        assert_eq!(asks(Err(CallError::Handler(told.clone()))), Err(told));
+        let lost = asks(Err(CallError::NoReply)).unwrap_err();
+        assert_eq!(lost.to_string(), CallError::<Failure>::NoReply.to_string());
+    }
 
     #[test]
     fn a_chain_of_sources_is_kept_and_not_repeated() {

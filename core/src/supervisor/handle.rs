@@ -1,6 +1,7 @@
 //! The supervisor as its user holds it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::policy::{Config, Counts, Policy, Strategy};
 use super::shell::{Command, Over, Shell, Unknown, Which};
 use super::spec::{ChildSpec, Home, Spec};
 use crate::actor::address::Address;
+use crate::actor::leaving::Leaving;
 use crate::actor::lookup::{LookupError, typed};
 use crate::actor::node::random;
 use crate::actor::traits::Handlers;
@@ -32,8 +34,9 @@ use crate::registry::Registry;
 /// Keeps a fleet of actors alive: starts them, in order, each in a process of its own; restarts those that fail, within
 /// limits; stops them in reverse.
 ///
-/// A handle: clones mean the same supervisor. When the last one is dropped its children are killed, without blocking;
-/// [`shutdown`](Self::shutdown) ends it in order.
+/// A handle: clones mean the same supervisor. [`shutdown`](Self::shutdown) ends it in order. When the last handle is dropped
+/// its children are killed, without blocking; yet where it is dropped because the main function of the program returns, or
+/// because the actor that had it stops, it ends in order and the program, or the actor, waits for it.
 #[derive(Clone)]
 pub struct Supervisor {
     inner: Arc<Inner>,
@@ -237,19 +240,26 @@ impl Supervisor {
         wait.await.map_err(|_| Unknown)?
     }
 
-    /// Waits for a child to end for good, at most for so long.
+    /// Waits for a child to end for good, at most for so long, and says how its last incarnation ended. A child that had
+    /// ended before is answered for too, while it is among the latest 1,024.
     ///
     /// # Errors
-    /// [`JoinError::StillRunning`] where it has not.
+    /// [`StillRunning`](JoinError::StillRunning) where it has not; [`NoSuchChild`](JoinError::NoSuchChild) where this
+    /// supervisor knows nothing of it.
     pub async fn join<A: Handlers>(&self, child: &Address<A>, timeout: Duration) -> Result<Exit, JoinError> {
-        let monitor = child.ctl().monitor();
-        match tokio::time::timeout(timeout, monitor).await {
-            Err(_) => Err(JoinError::StillRunning { waited: timeout }),
-            Ok(down) => match down.reason {
-                crate::error::exit::DownReason::Exit(exit) => Ok(exit),
-                crate::error::exit::DownReason::NotDelivered(_) => Err(JoinError::AlreadyEnded),
-            },
+        let to = child.destination();
+        let (done, wait) = oneshot::channel();
+        if self.send(Command::Join { child: to, done }).is_ok() {
+            match tokio::time::timeout(timeout, wait).await {
+                Err(_) => return Err(JoinError::StillRunning { waited: timeout }),
+                Ok(Ok(Some(exit))) => return Ok(exit),
+                // Unknown, or the supervisor ended with the request unread.
+                Ok(Ok(None) | Err(_)) => {}
+            }
         }
+        let reports = self.inner.reports.borrow();
+        let last = reports.iter().rev().find(|report| report.of == to);
+        last.map(|report| report.exit.clone()).ok_or(JoinError::NoSuchChild)
     }
 
     /// What happens under this supervisor from now on.
@@ -346,9 +356,9 @@ pub enum JoinError {
         /// How long was waited.
         waited: Duration,
     },
-    /// It had ended before.
-    #[error("it had ended before")]
-    AlreadyEnded,
+    /// The supervisor never had it, or it ended long ago.
+    #[error("the supervisor knows of no such child")]
+    NoSuchChild,
 }
 
 impl SupervisorBuilder {
@@ -437,11 +447,15 @@ impl SupervisorBuilder {
         // The node below announces itself to the process above, so that addresses find their way down.
         crate::actor::node::Node::here().with(|router| router.announce());
         tokio::spawn(async move {
-            shell.run(specs, started_tx).await;
+            let ended = shell.run(specs, started_tx).await;
             serving.abort();
             if let Some(hook) = on_exit {
-                hook(&reported.borrow());
+                let reports = reported.borrow().clone();
+                // Its message has been written by the panic hook.
+                let _ = catch_unwind(AssertUnwindSafe(|| hook(&reports)));
             }
+            // Last, so that whoever waits for the end finds the hook done.
+            ended.tell();
         });
         let supervisor = Supervisor {
             inner: Arc::new(Inner { commands, launcher, registry, over, reports, dependents: Mutex::default() }),
@@ -484,11 +498,25 @@ fn sink(output: WorkerOutput) -> Option<LineSink> {
 impl Drop for Inner {
     fn drop(&mut self) {
         let dependents = std::mem::take(self.dependents.get_mut().unwrap_or_else(PoisonError::into_inner));
-        for dependent in dependents {
-            // Begun by the call itself; nobody waits here.
-            drop(dependent(Winding::Kill));
-        }
-        let _ = self.commands.send(Command::Kill);
+        let dependents = Arc::new(dependents);
+        let (commands, mut over, ends) = (self.commands.clone(), self.over.clone(), dependents.clone());
+        let in_order = Box::pin(async move {
+            let ending: Vec<_> = ends.iter().rev().map(|dependent| dependent(Winding::Drain)).collect();
+            for ended in ending {
+                ended.await;
+            }
+            let _ = commands.send(Command::Shutdown);
+            let _ = over.wait_for(Option::is_some).await;
+        });
+        let commands = self.commands.clone();
+        let at_once = Box::new(move || {
+            for dependent in dependents.iter() {
+                // Begun by the call itself; nobody waits here.
+                drop(dependent(Winding::Kill));
+            }
+            let _ = commands.send(Command::Kill);
+        });
+        Leaving { in_order, at_once }.offer();
     }
 }
 

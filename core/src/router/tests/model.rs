@@ -31,6 +31,7 @@ struct Actor {
 /// What was submitted, and must end.
 struct Submitted {
     from: ProcessId,
+    to: usize,
     token: Token,
     kind: Kind,
     name: String,
@@ -169,7 +170,8 @@ impl Model {
     fn submit(&mut self, kind: Kind, a: usize, b: usize, c: usize) {
         let senders = self.senders();
         let (from, handler) = senders[a % senders.len()];
-        let to = self.actors[b % self.actors.len()].owned.to;
+        let at = b % self.actors.len();
+        let to = self.actors[at].owned.to;
         self.number += 1;
         let name = format!("{from}:{}", self.number);
         let cause = handler.and_then(|at| self.actors[at].running.as_ref()).map(|taken| taken.call);
@@ -184,7 +186,7 @@ impl Model {
                 self.w.submit_bytes(from, to, kind == Kind::Call, deadline, cause, payload.into())
             }
         };
-        self.submitted.push(Submitted { from, token, kind, name, cancelled: false });
+        self.submitted.push(Submitted { from, to: at, token, kind, name, cancelled: false });
     }
 
     fn take(&mut self, at: usize) -> bool {
@@ -323,15 +325,16 @@ impl Model {
     fn rest(&mut self) {
         for round in 0.. {
             assert!(round < 10_000, "no rest");
-            self.w.drive();
-            let mut moved = false;
+            let mut moved = self.w.drive_but(&[]);
             for at in 0..self.actors.len() {
+                moved |= matches!(self.actors[at].server, Server::Nobody);
                 self.start(at);
                 moved |= self.take(at);
                 moved |= self.finish(at, round);
                 moved |= self.answer_deferred(at);
             }
-            if !moved {
+            // A turn without a message may have made room, too.
+            if !moved && !self.w.drive_but(&[]) {
                 if self.w.next_timer().is_none() {
                     break;
                 }
@@ -342,11 +345,31 @@ impl Model {
         self.check();
     }
 
+    /// At rest nobody waits for anything but the end of an incarnation, and what is there was reached.
+    fn check_served(&self) {
+        for s in &self.submitted {
+            let process = &self.w.processes[s.from];
+            if process.dead || s.cancelled || s.kind == Kind::Monitor {
+                continue;
+            }
+            let admitted = s.kind == Kind::Cast && process.admitted.contains(&s.token);
+            assert!(admitted || process.ended.contains_key(&s.token), "{} waits for ever", s.name);
+            if let Some([outcome @ (Outcome::Failed(_) | Outcome::FailedElsewhere(_))]) =
+                process.ended.get(&s.token).map(Vec::as_slice)
+                && let CallError::NotDelivered(why) = failure(outcome.clone())
+            {
+                let gone = matches!(self.actors[s.to].server, Server::Gone);
+                assert!(gone, "{} to an actor that is there: {why}", s.name);
+            }
+        }
+    }
+
     fn run(mut self, steps: &[(u8, usize, usize, usize)]) {
         for &(kind, a, b, c) in steps {
             self.step(kind, a, b, c);
         }
         self.rest();
+        self.check_served();
         // Every second monitor is taken back, the others end with the actors.
         let monitors: Vec<_> =
             (0..self.submitted.len()).filter(|&at| self.submitted[at].kind == Kind::Monitor).collect();

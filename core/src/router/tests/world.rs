@@ -24,7 +24,6 @@ pub(super) type ProcessId = usize;
 
 /// The world.
 pub(super) struct World {
-    pub(super) start: Instant,
     pub(super) now: Instant,
     pub(super) processes: Vec<Process>,
     wires: Vec<Wire>,
@@ -98,7 +97,7 @@ pub(super) struct Owned {
 impl World {
     pub(super) fn new() -> Self {
         let now = Instant::now() + Duration::from_secs(3600);
-        Self { start: now, now, processes: Vec::new(), wires: Vec::new(), tokens: 0 }
+        Self { now, processes: Vec::new(), wires: Vec::new(), tokens: 0 }
     }
 
     pub(super) fn process(&mut self) -> ProcessId {
@@ -417,11 +416,6 @@ impl World {
     pub(super) fn frame(&mut self, process: ProcessId, link: LinkKey, frame: Frame) {
         self.router(process).handle_frame(link, frame);
         self.pump(process);
-    }
-
-    /// Drops what one end has written and the other has not read.
-    pub(super) fn lose(&mut self, wire: usize, from: usize) {
-        self.wires[wire].ways[from] = Way::default();
     }
 
     pub(super) fn wires(&self) -> usize {
