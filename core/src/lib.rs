@@ -47,6 +47,8 @@ pub use event::{Event, Events, Lagged};
 pub use pool::completion::Completion;
 pub use pool::ended::RanOn;
 pub use pool::error::{TaskError, TasksFailed, TryMapError};
+pub use pool::fleet::{Broadcast, Keyed, Pool, PoolControl};
+pub use pool::fleet_call::{Gather, PoolCall, PoolCast};
 pub use pool::function::{Returns, Task, TaskFuture};
 pub use pool::handle::TaskPool;
 pub use pool::info::{PoolReport, PoolWorker, WorkerState};

@@ -66,6 +66,7 @@ pub(super) struct Item {
     pub(super) ended: Ended,
     pub(super) handler: Handler,
     /// Dropped when it is delivered, or lost.
+    #[expect(dead_code, reason = "it is there to be dropped")]
     pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
 }
 

@@ -1,7 +1,6 @@
 //! The pool as its user holds it.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,7 +27,7 @@ use crate::actor::traits::{Handlers, Payload};
 use crate::error::call::CodecError;
 use crate::error::start::StartError;
 use crate::process::registration::{ActorEntry, actor_id, registered};
-use crate::router::Message;
+use crate::router::{CallKey, Message};
 use crate::supervisor::handle::{Supervisor, Winding};
 use crate::wire::codec;
 use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
@@ -178,7 +177,7 @@ impl TaskPool {
         let slot = Slot::new(shared.clone());
         let taken = Function::of::<F>().map_err(|name| (name, TaskError::NotATask { name: name.to_owned() })).and_then(
             |function| {
-                let task = self.new_task::<Args, F>(function, input, 0, slot.clone());
+                let task = self.new_task::<Args, F>(function, input, 0, None, slot.clone());
                 let taken = task.and_then(|task| {
                     shared.submit([task].into_iter()).map_err(|error| not_taken(error, function.name))
                 });
@@ -307,20 +306,7 @@ impl TaskPool {
     ///
     /// For loops that submit task by task. A map and a stream do this by themselves.
     pub async fn room(&self) {
-        let shared = self.shared();
-        loop {
-            let mut told = pin!(shared.room.notified());
-            told.as_mut().enable();
-            let mut delivered = pin!(shared.deliveries.told());
-            delivered.as_mut().enable();
-            if shared.held() < in_flight(shared.size) || shared.over.borrow().is_some() {
-                return;
-            }
-            tokio::select! {
-                () = told => {}
-                () = delivered => {}
-            }
-        }
+        self.shared().room().await;
     }
 
     /// Tasks that no worker has yet.
@@ -368,6 +354,7 @@ impl TaskPool {
         function: Function,
         input: F::Input,
         index: u64,
+        caused_by: Option<CallKey>,
         receiver: Arc<dyn Receiver>,
     ) -> Result<NewTask, TaskError> {
         let (payload, handles) = function
@@ -376,6 +363,7 @@ impl TaskPool {
         Ok(NewTask {
             name: function.name,
             index,
+            caused_by,
             message: Message { method: 0, priority: 0, trace: Trace::default(), handles, payload },
             terms: Terms::default(),
             deadline: None,
@@ -383,11 +371,6 @@ impl TaskPool {
             also: self.shared().deliveries.of::<F::Output>(),
         })
     }
-}
-
-/// How many tasks a map or a stream has in the pool: what all its workers may hold, twice.
-pub(super) fn in_flight(workers: usize) -> usize {
-    (2 * super::window::MAX * workers).min(MOST_TASKS / 4)
 }
 
 pub(super) fn not_taken(why: NotTaken, task: &str) -> TaskError {

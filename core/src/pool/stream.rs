@@ -1,5 +1,6 @@
 //! The tasks of one input as a stream of their ends.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -9,20 +10,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
+use tokio::sync::Semaphore;
 
-use super::completion::Completion;
+use super::completion::{self, Completion, Item};
 use super::ended::{Ended, Receiver};
 use super::error::TaskError;
 use super::function::{Function, Task};
-use super::handle::{TaskPool, in_flight, not_taken};
-use super::inbox::Arrival;
-use crate::actor::traits::Payload;
+use super::handle::{TaskPool, not_taken};
+use super::inbox::{Arrival, in_flight};
+use crate::actor::address::Address;
+use crate::actor::call::Cast;
+use crate::actor::message;
+use crate::actor::traits::{Handlers, Payload};
 
 /// Bytes of arguments that a stream has in the pool at once; one task may have more.
 const BYTES: usize = 64 << 20;
 
 /// Tasks that are submitted at once: the pool begins while the rest of the input is read.
 const PIECE: usize = 64;
+
+/// Completions that wait for an actor at once, however many may be in flight.
+const MOST_PERMITS: u32 = 1 << 20;
 
 /// The completions of tasks over an input, each as soon as it is there.
 ///
@@ -119,6 +127,34 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
         self.next_ended().await.map(|ended| Completion::of(&ended))
     }
 
+    /// Has every completion brought to an actor as a message, and says how many there were once the last one was
+    /// handled.
+    ///
+    /// As [`Submitted::completed_to`](crate::Submitted::completed_to), for any number of tasks: no more of them are begun
+    /// while completions wait for the actor than there may be in flight. The actor itself cannot wait for this.
+    ///
+    /// # Errors
+    /// Why the rest of the input was not taken, if it was not.
+    pub async fn completed_to<A: Handlers>(
+        mut self,
+        address: &Address<A>,
+        cast: impl Fn(&Address<A>, Completion<F::Output>) -> Cast + Send + Sync + 'static,
+    ) -> Result<u64, TaskError> {
+        let (to, handler) = (address.destination(), completion::handler(address, cast));
+        let permits = u32::try_from(self.limit).unwrap_or(u32::MAX).min(MOST_PERMITS);
+        let room = Arc::new(Semaphore::new(permits as usize));
+        let mut count = 0;
+        while let Some(ended) = self.next_ended().await {
+            // The semaphore is never closed.
+            let permit = room.clone().acquire_owned().await.ok();
+            let held = permit.map(|permit| Arc::new(permit) as Arc<dyn Any + Send + Sync>);
+            self.pool.shared().deliveries.deliver(to, Item { ended, handler: handler.clone(), held });
+            count += 1;
+        }
+        let _all = room.acquire_many(permits).await;
+        self.refused().map_or(Ok(count), Err)
+    }
+
     /// Why the rest of the input was not taken, if it was not: what was given is no task, or the pool has closed.
     #[must_use]
     pub fn refused(&self) -> Option<TaskError> {
@@ -155,6 +191,8 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
     /// Pulls input and submits it until enough is in the pool.
     fn refill(&mut self) {
         let Ok(function) = self.function else { return };
+        // Whoever polls waits for the tasks; who submits one does not.
+        let caused_by = message::current().map(|current| current.call);
         while self.outstanding < self.limit
             && self.bytes < BYTES
             && let Some(input) = &mut self.input
@@ -168,7 +206,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
                 };
                 let index = self.next;
                 self.next += 1;
-                match self.pool.new_task::<Args, F>(function, next, index, self.ends.clone()) {
+                match self.pool.new_task::<Args, F>(function, next, index, caused_by, self.ends.clone()) {
                     Ok(task) => {
                         bytes += task.message.payload.len();
                         piece.push(task);
