@@ -1,4 +1,5 @@
 //! The life of one worker process: what it is given, how it is stopped, and that everybody below it goes with it.
+#![cfg(target_os = "linux")]
 
 mod life;
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::child::{ChildInfo, ChildState, ExitReport};
+use super::over::{Finished, Over};
 use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
 use super::spec::{AtEnd, Home, Spec};
 use crate::actor::lookup::Named;
@@ -62,14 +63,6 @@ pub(crate) enum Which {
 #[error("the supervisor has no such child")]
 pub struct Unknown;
 
-/// How a supervisor ended.
-#[derive(Clone, Debug)]
-pub(crate) enum Over {
-    Shutdown,
-    Escalated { child: String, restarts: u32, within: Duration },
-    StartFailed(StartError),
-}
-
 pub(crate) struct Shell {
     policy: Policy,
     launcher: Launcher,
@@ -103,21 +96,6 @@ struct Child {
     stopped: Vec<oneshot::Sender<Result<Exit, Unknown>>>,
     restarted: Vec<oneshot::Sender<Result<(), Unknown>>>,
     joined: Vec<oneshot::Sender<Option<Exit>>>,
-}
-
-/// The end of a supervisor, to be made known.
-#[must_use = "nobody hears of an end that is not told"]
-pub(crate) struct Finished {
-    over: Option<watch::Sender<Option<Over>>>,
-    how: Over,
-}
-
-impl Finished {
-    pub(crate) fn tell(self) {
-        if let Some(over) = self.over {
-            over.send_replace(Some(self.how));
-        }
-    }
 }
 
 impl Shell {
@@ -563,7 +541,7 @@ impl Shell {
                 _ => {}
             }
         }
-        Finished { over: self.over.take(), how }
+        Finished::new(self.over.take(), how)
     }
 }
 
