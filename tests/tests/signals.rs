@@ -76,7 +76,7 @@ mod linux {
         probe.grandchild(false).await?;
         let answer = probe.work(told("began"), told("go on")).await;
         println!("{answer:?}");
-        // Whoever calls a moment later hears that nothing of it was done.
+        // Whoever calls a moment later is served or hears that nothing of it was done.
         println!("{:?}", probe.count().await.map_err(|error| error.may_have_executed()));
         Ok(())
     }
@@ -218,7 +218,8 @@ mod linux {
         assert!(marked().len() > 3, "nobody was killed");
         touch(&place.file("go on"));
         let (status, out, err) = program.ended();
-        assert_eq!(out, [r#"Ok("worked")"#, "Err(false)"], "{err:?}");
+        assert_eq!(out[0], r#"Ok("worked")"#, "{err:?}");
+        assert!(matches!(out[1].as_str(), "Ok(1)" | "Err(false)"), "{out:?}");
         assert_eq!(code(status), want, "{err:?}");
         assert_eq!(place.lines("log"), ["start p", "ready p", "stop p"]);
         eventually("nobody is left", || marked().is_empty());
@@ -300,7 +301,7 @@ mod linux {
     fn main_that_returns_an_error_exits_with_1_and_says_it_in_words() {
         let (status, _, err) = Program::start("fails", &Place::new()).ended();
         assert_eq!((code(status), err), (1, vec!["Error: counting sheep: the barn is empty".to_owned()]));
-        assert!(marked().is_empty(), "when it has ended nobody is left");
+        eventually("nobody is left", || marked().is_empty());
     }
 
     fn a_main_that_panics_exits_with_101_and_leaves_nobody() {

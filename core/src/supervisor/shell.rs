@@ -387,14 +387,15 @@ impl Shell {
         self.policy.handle_ready(Instant::now(), id);
         let Some(child) = self.children.get_mut(&id) else { return };
         child.pid = Some(pid);
+        // Told first: who has its answer and then listens has not to hear of it again.
+        let event = Event::Started { child: child.spec.name.clone(), pid, incarnation: child.incarnation };
+        event::publish(self.launcher.owner, event);
         if let Some(started) = child.started.take() {
             let _ = started.send(Ok(child.to));
         }
         for restarted in child.restarted.drain(..) {
             let _ = restarted.send(Ok(()));
         }
-        let event = Event::Started { child: child.spec.name.clone(), pid, incarnation: child.incarnation };
-        self.tell(event);
     }
 
     /// Ends that were not followed by another action: the child will be started again.
@@ -551,7 +552,10 @@ impl Drop for Shell {
     fn drop(&mut self) {
         let node = Node::here();
         for child in self.children.values() {
-            node.with(|router| router.retire(child.entry, &NotDelivered::Stopped, None));
+            // What its process was doing may have been done.
+            let killed = |pid| Exit { pid, cause: ExitCause::Killed, stderr: String::new() };
+            let exit = child.pid.map(killed);
+            node.with(|router| router.retire(child.entry, &NotDelivered::Stopped, exit.as_ref()));
         }
         if let Some(over) = self.over.take() {
             self.registry.close();

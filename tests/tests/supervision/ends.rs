@@ -87,6 +87,35 @@ fn the_end_of_a_runtime_of_one_thread_kills_the_workers_of_its_supervisors() {
 }
 
 #[test]
+fn a_call_that_was_running_when_the_runtime_ended_may_have_been_executed() {
+    alone_blocking(|| {
+        let place = Place::new();
+        let began = place.file("began");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let busy = runtime.block_on(async {
+            let sup = lenient().start().await.expect("it starts");
+            let busy = sup.spawn::<Probe>("busy", Plan::default()).await.expect("it starts");
+            // Held for as long as the runtime lives.
+            tokio::spawn(async move {
+                let _sup = sup;
+                std::future::pending::<()>().await;
+            });
+            busy
+        });
+        on(&mut tokio::runtime::Builder::new_current_thread(), async {
+            let call = tokio::spawn(busy.compute(began.clone()));
+            eventually("it computes", || began.exists()).await;
+            let ended = tokio::task::spawn_blocking(|| drop(runtime));
+            let error = soon("the call ends", call).await?.expect_err("nobody answers");
+            assert!(matches!(&error, CallError::Died { executed: Executed::Maybe, .. }), "{error:?}");
+            ended.await?;
+            eventually("nobody is left", || system::family().is_empty()).await;
+            Ok(())
+        });
+    });
+}
+
+#[test]
 fn a_supervisor_lives_on_a_runtime_of_one_thread() {
     alone_on(&mut tokio::runtime::Builder::new_current_thread(), || async {
         let sup = lenient().start().await?;
