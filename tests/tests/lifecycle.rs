@@ -221,7 +221,6 @@ fn a_stop_hook_that_panics_is_the_cause_of_the_end() {
         sup.spawn::<Probe>("p", Plan { stop: AtStop::Panic, ..Plan::default() }).await?;
         let exit = sup.stop("p").await.expect("it is there");
         assert!(matches!(&exit.cause, ExitCause::Panicked(why) if why.contains("told to panic at the stop")), "{exit}");
-        assert!(exit.stderr.contains("told to panic at the stop"), "{exit}");
         sup.shutdown().await?;
         Ok(())
     });
