@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::child::{ChildInfo, ExitReport};
-use super::command::{Command, Over, Unknown, Which};
+use super::command::{Command, Unknown, Which};
 use super::intensity::Intensity;
+use super::over::Over;
 use super::policy::{Config, Counts, Policy, Strategy};
 use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
