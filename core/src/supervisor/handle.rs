@@ -18,7 +18,7 @@ use crate::actor::address::Address;
 use crate::actor::lookup::{LookupError, typed};
 use crate::actor::node::random;
 use crate::actor::traits::Handlers;
-use crate::error::exit::Exit;
+use crate::error::exit::{DownReason, Exit};
 use crate::error::start::StartError;
 use crate::event::{self, Events};
 use crate::process::entry::Children;
@@ -227,13 +227,16 @@ impl Supervisor {
     /// # Errors
     /// [`StillRunning`] where it has not.
     pub async fn join<A: Handlers>(&self, child: &Address<A>, timeout: Duration) -> Result<Exit, JoinError> {
-        let monitor = child.ctl().monitor();
-        match tokio::time::timeout(timeout, monitor).await {
+        let mut last = None;
+        let ended = async {
+            // One incarnation after the other, until there is none to watch any more.
+            while let DownReason::Exit(exit) = child.ctl().monitor().await.reason {
+                last = Some(exit);
+            }
+        };
+        match tokio::time::timeout(timeout, ended).await {
             Err(_) => Err(JoinError::StillRunning { waited: timeout }),
-            Ok(down) => match down.reason {
-                crate::error::exit::DownReason::Exit(exit) => Ok(exit),
-                crate::error::exit::DownReason::NotDelivered(_) => Err(JoinError::AlreadyEnded),
-            },
+            Ok(()) => last.ok_or(JoinError::AlreadyEnded),
         }
     }
 
