@@ -70,11 +70,13 @@ mod linux {
         parent_of(pid) == Some(std::process::id()) && is_worker(pid)
     }
 
+    /// Whether a process is there and no zombie.
+    pub(crate) fn is_alive(pid: u32) -> bool {
+        field(format!("/proc/{pid}/stat").as_ref(), 0).is_some_and(|state| state != "Z" && state != "X")
+    }
+
     pub(crate) fn workers_of_this_process() -> Vec<u32> {
-        let all = fs::read_dir("/proc").expect("/proc");
-        all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|&pid| is_worker_of_this_process(pid))
-            .collect()
+        workers_of(std::process::id())
     }
 
     /// The workers of another process.
