@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::call::CallError;
+
 /// An error that crossed a process boundary: its message and those of its sources, outermost first.
 ///
 /// Any `std::error::Error` turns into one, so a handler that returns `Result<T, Failure>` can use `?`. It does not
@@ -46,6 +48,16 @@ impl<E: std::error::Error> From<E> for Failure {
             source = error.source();
         }
         Self { texts }
+    }
+}
+
+/// The failure of a handler that was called, as the failure of the handler that called it.
+impl From<CallError<Failure>> for Failure {
+    fn from(error: CallError<Failure>) -> Self {
+        match error {
+            CallError::Handler(failure) => failure,
+            other => Self::new(other.to_string()),
+        }
     }
 }
 
