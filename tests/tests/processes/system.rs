@@ -90,6 +90,13 @@ mod linux {
     /// A program that ends at once, whatever its arguments, and one that takes its time.
     pub(crate) const FOREIGN: [&str; 2] = ["/bin/true", "/bin/cat"];
 
+    /// Bytes of memory that this process has in use.
+    pub(crate) fn memory_of_this_process() -> usize {
+        let statm = fs::read_to_string("/proc/self/statm").expect("/proc");
+        let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("pages");
+        pages * rustix::param::page_size()
+    }
+
     fn threads_are_stopped(pid: u32) -> bool {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
         threads.flatten().all(|thread| field(&thread.path().join("stat"), 0).is_none_or(|state| state == "T"))
