@@ -151,11 +151,11 @@ impl Deliveries {
     /// Whether the handler on this thread is, or is called by, one that completions are brought to: it cannot wait for
     /// them.
     pub(super) fn is_inside_handler(&self) -> bool {
-        let Some(current) = message::current() else { return false };
+        let Some(call) = message::current().and_then(|current| current.call) else { return false };
         let forwarders = self.forwarders.lock().unwrap_or_else(PoisonError::into_inner);
         let targets: Vec<_> = forwarders.keys().copied().collect();
         drop(forwarders);
-        Node::here().with(|router| router.is_caused_at(current.call, &targets))
+        Node::here().with(|router| router.is_caused_at(call, &targets))
     }
 }
 
