@@ -20,7 +20,7 @@ mod linux {
     use procession::prelude::*;
     use rustix::process::Signal;
 
-    use crate::life::probe::{Plan, Probe, ProbeApi};
+    use crate::life::probe::{Init, Plan, Probe, ProbeApi};
     use crate::life::programs::{self, Program, code, eventually, marked, told};
     use crate::life::{Place, alone_on, quiet, system, touch};
 
@@ -34,7 +34,10 @@ mod linux {
                 sigint_for_the_whole_group_reaches_no_worker,
                 the_second_signal_kills_at_once,
                 the_second_signal_may_be_another_one,
+                the_second_signal_ends_a_main_that_computes,
                 a_main_that_does_not_heed_the_drain_is_ended_after_it,
+                a_supervisor_is_stopped_in_its_start,
+                no_supervisor_is_started_once_the_program_is_to_end,
                 main_that_returns_ok_exits_with_0,
                 main_that_returns_an_error_exits_with_1_and_says_it_in_words,
                 a_main_that_panics_exits_with_101_and_leaves_nobody,
@@ -52,6 +55,9 @@ mod linux {
                 ("drain", || drain().report()),
                 ("drain on one thread", || drain_on_one_thread().report()),
                 ("stubborn", || stubborn().report()),
+                ("computes", || computes().report()),
+                ("starts slowly", || starts_slowly().report()),
+                ("starts late", || starts_late().report()),
                 ("heedless", || heedless().report()),
                 ("succeeds", || succeeds().report()),
                 ("fails", || fails().report()),
@@ -99,6 +105,34 @@ mod linux {
         let probe = sup.start_child(spec).await?;
         probe.grandchild(true).await?;
         probe.compute(told("began")).await?;
+        Ok(())
+    }
+
+    /// Has no thread left that could hear anything.
+    #[procession::main(flavor = "current_thread")]
+    async fn computes() -> procession::Result {
+        let sup = quiet().start().await?;
+        sup.spawn::<Probe>("p", Plan::default()).await?;
+        println!("ready");
+        crate::life::probe::spin()
+    }
+
+    #[procession::main]
+    async fn starts_slowly() -> procession::Result {
+        let plan = |init| Plan::init(init).log(told("log"));
+        let builder = quiet()
+            .child(ChildSpec::<Probe>::new("a", plan(Init::Ready)))
+            .child(ChildSpec::<Probe>::new("b", plan(Init::WaitFor(told("never")))));
+        builder.start().await?;
+        Ok(())
+    }
+
+    #[procession::main]
+    async fn starts_late() -> procession::Result {
+        let sup = quiet().start().await?;
+        println!("ready");
+        sup.wait().await?;
+        println!("{:?}", quiet().start().await.map(drop));
         Ok(())
     }
 
@@ -278,6 +312,40 @@ mod linux {
 
     fn the_second_signal_may_be_another_one() {
         two_signals(Signal::TERM, Signal::INT, 130);
+    }
+
+    fn the_second_signal_ends_a_main_that_computes() {
+        let place = Place::new();
+        let mut program = Program::start("computes", &place);
+        assert_eq!(program.line(), "ready");
+        system::send(program.pid(), Signal::INT);
+        program.complains("finishing what runs");
+        system::send(program.pid(), Signal::INT);
+        let (status, _, err) = program.ended();
+        assert_eq!(code(status), 130, "{err:?}");
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn a_supervisor_is_stopped_in_its_start() {
+        let place = Place::new();
+        let program = Program::start("starts slowly", &place);
+        eventually("the second one starts", || place.lines("log").len() == 3);
+        let since = Instant::now();
+        system::send(program.pid(), Signal::TERM);
+        let (status, _, err) = program.ended();
+        assert_eq!(code(status), 143, "{err:?}");
+        assert!(since.elapsed() < Duration::from_secs(4), "without a wait for main: {:?}", since.elapsed());
+        assert_eq!(place.lines("log")[3..], ["stop a"]);
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn no_supervisor_is_started_once_the_program_is_to_end() {
+        let place = Place::new();
+        let mut program = Program::start("starts late", &place);
+        assert_eq!(program.line(), "ready");
+        system::send(program.pid(), Signal::TERM);
+        let (status, out, err) = program.ended();
+        assert_eq!((code(status), out), (143, vec!["Err(ProgramEnding)".to_owned()]), "{err:?}");
     }
 
     fn a_main_that_does_not_heed_the_drain_is_ended_after_it() {
