@@ -49,6 +49,7 @@ mod linux {
                 a_signal_during_the_orderly_end_does_not_turn_a_failure_into_success,
                 the_second_signal_during_the_orderly_end_kills,
                 a_supervisor_that_main_drops_before_its_end_is_killed,
+                a_worker_of_a_program_has_one_argument,
                 a_test_without_the_entry_is_told_so,
             ],
             &[
@@ -446,6 +447,18 @@ mod linux {
         let (status, _, err) = Program::start("drops early", &place).ended();
         assert_eq!(code(status), 0, "{err:?}");
         assert_eq!(place.lines("log").len(), 6, "nobody was asked");
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn a_worker_of_a_program_has_one_argument() {
+        let place = Place::new();
+        let mut program = Program::start("heedless", &place);
+        assert_eq!(program.line(), "ready");
+        let workers = system::children(program.pid()).into_iter().filter(|child| child.name == "p");
+        let arguments: Vec<_> = workers.map(|worker| system::arguments(worker.pid)).collect();
+        let me = std::env::current_exe().expect("a path").to_string_lossy().into_owned();
+        assert_eq!(arguments, [[me, format!("procession-worker:{}", program.pid())]]);
+        program.kill();
         eventually("nobody is left", || marked().is_empty());
     }
 
