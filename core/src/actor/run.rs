@@ -19,12 +19,11 @@ use super::context::{Context, Shared, Stop};
 use super::incoming::Incoming;
 use super::leaving;
 use super::message::{self, Current};
-use super::node::{self, LocalEnd, Node};
+use super::node::{LocalEnd, Node};
 use super::traits::Handlers;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::start::StartFailure;
-use crate::event::Event;
 use crate::router::{EntryKey, Outcome, Taken};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -42,6 +41,8 @@ pub(crate) struct Hosting {
     pub(crate) end: Arc<LocalEnd>,
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    /// The process of its supervisor.
+    pub(crate) parent: u32,
     pub(crate) stop: Stop,
     /// The encoded init argument.
     pub(crate) init: Bytes,
@@ -85,12 +86,14 @@ pub(crate) enum Ended {
 
 /// Builds the actor and runs it to its end. Needs a `LocalSet`.
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
-    let Hosting { to, registry, entry, end, name, incarnation, stop, init, ready, turn } = hosting;
+    let Hosting { to, registry, entry, end, name, incarnation, parent, stop, init, ready, turn } = hosting;
     let shared = Rc::new(Shared {
         name,
         incarnation,
+        parent,
         registry,
         stop: stop.clone(),
+        end: end.clone(),
         message: RefCell::new(CancellationToken::new()),
     });
     let ctx = Context::<A>::new(Address::new(to), shared.clone());
@@ -211,7 +214,7 @@ impl<A: Handlers> Runner<A> {
             None => CancellationToken::new(),
         };
         self.shared.message.replace(token.clone());
-        let incoming = Incoming::new(A::NAME, A::METHODS, method, payload, call, &self.end);
+        let incoming = Incoming::new(A::METHODS, method, payload, call, &self.end);
         let name = incoming.name;
         let current = Current { call: taken.call, deadline: taken.deadline };
         self.turn.started(taken.seq, method);
@@ -237,7 +240,7 @@ impl<A: Handlers> Runner<A> {
         let node = Node::here();
         node.with(|router| {
             if let Err(panic) = &result {
-                router.answer(taken.call, Outcome::Failed(CallError::Panicked(panic.clone())));
+                router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
             }
             router.finish(self.entry, &taken, began.elapsed());
         });
@@ -250,11 +253,7 @@ impl<A: Handlers> Runner<A> {
         match caught(actor.tick(&self.ctx, index)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => {
-                node::report(Event::CastFailed {
-                    actor: A::NAME.to_owned(),
-                    method: name.to_owned(),
-                    error: failure.to_string(),
-                });
+                self.end.cast_failed(name, failure.to_string());
                 Ok(())
             }
             Err(message) => Err(Panic { message, at: format!("{}::{name}", A::NAME) }),
@@ -263,7 +262,7 @@ impl<A: Handlers> Runner<A> {
 }
 
 /// Awaits a future of user code; a panic is its message.
-async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
+pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,

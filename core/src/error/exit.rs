@@ -11,7 +11,7 @@ pub struct Exit {
     pub pid: u32,
     /// What ended it.
     pub cause: ExitCause,
-    /// The last lines of its standard error, at most 4 KiB; empty where nothing was captured.
+    /// The last lines of its standard error, at most 16 KiB; empty where nothing was captured.
     pub stderr: String,
 }
 
@@ -51,6 +51,11 @@ impl Exit {
     #[must_use]
     pub fn is_orderly(&self) -> bool {
         matches!(self.cause, ExitCause::Normal | ExitCause::Shutdown)
+    }
+
+    /// Whether somebody wanted the end, however it came about.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_orderly() || self.cause == ExitCause::Killed
     }
 }
 

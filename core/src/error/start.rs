@@ -64,7 +64,7 @@ pub enum StartError {
         error: String,
     },
     /// The system did not make the process.
-    #[error("failed to start the process of {child}: {error}")]
+    #[error("no process for {child}: {error}")]
     Spawn {
         /// The child's name.
         child: String,
@@ -86,6 +86,19 @@ pub enum StartError {
         child: String,
         /// The panic's message.
         message: String,
+    },
+    /// The process ended before it had become a worker: it may be another program, or one without an entry.
+    #[error(
+        "{child} ended before it had become a worker: is {program} this same program, with #[procession::main] on its \
+         main function or, in tests, `procession::test_workers!();` at the root of the test crate? {exit}"
+    )]
+    NotAWorker {
+        /// The child's name.
+        child: String,
+        /// The program that was run.
+        program: String,
+        /// How it ended.
+        exit: Box<Exit>,
     },
     /// The process ended before the actor was ready.
     #[error("{child} ended before it was ready: {exit}")]
@@ -125,7 +138,11 @@ pub enum StartError {
 }
 
 fn told(stderr: &str) -> String {
-    if stderr.is_empty() { String::new() } else { format!("; its last lines on stderr:\n{stderr}") }
+    if stderr.is_empty() {
+        return String::new();
+    }
+    let lines: String = stderr.lines().map(|line| format!("\n    {line}")).collect();
+    format!("; its last lines on stderr:{lines}")
 }
 
 impl StartFailure {

@@ -173,7 +173,7 @@ impl Keeper {
         let mut exit = self.witness.exit();
         let mut starting = Some((Instant::now() + self.incarnation.init_timeout, ready));
         let mut rung = Rung::Living;
-        let mut wished_for = true;
+        let mut deserted = false;
         loop {
             let start_due = starting.as_ref().map(|(due, _)| *due);
             tokio::select! {
@@ -190,10 +190,10 @@ impl Keeper {
                     }
                 }
                 () = peer.arrived.notified() => {}
-                wished = wish.changed(), if wished_for => {
-                    // Of whoever is gone there is nothing more to come, and that again and again.
-                    wished_for = wished.is_ok();
-                    let wished = if wished_for { *wish.borrow_and_update() } else { Wish::Kill };
+                wished = wish.changed(), if !deserted => {
+                    // Whoever wanted it is gone.
+                    deserted = wished.is_err();
+                    let wished = if deserted { Wish::Kill } else { *wish.borrow_and_update() };
                     rung = self.climb(rung, wished, starting.is_some());
                 }
                 () = until(rung.due()) => rung = self.climb_on(rung),
@@ -245,7 +245,8 @@ impl Keeper {
             }
         }
         drop(driving);
-        let exit = mourn(&self.born.child, &self.witness, self.cause.take()).await;
+        let said = self.failed.as_ref().map(|error| ExitCause::StartFailed(error.to_string()));
+        let exit = mourn(&self.born.child, &self.witness, self.cause.take().or(said)).await;
         let failed = match (self.failed.take(), starting) {
             (Some(StartError::TimedOut { child, after, .. }), _) => {
                 Some(StartError::TimedOut { child, after, stderr: exit.stderr.clone() })
@@ -254,9 +255,7 @@ impl Keeper {
             (None, Some(_)) if !matches!(rung, Rung::Living) => {
                 Some(StartError::Stopped(self.incarnation.name.clone()))
             }
-            (None, Some(_)) => {
-                Some(StartError::Exited { child: self.incarnation.name.clone(), exit: Box::new(exit.clone()) })
-            }
+            (None, Some(_)) => Some(self.unready(&exit)),
             (None, None) => None,
         };
         self.guard.disarm();
@@ -282,6 +281,17 @@ impl Keeper {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What a process that ended by itself, and never was ready, comes to.
+    fn unready(&self, exit: &Exit) -> StartError {
+        let (child, exit) = (self.incarnation.name.clone(), Box::new(exit.clone()));
+        if self.born.journal.is_entered() {
+            StartError::Exited { child, exit }
+        } else {
+            let program = self.incarnation.children.program.path.display().to_string();
+            StartError::NotAWorker { child, program, exit }
         }
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
             if marked {
                 println!("{MARKER}");
             }
-            live(endpoint, greeting)
+            live(parent, endpoint, greeting)
         })
         .unwrap_or_else(|error| {
             eprintln!("procession: this worker cannot start: {error}");
@@ -55,8 +55,11 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
     std::process::exit(code)
 }
 
-fn live(endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
-    let (hello, entry) = match understand(&greeting.bytes) {
+fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
+    let Greeting { bytes, control, journal } = greeting;
+    let journal = Journal::open(journal);
+    journal.enter();
+    let (hello, entry) = match understand(&bytes) {
         Ok(understood) => understood,
         Err(why) => {
             let mut bytes = BytesMut::new();
@@ -67,11 +70,11 @@ fn live(endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
         }
     };
     sys::set_process_name(&hello.name);
-    place::settle(place::Worker { depth: hello.depth, registry: hello.registry });
+    place::settle(place::Worker { depth: hello.depth });
     Node::enter(hello.to.run);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let code = LocalSet::new().block_on(&runtime, serve(endpoint, greeting, hello, entry));
+    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, control, journal, hello, entry));
     // What user code left running on other threads does not keep a worker alive.
     runtime.shutdown_background();
     code
@@ -87,16 +90,23 @@ fn understand(bytes: &[u8]) -> Result<(Hello, ActorEntry), String> {
     Ok((hello, entry))
 }
 
-async fn serve(endpoint: Endpoint, greeting: Greeting, hello: Hello, actor: ActorEntry) -> Result<i32, String> {
+async fn serve(
+    parent: u32,
+    endpoint: Endpoint,
+    control: Endpoint,
+    journal: Journal,
+    hello: Hello,
+    actor: ActorEntry,
+) -> Result<i32, String> {
     let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
-    let control = greeting.control.into_blocking().map_err(|error| error.to_string())?;
+    let control = control.into_blocking().map_err(|error| error.to_string())?;
     let connection = Arc::new(Connection::new(stream, None));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
     let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)) };
     let link = node.add_link(|_| Arc::new(uplink));
     node.with(|router| router.set_uplink(link));
-    let end = Arc::new(LocalEnd::default());
+    let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
     let about = NewEntry {
         owner: 0,
         name: hello.name.as_str().into(),
@@ -125,15 +135,11 @@ async fn serve(endpoint: Endpoint, greeting: Greeting, hello: Hello, actor: Acto
         end,
         name: hello.name,
         incarnation: hello.incarnation,
+        parent,
         stop,
         init,
         ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
-        turn: Box::new(WorkerTurn {
-            journal: Journal::open(greeting.journal),
-            connection: connection.clone(),
-            link,
-            born: Instant::now(),
-        }),
+        turn: Box::new(WorkerTurn { journal, connection: connection.clone(), link, born: Instant::now() }),
     };
     let (last, code) = match (actor.host)(hosting).await {
         Ended::StartFailed(failure) => (Frame::StartFailed { payload: encoded(&failure) }, EXIT_START),

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::router::Progress;
+use super::progress::Progress;
 use crate::sys::Segment;
 
 /// Words of the page.
@@ -17,6 +17,7 @@ const STARTED: usize = 0;
 const FINISHED: usize = 1;
 const METHOD: usize = 2;
 const SINCE: usize = 3;
+const ENTERED: usize = 4;
 
 /// Either end of a worker's journal.
 #[derive(Debug)]
@@ -36,6 +37,16 @@ impl Journal {
 
     pub(crate) fn page(&self) -> &Segment {
         &self.page
+    }
+
+    /// The process has become a worker.
+    pub(crate) fn enter(&self) {
+        self.word(ENTERED).store(1, Ordering::Release);
+    }
+
+    /// Whether the process ever became a worker.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.word(ENTERED).load(Ordering::Acquire) != 0
     }
 
     /// The handler of this message starts, `age` after the worker's own start.

@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::child::{ChildInfo, ExitReport};
+use super::command::{Command, Unknown, Which};
 use super::intensity::Intensity;
 use super::over::Over;
-use super::policy::{Config, Policy, Strategy};
-use super::shell::{Command, Shell, Unknown, Which};
+use super::policy::{Config, Counts, Policy, Strategy};
+use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
 use crate::actor::address::Address;
 use crate::actor::leaving::Leaving;
@@ -31,7 +32,6 @@ use crate::process::place;
 use crate::process::registration::registered;
 use crate::process::witness::LineSink;
 use crate::registry::Registry;
-use crate::wire::ids::Destination;
 
 /// Keeps a fleet of actors alive: starts them, in order, each in a process of its own; restarts those that fail, within
 /// limits; stops them in reverse.
@@ -114,7 +114,7 @@ pub struct SupervisorBuilder {
     output: WorkerOutput,
     program: Option<std::path::PathBuf>,
     children: Vec<Spec>,
-    on_exit: Option<Box<dyn FnOnce(&[ExitReport]) + Send>>,
+    on_exit: Option<ExitHook>,
 }
 
 static OWNERS: AtomicU64 = AtomicU64::new(1);
@@ -200,29 +200,45 @@ impl Supervisor {
         }
     }
 
+    /// How many children there are, by state; exact at one moment, also during a restart loop.
+    pub async fn counts(&self) -> Counts {
+        let (answer, wait) = oneshot::channel();
+        match self.send(Command::Counts(answer)) {
+            Ok(()) => wait.await.unwrap_or_default(),
+            Err(_) => Counts::default(),
+        }
+    }
+
+    /// Requests of this process that have not ended, and outcomes that came after their caller had gone.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        crate::actor::node::Node::here()
+            .with(|router| Traffic { open_requests: router.open_requests(), discarded: router.discarded() })
+    }
+
     /// Stops a child for good, in order, and says how it ended.
     ///
     /// # Errors
-    /// Where there is no child of this name.
-    pub async fn stop(&self, name: &str) -> Result<Exit, Unknown> {
-        self.end(Which::Name(name.to_owned()), false).await
+    /// Where there is no such child.
+    pub async fn stop(&self, child: impl Into<Which>) -> Result<Exit, Unknown> {
+        self.end(child.into(), false).await
     }
 
     /// Kills a child for good, its own children included, and says how it ended.
     ///
     /// # Errors
-    /// Where there is no child of this name.
-    pub async fn kill(&self, name: &str) -> Result<Exit, Unknown> {
-        self.end(Which::Name(name.to_owned()), true).await
+    /// Where there is no such child.
+    pub async fn kill(&self, child: impl Into<Which>) -> Result<Exit, Unknown> {
+        self.end(child.into(), true).await
     }
 
     /// Stops a child in order and starts it again; done when it is ready. Does not count as a failure.
     ///
     /// # Errors
-    /// Where there is no child of this name, or it did not come back.
-    pub async fn restart(&self, name: &str) -> Result<(), Unknown> {
+    /// Where there is no such child, or it did not come back.
+    pub async fn restart(&self, child: impl Into<Which>) -> Result<(), Unknown> {
         let (done, wait) = oneshot::channel();
-        self.send(Command::Restart { child: Which::Name(name.to_owned()), done }).map_err(|_| Unknown)?;
+        self.send(Command::Restart { child: child.into(), done }).map_err(|_| Unknown)?;
         wait.await.map_err(|_| Unknown)?
     }
 
@@ -318,6 +334,19 @@ impl Supervisor {
         self.inner.commands.send(command).map_err(drop)
     }
 }
+
+/// Requests of this process, of all its supervisors together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Requests that have not ended.
+    pub open_requests: usize,
+    /// Outcomes that were thrown away because their caller had gone.
+    pub discarded: u64,
+}
+
+/// Called with the exits of a supervisor's children.
+type ExitHook = Box<dyn FnOnce(&[ExitReport]) + Send>;
 
 /// Why a join has no exit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -546,9 +575,4 @@ impl fmt::Debug for WorkerOutput {
             Self::To(_) => "To(..)",
         })
     }
-}
-
-/// The destination of a typed address, for what stands on the supervisor.
-pub(crate) fn destination<A: Handlers>(address: &Address<A>) -> Destination {
-    address.destination()
 }

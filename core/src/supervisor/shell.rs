@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::child::{ChildInfo, ChildState, ExitReport};
+use super::command::{By, Command, Unknown, Which};
 use super::over::{Finished, Over};
 use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
 use super::spec::{AtEnd, Home, Spec};
@@ -21,47 +22,6 @@ use crate::process::launcher::{Launcher, Order};
 use crate::registry::Registry;
 use crate::router::{EntryKey, NewEntry};
 use crate::wire::ids::Destination;
-
-/// What a supervisor is asked, and what it is told of its children.
-pub(crate) enum Command {
-    /// Start a child and say where it is once it is ready.
-    Start(Box<Spec>, oneshot::Sender<Result<Destination, StartError>>),
-    /// Stop a child, for good.
-    Stop {
-        child: Which,
-        kill: bool,
-        done: oneshot::Sender<Result<Exit, Unknown>>,
-    },
-    /// Stop a child and start it again.
-    Restart {
-        child: Which,
-        done: oneshot::Sender<Result<(), Unknown>>,
-    },
-    /// Say how a child ended once it has ended for good; nothing of one that is unknown.
-    Join {
-        child: Destination,
-        done: oneshot::Sender<Option<Exit>>,
-    },
-    Children(oneshot::Sender<Vec<ChildInfo>>),
-    /// End in order.
-    Shutdown,
-    /// End at once.
-    Kill,
-    Ready(ChildId, u32),
-    Ended(ChildId, Box<End>),
-}
-
-/// A child, by name or by address.
-#[derive(Clone, Debug)]
-pub(crate) enum Which {
-    Name(String),
-    At(Destination),
-}
-
-/// The supervisor has no such child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supervisor has no such child")]
-pub struct Unknown;
 
 pub(crate) struct Shell {
     policy: Policy,
@@ -206,12 +166,13 @@ impl Shell {
                 }
             }
             Command::Join { child, done } => {
-                match self.find(&Which::At(child)).and_then(|id| self.children.get_mut(&id)) {
+                match self.find(&Which(By::At(child))).and_then(|id| self.children.get_mut(&id)) {
                     Some(child) => child.joined.push(done),
                     None => drop(done.send(None)),
                 }
             }
             Command::Children(answer) => drop(answer.send(self.list())),
+            Command::Counts(answer) => drop(answer.send(self.policy.counts())),
             Command::Shutdown => self.policy.shutdown(now),
             Command::Kill => self.kill(),
             Command::Ready(id, pid) => self.ready(id, pid),
@@ -478,9 +439,9 @@ impl Shell {
     fn find(&self, which: &Which) -> Option<ChildId> {
         self.children
             .iter()
-            .find(|(_, child)| match which {
-                Which::Name(name) => child.spec.name == *name,
-                Which::At(to) => child.to == *to,
+            .find(|(_, child)| match &which.0 {
+                By::Name(name) => child.spec.name == *name,
+                By::At(to) => child.to == *to,
             })
             .map(|(id, _)| *id)
     }

@@ -34,7 +34,8 @@ pub(crate) enum HelloError {
     #[error("the supervisor speaks protocol version {theirs}, this worker version {ours}", ours = VERSION)]
     Protocol { theirs: u8 },
     #[error(
-        "the supervisor and this worker are different builds of the program (build {theirs:016x}, here {ours:016x})"
+        "the supervisor and this worker are different builds of the program (build {theirs:016x}, here {ours:016x}): \
+         run both from one build"
     )]
     Build { theirs: u64, ours: u64 },
     #[error("malformed greeting: {0}")]
