@@ -134,9 +134,8 @@ fn hear_signals() -> Signalled {
     let (installed, ready) = channel();
     let unheard = |error| say(format!("procession: no signal handlers, Ctrl-C ends this program at once: {error}"));
     let hearing = move || {
-        if let Err(error) = hear(&installed, &tell) {
-            unheard(error);
-        }
+        let Err(error) = hear(&installed, &tell);
+        unheard(error);
     };
     match std::thread::Builder::new().name("procession-signals".to_owned()).spawn(hearing) {
         // Main begins with the handlers in place, or knowing that there are none.
