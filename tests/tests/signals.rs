@@ -13,7 +13,8 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::process::{ExitCode, Termination};
+    use std::os::unix::process::CommandExt;
+    use std::process::{ExitCode, Stdio, Termination};
     use std::time::{Duration, Instant};
 
     use procession::Failure;
@@ -35,6 +36,7 @@ mod linux {
                 the_second_signal_kills_at_once,
                 the_second_signal_may_be_another_one,
                 the_second_signal_ends_a_main_that_computes,
+                the_second_signal_ends_a_program_whose_standard_error_nobody_reads,
                 a_main_that_does_not_heed_the_drain_is_ended_after_it,
                 a_supervisor_is_stopped_in_its_start,
                 no_supervisor_is_started_once_the_program_is_to_end,
@@ -56,6 +58,7 @@ mod linux {
                 ("drain", || drain().report()),
                 ("drain on one thread", || drain_on_one_thread().report()),
                 ("stubborn", || stubborn().report()),
+                ("complains", || complains().report()),
                 ("computes", || computes().report()),
                 ("starts slowly", || starts_slowly().report()),
                 ("starts late", || starts_late().report()),
@@ -116,6 +119,16 @@ mod linux {
         sup.spawn::<Probe>("p", Plan::default()).await?;
         println!("ready");
         crate::life::probe::spin()
+    }
+
+    /// Has a worker that complains more than any pipe holds.
+    #[procession::main]
+    async fn complains() -> procession::Result {
+        let sup = Supervisor::builder().start().await?;
+        let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
+        probe.write("wrong\n".repeat(100_000), true).await?;
+        touch(&told("began"));
+        std::future::pending().await
     }
 
     #[procession::main]
@@ -324,6 +337,22 @@ mod linux {
         system::send(program.pid(), Signal::INT);
         let (status, _, err) = program.ended();
         assert_eq!(code(status), 130, "{err:?}");
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn the_second_signal_ends_a_program_whose_standard_error_nobody_reads() {
+        let place = Place::new();
+        let mut command = programs::command("complains", &place.file(""));
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut program = command.spawn().expect("this program runs");
+        eventually("its worker has complained", || place.file("began").exists());
+        system::send(program.id(), Signal::TERM);
+        eventually("it is drained", || system::children(program.id()).iter().all(|child| child.name != "p"));
+        let since = Instant::now();
+        system::send(program.id(), Signal::TERM);
+        let status = program.wait().expect("it is ours");
+        assert_eq!(code(status), 143);
+        assert!(since.elapsed() < Duration::from_secs(4), "not by the end of its time: {:?}", since.elapsed());
         eventually("nobody is left", || marked().is_empty());
     }
 
