@@ -198,6 +198,7 @@ impl Keeper {
                 }
                 () = until(rung.due()) => rung = self.climb_on(rung),
                 () = until(lost), if !matches!(rung, Rung::Killed) => {
+                    event::publish(self.incarnation.owner, Event::Killed { child: self.incarnation.name.clone() });
                     self.cause.get_or_insert_with(|| ExitCause::Protocol("it closed its connection".to_owned()));
                     self.born.child.kill();
                     rung = Rung::Killed;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -417,6 +417,9 @@ impl SupervisorBuilder {
     pub async fn start(self) -> Result<Supervisor, StartError> {
         let Self { strategy, intensity, backoff, output, program, children: specs, on_exit } = self;
         check_depth()?;
+        if ENDING.load(Ordering::Acquire) {
+            return Err(StartError::ProgramEnding);
+        }
         backoff.check().map_err(|error| StartError::BadSpec(error.to_string()))?;
         registered().map_err(StartError::DuplicateId)?;
         let mut children = Children::of_this_program()?;
@@ -462,11 +465,13 @@ impl SupervisorBuilder {
         let supervisor = Supervisor {
             inner: Arc::new(Inner { commands, launcher, registry, over, reports, dependents: Mutex::default() }),
         };
+        // From now on: a signal ends it in its start too.
+        remember(&supervisor.inner);
+        if ENDING.load(Ordering::Acquire) {
+            let _ = supervisor.send(Command::Shutdown);
+        }
         match started.await {
-            Ok(Ok(())) => {
-                remember(&supervisor.inner);
-                Ok(supervisor)
-            }
+            Ok(Ok(())) => Ok(supervisor),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::SupervisorEnded),
         }
@@ -524,6 +529,14 @@ impl Drop for Inner {
 
 /// The supervisors of this process, for the end of the program.
 static ALIVE: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// Whether this program starts no supervisors any more.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The program is ending: a supervisor that was not there when the others were ended would be killed at last.
+pub(crate) fn refuse_to_start() {
+    ENDING.store(true, Ordering::Release);
+}
 
 fn remember(inner: &Arc<Inner>) {
     let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
