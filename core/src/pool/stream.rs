@@ -47,7 +47,7 @@ pub struct Outcomes<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> 
     ends: Arc<Ends>,
     here: VecDeque<Ended>,
     next: u64,
-    /// Tasks that are in the pool.
+    /// Tasks that were begun and not yielded.
     outstanding: usize,
     /// The bytes of their arguments.
     bytes: usize,
@@ -167,11 +167,16 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
 
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         loop {
-            if self.outstanding <= self.limit / 2 {
-                self.refill();
-            }
             if let Some(ended) = self.here.pop_front() {
+                self.outstanding -= 1;
+                self.bytes -= ended.size;
+                if self.outstanding <= self.limit / 2 {
+                    self.refill();
+                }
                 return Poll::Ready(Some(ended));
+            }
+            if self.outstanding == 0 {
+                self.refill();
             }
             let mut state = self.ends.lock();
             std::mem::swap(&mut state.ends, &mut self.here);
@@ -183,8 +188,6 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
                 return Poll::Pending;
             }
             drop(state);
-            self.outstanding -= self.here.len();
-            self.bytes -= self.here.iter().map(|ended| ended.size).sum::<usize>();
         }
     }
 

@@ -81,6 +81,7 @@ impl Router {
             Frame::Request(request) => self.handle_request(link, request),
             Frame::Reply { call, status, payload } => self.handle_reply(link, call, status, payload),
             Frame::Cancel { call } => self.cancel_inbound(link, call),
+            Frame::Recall { call } => self.recall_inbound(link, call),
             Frame::Credit { to, returned, window } => self.handle_credit(link, to, returned, window),
             Frame::Deferred { call } => {
                 if self.handed_to(link, call).is_some()
@@ -222,6 +223,9 @@ impl Router {
             }
             if hosted.is_some() && l.was_cancelled(request.call) {
                 self.cancel_inbound(link, request.call);
+            } else if hosted.is_some() && l.was_recalled(request.call) {
+                // It has its reply.
+                self.cancel(key);
             }
         }
         self.settle(entry);
