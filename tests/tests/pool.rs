@@ -82,6 +82,14 @@ async fn computes(probe: Address<Probe>) -> bool {
     tokio::task::spawn_blocking(move || while !context.is_cancelled() {}).await.is_ok()
 }
 
+/// Computes until the file is there.
+#[task]
+fn blocks(file: PathBuf) {
+    while !file.exists() {
+        std::hint::spin_loop();
+    }
+}
+
 #[task]
 fn worker() -> Option<String> {
     task_context().map(|context| context.worker().to_owned())
@@ -384,6 +392,26 @@ async fn an_endless_input_is_pulled_as_it_is_needed_and_given_up_with_the_stream
     assert_eq!(within(pool.submit(square, 5)).await, Ok(25), "the pool is free again");
     let report = end(place, pool).await;
     assert!(report.submitted <= 1011 && report.done + report.cancelled == report.submitted, "{report}");
+}
+
+#[tokio::test]
+async fn tasks_that_wait_behind_a_long_one_are_run_by_another_worker() {
+    let (place, pool) = Place::with_pool(2).await;
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("go");
+    for _ in 0..5 {
+        // Short ones first, so that each worker is given many at once.
+        within(pool.map(square, 0..5000)).await.expect("all are done");
+        let long = pool.submit(blocks, file.clone());
+        let rest: Vec<_> = (0..300).map(|n| pool.submit(square, n)).collect();
+        for (n, task) in rest.into_iter().enumerate() {
+            assert_eq!(within(task).await, Ok((n * n) as u64));
+        }
+        fs::write(&file, "").expect("a file");
+        assert_eq!(within(long).await, Ok(()));
+        fs::remove_file(&file).expect("a file");
+    }
+    assert_eq!(end(place, pool).await.done, 5 * 5301);
 }
 
 #[tokio::test]
