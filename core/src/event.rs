@@ -84,6 +84,33 @@ pub enum Event {
         /// What it returned.
         error: String,
     },
+    /// A task failed whose result nobody awaits.
+    TaskFailed {
+        /// The pool.
+        pool: String,
+        /// The task's function.
+        task: String,
+        /// Its number in the pool.
+        id: u64,
+        /// How it failed.
+        error: String,
+    },
+    /// Completions of tasks did not reach their handler, or the handler failed at them.
+    CompletionsLost {
+        /// The pool.
+        pool: String,
+        /// How many.
+        count: u64,
+        /// Why.
+        error: String,
+    },
+    /// A pool could not keep one worker and takes no more tasks.
+    PoolGaveUp {
+        /// The pool.
+        pool: String,
+        /// The last failed start, or the last end of a worker.
+        cause: String,
+    },
     /// A worker broke the protocol and was killed.
     Refused {
         /// The child's name.
@@ -136,7 +163,7 @@ pub(crate) fn publish(owner: u64, event: Event) {
         Event::Started { .. } => tracing::debug!(?event),
         Event::Exited { exit, .. } if exit.is_orderly() => tracing::debug!(?event),
         Event::Ended { .. } => tracing::debug!(?event),
-        Event::Escalated { .. } => tracing::error!(?event),
+        Event::Escalated { .. } | Event::PoolGaveUp { .. } => tracing::error!(?event),
         _ => tracing::warn!(?event),
     }
     let _ = bus().send((owner, event));

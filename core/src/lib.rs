@@ -4,6 +4,11 @@
 
 extern crate self as procession;
 
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod actor;
 mod connection;
 mod error;
@@ -39,12 +44,25 @@ pub use error::exit::{Down, DownReason, Exit, ExitCause, StopReason};
 pub use error::failure::Failure;
 pub use error::start::StartError;
 pub use event::{Event, Events, Lagged};
+pub use pool::completion::Completion;
+pub use pool::ended::RanOn;
+pub use pool::error::{TaskError, TasksFailed, TryMapError};
+pub use pool::fleet::{Broadcast, Keyed, Pool, PoolControl};
+pub use pool::fleet_call::{Gather, PoolCall, PoolCast};
+pub use pool::function::{Returns, Task, TaskFuture};
+pub use pool::handle::TaskPool;
+pub use pool::info::{PoolReport, PoolWorker, WorkerState};
+pub use pool::runner::{TaskContext, task_context};
+pub use pool::size::PoolSize;
+pub use pool::stream::{Outcomes, Unordered};
+pub use pool::submitted::Submitted;
+pub use pool::task::TaskId;
 pub use supervisor::backoff::{Backoff, BadBackoff};
 pub use supervisor::child::{ChildInfo, ChildState, ExitReport};
-pub use supervisor::handle::{Escalated, JoinError, OutputLine, Supervisor, SupervisorBuilder, WorkerOutput};
+pub use supervisor::command::{Unknown, Which};
+pub use supervisor::handle::{Escalated, JoinError, OutputLine, Supervisor, SupervisorBuilder, Traffic, WorkerOutput};
 pub use supervisor::intensity::Intensity;
-pub use supervisor::policy::Strategy;
-pub use supervisor::shell::Unknown;
+pub use supervisor::policy::{Counts, Strategy};
 pub use supervisor::spec::{AtEnd, ChildSpec};
 pub use wire::codec::{DecodeError, EncodeError};
 

@@ -6,6 +6,7 @@ pub use inventory;
 
 pub use crate::actor::incoming::Incoming;
 pub use crate::actor::message::Message;
+pub use crate::pool::function::{TaskArguments, TaskEntry, TaskRun};
 pub use crate::process::entry::{TestEntry, enter_test};
 pub use crate::process::registration::ActorEntry;
 pub use crate::program::{Flavor, main};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::actor::leaving::{self, Leaving};
 use crate::process::{entry, output};
 use crate::supervisor::handle::{Winding, alive};
-use crate::sys::ShutdownSignals;
+use crate::sys::{ShutdownSignal, ShutdownSignals};
 
 /// How long the last lines of workers may take to be printed.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -44,9 +45,11 @@ pub fn main<T, F: Future<Output = T>>(flavor: Flavor, body: impl FnOnce() -> F) 
             std::process::exit(70);
         }
     };
+    // Also where the body panics: the last lines may say why.
+    let flush = Flush;
     let (result, signalled) = runtime.block_on(run(body()));
     drop(runtime);
-    output::flush(LAST_LINES);
+    drop(flush);
     match signalled {
         Some(code) => {
             drop(result);
@@ -56,46 +59,53 @@ pub fn main<T, F: Future<Output = T>>(flavor: Flavor, body: impl FnOnce() -> F) 
     }
 }
 
+/// Prints what workers have said before the program ends, by whichever way it does.
+struct Flush;
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        output::flush(LAST_LINES);
+    }
+}
+
 async fn run<T>(body: impl Future<Output = T>) -> (T, Option<i32>) {
     let mut signals = match ShutdownSignals::install() {
         Ok(signals) => signals,
         Err(error) => {
             eprintln!("procession: no signal handlers, Ctrl-C ends this program at once: {error}");
-            let result = body.await;
-            end_in_order().await;
+            let (result, left) = leaving::collect_at_end(body).await;
+            end_in_order(left).await;
             return (result, None);
         }
     };
-    let mut body = std::pin::pin!(body);
+    let mut body = std::pin::pin!(leaving::collect_at_end(body));
     let first = tokio::select! {
-        result = &mut body => {
-            // Pools and children that main still holds, or forgot, end in order; a signal meanwhile hurries.
+        (result, left) = &mut body => {
+            // What main held to its end, or somebody else holds still, ends in order. A signal has nothing to add to that,
+            // nor to what main says of its own success; the second one kills.
             tokio::select! {
-                () = end_in_order() => return (result, None),
-                signal = signals.recv() => signal,
-            };
-            return (result, Some(hurried(&mut signals).await));
+                () = end_in_order(left) => {}
+                second = second(&mut signals) => killed(&second),
+            }
+            return (result, None);
         }
         signal = signals.recv() => signal,
     };
-    eprintln!("procession: {}: finishing what runs; once more kills", first.name);
+    announce(&first);
     let drained = async {
-        end_in_order().await;
+        end_in_order(Vec::new()).await;
         tokio::time::sleep(AFTER_DRAIN).await;
     };
-    let result = tokio::select! {
-        result = &mut body => Some(result),
+    let ended = tokio::select! {
+        ended = &mut body => Some(ended),
         () = drained => None,
-        second = signals.recv() => {
-            eprintln!("procession: {}: killed", second.name);
-            std::process::exit(second.exit_code);
-        }
+        second = signals.recv() => killed(&second),
     };
-    match result {
-        Some(result) => {
+    match ended {
+        Some((result, left)) => {
             tokio::select! {
-                () = end_in_order() => {}
-                second = signals.recv() => std::process::exit(second.exit_code),
+                () = end_in_order(left) => {}
+                second = signals.recv() => killed(&second),
             }
             (result, Some(first.exit_code))
         }
@@ -106,15 +116,24 @@ async fn run<T>(body: impl Future<Output = T>) -> (T, Option<i32>) {
     }
 }
 
-/// After a signal during the orderly end: the next one kills.
-async fn hurried(signals: &mut ShutdownSignals) -> i32 {
-    tokio::select! {
-        () = end_in_order() => 0,
-        second = signals.recv() => std::process::exit(second.exit_code),
-    }
+/// Waits for the second signal.
+async fn second(signals: &mut ShutdownSignals) -> ShutdownSignal {
+    announce(&signals.recv().await);
+    signals.recv().await
 }
 
-async fn end_in_order() {
+fn announce(first: &ShutdownSignal) {
+    eprintln!("procession: {}: finishing what runs; once more kills", first.name);
+}
+
+/// Ends this program; its workers go with it.
+fn killed(second: &ShutdownSignal) -> ! {
+    eprintln!("procession: {}: killed", second.name);
+    std::process::exit(second.exit_code)
+}
+
+async fn end_in_order(left: Vec<Leaving>) {
+    leaving::end_in_order(left).await;
     for supervisor in alive() {
         supervisor.wind_up(Winding::Drain).await;
     }

@@ -25,6 +25,7 @@ pub(crate) use leaf::{
     Program,
     // Shared memory: the journal's page.
     Segment,
+    ShutdownSignal,
     ShutdownSignals,
     Stream,
     Watch,

@@ -361,7 +361,8 @@ async fn a_deadline_holds_while_the_actors_process_is_frozen() {
     system::freeze(pid);
     let deadline = Duration::from_millis(200);
     let error = timed(deadline, shop.buy(1).timeout(deadline)).await;
-    assert!(matches!(error, CallError::TimedOut { executed: Executed::No, .. }), "{error}");
+    // A frozen worker cannot say that it has not started it, so nobody can.
+    assert!(matches!(error, CallError::TimedOut { executed: Executed::Maybe, .. }), "{error}");
     system::thaw(pid);
     assert_eq!(within(shop.buy(1)).await, Ok(2));
     end(sup).await;
@@ -397,9 +398,7 @@ async fn an_argument_that_cannot_be_read_ends_the_call_and_the_actor_lives() {
     let pid = within(shop.pid()).await;
     let error = within(shop.eat(Stubborn::Unreadable)).await.expect_err("it cannot be read");
     println!("{error}");
-    let CallError::Codec(CodecError::Request { method, error: why }) = &error else {
-        panic!("{error:?}")
-    };
+    let CallError::Codec(CodecError::Request { method, error: why }) = &error else { panic!("{error:?}") };
     assert_eq!(method, "eat");
     assert!(why.to_string().contains("this is not for you") && !error.may_have_executed(), "{why}");
     assert_eq!(within(shop.pid()).await, pid);

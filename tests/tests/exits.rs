@@ -105,7 +105,10 @@ async fn meets(fate: Fate) -> (CallError, Exit) {
     let exited = event(&mut events, |event| matches!(event, Event::Exited { .. })).await;
     assert_eq!(exited, Event::Exited { child: "mortal".to_owned(), exit: exit.clone() });
     within(event(&mut events, |event| matches!(event, Event::Ended { .. }))).await;
-    assert_eq!(sup.exit_reports().into_iter().map(|report| report.exit).collect::<Vec<_>>(), std::slice::from_ref(&exit));
+    assert_eq!(
+        sup.exit_reports().into_iter().map(|report| report.exit).collect::<Vec<_>>(),
+        std::slice::from_ref(&exit)
+    );
     end(sup).await;
     (error, exit)
 }

@@ -81,10 +81,7 @@ async fn failure(birth: Birth) -> StartError {
 #[tokio::test]
 async fn an_init_that_returns_an_error_is_named_with_its_whole_chain() {
     let error = failure(Birth::Error).await;
-    assert_eq!(
-        error.to_string(),
-        "the init of newborn failed: no book at shelf 7: invalid digit found in string"
-    );
+    assert_eq!(error.to_string(), "the init of newborn failed: no book at shelf 7: invalid digit found in string");
     assert!(matches!(error, StartError::Init { .. }));
 }
 

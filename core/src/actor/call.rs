@@ -132,6 +132,17 @@ impl Cast {
         self
     }
 
+    /// Where it goes and what it says, for whoever sends it by other means; nothing if it was sent.
+    pub(crate) fn into_unsent(mut self) -> Option<(Destination, Message)> {
+        match std::mem::replace(&mut self.request.state, State::Done) {
+            State::Unsent(message) => Some((self.request.to, message)),
+            sent => {
+                self.request.state = sent;
+                None
+            }
+        }
+    }
+
     /// The name of its method.
     pub(crate) fn method(&self) -> &'static str {
         match &self.request.state {
@@ -277,7 +288,7 @@ pub(crate) fn answer<T: Payload, E: Payload>(outcome: Outcome) -> Result<T, Call
 /// A failed outcome as an error.
 pub(crate) fn failure(outcome: Outcome) -> CallError<NoError> {
     match outcome {
-        Outcome::Failed(error) => error,
+        Outcome::Failed(error) | Outcome::Fatal(error) => error,
         Outcome::FailedElsewhere(bytes) => codec::decode(&bytes, Budget::default())
             .unwrap_or_else(|error| CallError::Codec(CodecError::Reply { error })),
         // A cast has no value and a call no Down; a peer that sends one has answered nothing.

@@ -29,6 +29,7 @@ pub struct Context<A> {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    pub(crate) parent: u32,
     pub(crate) registry: Option<Destination>,
     pub(crate) stop: Stop,
     pub(crate) end: Arc<LocalEnd>,
@@ -74,6 +75,12 @@ impl<A: Handlers> Context<A> {
         self.shared.incarnation
     }
 
+    /// The id of its supervisor's process; this process's own for an actor on a thread.
+    #[must_use]
+    pub fn parent(&self) -> u32 {
+        self.shared.parent
+    }
+
     /// Ends the actor in order after the running handler: a normal end, after which a transient actor stays down.
     pub fn stop(&self) {
         self.shared.stop.ask(StopReason::Normal);
@@ -101,6 +108,11 @@ impl<A: Handlers> Context<A> {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.shared.message.borrow().is_cancelled()
+    }
+
+    /// The flag of the message that is being handled: set when its caller has gone.
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        self.shared.message.borrow().clone()
     }
 
     /// What is left of the deadline of the message that is being handled.

@@ -122,6 +122,13 @@ impl Incoming {
         }
     }
 
+    /// Ends a call in an outcome that is encoded already.
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        if let Some(answer) = self.answer.take() {
+            answer.give(outcome);
+        }
+    }
+
     /// Leaves the answer to whoever holds the [`Reply`].
     pub fn defer<T: Payload, E: Payload>(&mut self) -> Reply<T, E> {
         let answer =

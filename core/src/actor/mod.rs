@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod context;
 pub(crate) mod incoming;
+pub(crate) mod leaving;
 pub(crate) mod lookup;
 pub(crate) mod message;
 pub(crate) mod node;

@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, Event};
-use crate::router::{Action, Arena, CallKey, EntryKey, LinkKey, Outcome, Router, Token};
+use crate::router::{Action, Arena, CallKey, EntryKey, LinkKey, Message, Outcome, Router, Token};
 use crate::wire::frame::Frame;
-use crate::wire::ids::{NodeId, RunId};
+use crate::wire::ids::{Destination, NodeId, RunId};
 
 static NODE: OnceLock<Node> = OnceLock::new();
 
@@ -45,6 +45,18 @@ pub(crate) trait Peer: Send + Sync {
 pub(crate) trait Sink: Send + Sync {
     /// The request with this number has ended.
     fn ended(&self, number: u64, outcome: Outcome);
+}
+
+/// A call to submit whose outcome goes to a sink.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    /// The sink's own name for it.
+    pub(crate) number: u64,
+    pub(crate) to: Destination,
+    pub(crate) deadline: Option<Instant>,
+    /// The message whose handler makes the call.
+    pub(crate) caused_by: Option<CallKey>,
+    pub(crate) message: Message,
 }
 
 /// The thread that serves an actor of this process.
@@ -154,19 +166,17 @@ impl Node {
         (token, call)
     }
 
-    /// Submits a request whose outcome goes to a sink.
-    pub(crate) fn submit_to(
-        &self,
-        sink: Arc<dyn Sink>,
-        number: u64,
-        submit: impl FnOnce(&mut Router, Token) -> CallKey,
-    ) -> CallKey {
+    /// Submits calls whose outcomes go to one sink, each under its number, and says what they are called in the router.
+    pub(crate) fn submit_all(&self, sink: &Arc<dyn Sink>, calls: impl IntoIterator<Item = Numbered>) -> Vec<CallKey> {
         let mut inner = self.lock();
         inner.router.advance(Instant::now());
-        let token = inner.waiters.insert(Waiter::Sink { sink, number });
-        let call = submit(&mut inner.router, token);
+        let mut keys = Vec::new();
+        for Numbered { number, to, deadline, caused_by, message } in calls {
+            let token = inner.waiters.insert(Waiter::Sink { sink: sink.clone(), number });
+            keys.push(inner.router.submit(token, to, true, deadline, caused_by, message));
+        }
         self.react(inner);
-        call
+        keys
     }
 
     /// What became of a submitted request; a call is not interested in its admission.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::context::{Context, Shared, Stop};
 use super::incoming::Incoming;
+use super::leaving;
 use super::message::{self, Current};
 use super::node::{LocalEnd, Node};
 use super::traits::Handlers;
@@ -40,6 +41,8 @@ pub(crate) struct Hosting {
     pub(crate) end: Arc<LocalEnd>,
     pub(crate) name: String,
     pub(crate) incarnation: u32,
+    /// The process of its supervisor.
+    pub(crate) parent: u32,
     pub(crate) stop: Stop,
     /// The encoded init argument.
     pub(crate) init: Bytes,
@@ -83,11 +86,12 @@ pub(crate) enum Ended {
 
 /// Builds the actor and runs it to its end. Needs a `LocalSet`.
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
-    let Hosting { to, registry, entry, end, name, incarnation, stop, init, ready, turn } = hosting;
+    let Hosting { to, registry, entry, end, name, incarnation, parent, stop, init, ready, turn } = hosting;
     message::settle(to, &name);
     let shared = Rc::new(Shared {
         name,
         incarnation,
+        parent,
         registry,
         stop: stop.clone(),
         end: end.clone(),
@@ -114,8 +118,15 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
         return Ended::Panicked(Panic { message, at: "the stop hook".to_owned() });
     }
     runner.end.close();
-    if let Err(message) = catch_unwind(AssertUnwindSafe(|| drop(actor))) {
+    let (dropped, left) = leaving::collect(|| catch_unwind(AssertUnwindSafe(|| drop(actor))));
+    if let Err(message) = dropped {
         return Ended::Panicked(Panic { message: text_of(&*message), at: "the actor's drop".to_owned() });
+    }
+    if let Ended::Stopped(_) = ended {
+        // A supervisor that the actor had ends as the actor does, within the same grace.
+        leaving::end_in_order(left).await;
+    } else {
+        left.into_iter().for_each(|leaving| (leaving.at_once)());
     }
     ended
 }
@@ -225,7 +236,7 @@ impl<A: Handlers> Runner<A> {
         let node = Node::here();
         node.with(|router| {
             if let Err(panic) = &result {
-                router.answer(taken.call, Outcome::Failed(CallError::Panicked(panic.clone())));
+                router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
             }
             router.finish(self.entry, &taken, began.elapsed());
         });

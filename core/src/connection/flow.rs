@@ -44,7 +44,7 @@ impl Credit {
         Ok(())
     }
 
-    #[cfg(test)]
+    /// Units that were sent and have not come back.
     pub(crate) fn outstanding(&self) -> u32 {
         self.outstanding
     }
@@ -187,10 +187,13 @@ mod tests {
         assert_eq!((0..4).find_map(|_| window.release(1, 256)), Some(Grant { returned: 4, window: 16 }));
     }
 
+    /// What it knows, what it has to send, what is on the wire, and the grants on their way back.
+    type Sender = (Credit, VecDeque<u32>, VecDeque<u32>, VecDeque<Grant>);
+
     /// Senders, their wires, one mailbox: what the two halves do together under any schedule.
     #[derive(Debug)]
     struct Model {
-        senders: Vec<(Credit, VecDeque<u32>, VecDeque<u32>, VecDeque<Grant>)>, // to send, on the wire, grants back
+        senders: Vec<Sender>,
         windows: Vec<Window>,
         mailbox: VecDeque<(usize, u32)>,
         wanted: u32,

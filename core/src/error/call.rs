@@ -89,9 +89,12 @@ pub enum NotDelivered {
     /// No actor has this address: it belongs to another run of the program, or was made up.
     #[error("no such actor: the address is from another run of the program")]
     NoSuchActor,
-    /// The process between the two is gone.
+    /// The process between the two is gone; what had been sent may have arrived.
     #[error("the connection to the actor's supervisor is gone")]
     Disconnected,
+    /// The connection carries as much as it may: this monitor, or the first message to this actor, has no place.
+    #[error("the connection carries as many monitors or addresses as it may")]
+    TooMany,
     /// The actor did not start.
     #[error("the actor did not start: {0}")]
     StartFailed(String),
@@ -143,7 +146,8 @@ impl<E> CallError<E> {
             Self::Codec(error) => {
                 matches!(error, CodecError::Answer { .. } | CodecError::Reply { .. })
             }
-            Self::NotDelivered(_) | Self::Version(_) | Self::WouldDeadlock { .. } => false,
+            Self::NotDelivered(why) => *why == NotDelivered::Disconnected,
+            Self::Version(_) | Self::WouldDeadlock { .. } => false,
             Self::Cancelled => true,
         }
     }

@@ -51,7 +51,7 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// The failure of a handler that was called, as the failure of the handler that called it.
+/// A call that failed, in a handler or a main that returns a [`Failure`]: that of the actor that was called goes on as it is.
 impl From<CallError<Failure>> for Failure {
     fn from(error: CallError<Failure>) -> Self {
         match error {
@@ -76,6 +76,17 @@ impl fmt::Debug for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_call_of_a_handler_that_fails_likewise_turns_into_a_failure() {
+        fn asks(answer: Result<(), CallError<Failure>>) -> Result<(), Failure> {
+            Ok(answer?)
+        }
+        let told = Failure::new("no room").context("in the cellar");
+        assert_eq!(asks(Err(CallError::Handler(told.clone()))), Err(told));
+        let lost = asks(Err(CallError::NoReply)).unwrap_err();
+        assert_eq!(lost.to_string(), CallError::<Failure>::NoReply.to_string());
+    }
 
     #[test]
     fn a_chain_of_sources_is_kept_and_not_repeated() {

@@ -15,23 +15,39 @@
 //! | `window` | how many tasks a worker may hold |
 //! | `load` | the workers that have room, fewest outstanding first |
 //! | `report` | how the tasks of a pool ended, as counts |
-#![cfg_attr(not(test), expect(dead_code, reason = "the pool's shell is the only caller, and stands on top of this"))]
+//! | `shell` | the pool's task: feeds the scheduler and does what it says |
+//! | `team` | the workers as processes |
+//! | `inbox` | what the pool's task is told, all at once |
+//! | `handle` | the pool as its user holds it |
+//! | `function` | a function that workers know by an id |
+//! | `runner` | the actor in each worker |
+//! | `submitted`, `stream` | who awaits tasks: one, or many |
+//! | `fleet`, `fleet_call` | a pool of any actor, and messages through it |
+//! | `ended` | the end of a task on its way to them |
+//! | `completion`, `forward` | the end of a task as a message to an actor |
 
 mod action;
+pub(crate) mod completion;
+pub(crate) mod ended;
+pub(crate) mod error;
+pub(crate) mod fleet;
+pub(crate) mod fleet_call;
+mod forward;
+pub(crate) mod function;
+pub(crate) mod handle;
+mod inbox;
+pub(crate) mod info;
 mod load;
 mod queue;
 mod report;
+pub(crate) mod runner;
 mod scheduler;
-mod task;
+mod shell;
+pub(crate) mod size;
+pub(crate) mod stream;
+pub(crate) mod submitted;
+pub(crate) mod task;
+mod team;
 mod window;
 mod worker;
 mod workers;
-
-#[expect(unused_imports, reason = "the names that the pool's shell uses")]
-pub(crate) use self::{
-    action::{Action, Closed, Closing},
-    report::Report,
-    scheduler::Scheduler,
-    task::{Ending, TaskId, Terms},
-    worker::WorkerId,
-};

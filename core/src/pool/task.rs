@@ -1,7 +1,10 @@
 use std::{
     collections::HashMap,
+    fmt,
     hash::{BuildHasherDefault, Hasher},
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::worker::{Seat, WorkerId};
 
@@ -9,8 +12,14 @@ use super::worker::{Seat, WorkerId};
 pub(super) const QUARANTINE_AFTER: u32 = 2;
 
 /// The number of a task within its pool: dense and increasing in the order of submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TaskId(pub(crate) u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TaskId(pub(crate) u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.0)
+    }
+}
 
 /// What a caller asks for with a task. Start from `Terms::default()`: a priority and a deadline will stand here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +101,10 @@ pub(super) enum Place {
 }
 
 /// The tasks that have not ended. One look-up costs about what an index does: see [`DenseHasher`].
-pub(super) type Tasks = HashMap<TaskId, Task, BuildHasherDefault<DenseHasher>>;
+pub(super) type Tasks = TaskMap<Task>;
+
+/// Something for each of many tasks.
+pub(super) type TaskMap<T> = HashMap<TaskId, T, BuildHasherDefault<DenseHasher>>;
 
 /// A hash for dense, increasing numbers that no stranger chooses.
 ///

@@ -1,7 +1,6 @@
 //! Feeds the router from a connection, and the connection from the router.
 
 use std::pin::Pin;
-use std::time::Instant;
 
 use tokio::time::Sleep;
 
@@ -57,7 +56,7 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
             None => connection.ready(blocked).await,
             Some(at) => {
                 let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
-                if Instant::from(sleep.deadline().into_std()) != at {
+                if sleep.deadline().into_std() != at {
                     sleep.as_mut().reset(at.into());
                 }
                 tokio::select! {

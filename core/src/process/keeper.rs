@@ -169,6 +169,7 @@ impl Keeper {
         let mut exit = self.witness.exit();
         let mut starting = Some((Instant::now() + self.incarnation.init_timeout, ready));
         let mut rung = Rung::Living;
+        let mut deserted = false;
         loop {
             let start_due = starting.as_ref().map(|(due, _)| *due);
             tokio::select! {
@@ -183,8 +184,10 @@ impl Keeper {
                     driven = Some(());
                 }
                 () = peer.arrived.notified() => {}
-                wished = wish.changed() => {
-                    let wished = if wished.is_err() { Wish::Kill } else { *wish.borrow_and_update() };
+                wished = wish.changed(), if !deserted => {
+                    // Whoever wanted it is gone.
+                    deserted = wished.is_err();
+                    let wished = if deserted { Wish::Kill } else { *wish.borrow_and_update() };
                     rung = self.climb(rung, wished, starting.is_some());
                 }
                 () = until(rung.due()) => rung = self.climb_on(rung),

@@ -56,6 +56,7 @@ pub(crate) async fn keep_local(
             end,
             name,
             incarnation: number,
+            parent: std::process::id(),
             stop,
             init,
             ready: Box::new(move || {

@@ -2,8 +2,6 @@
 
 use std::sync::OnceLock;
 
-use crate::wire::ids::Destination;
-
 /// How deep the tree may be: far deeper than anyone means, and shallow enough that a runaway ends soon.
 pub(crate) const DEEPEST: u32 = 8;
 
@@ -13,7 +11,6 @@ static WORKER: OnceLock<Worker> = OnceLock::new();
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     pub(crate) depth: u32,
-    pub(crate) registry: Destination,
 }
 
 pub(crate) fn settle(worker: Worker) {
@@ -23,9 +20,4 @@ pub(crate) fn settle(worker: Worker) {
 /// How many processes lie between this one and the root.
 pub(crate) fn depth() -> u32 {
     WORKER.get().map_or(0, |worker| worker.depth)
-}
-
-/// The registry of the supervisor above, where there is one.
-pub(crate) fn registry() -> Option<Destination> {
-    WORKER.get().map(|worker| worker.registry)
 }

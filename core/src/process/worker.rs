@@ -45,7 +45,7 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
             if marked {
                 println!("{MARKER}");
             }
-            live(endpoint, greeting)
+            live(parent, endpoint, greeting)
         })
         .unwrap_or_else(|error| {
             eprintln!("procession: this worker cannot start: {error}");
@@ -55,7 +55,7 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
     std::process::exit(code)
 }
 
-fn live(endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
+fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
     let Greeting { bytes, control, journal } = greeting;
     let journal = Journal::open(journal);
     journal.enter();
@@ -70,11 +70,11 @@ fn live(endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
         }
     };
     sys::set_process_name(&hello.name);
-    place::settle(place::Worker { depth: hello.depth, registry: hello.registry });
+    place::settle(place::Worker { depth: hello.depth });
     Node::enter(hello.to.run);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let code = LocalSet::new().block_on(&runtime, serve(endpoint, control, journal, hello, entry));
+    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, control, journal, hello, entry));
     // What user code left running on other threads does not keep a worker alive.
     runtime.shutdown_background();
     code
@@ -91,6 +91,7 @@ fn understand(bytes: &[u8]) -> Result<(Hello, ActorEntry), String> {
 }
 
 async fn serve(
+    parent: u32,
     endpoint: Endpoint,
     control: Endpoint,
     journal: Journal,
@@ -134,15 +135,11 @@ async fn serve(
         end,
         name: hello.name,
         incarnation: hello.incarnation,
+        parent,
         stop,
         init,
         ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
-        turn: Box::new(WorkerTurn {
-            journal,
-            connection: connection.clone(),
-            link,
-            born: Instant::now(),
-        }),
+        turn: Box::new(WorkerTurn { journal, connection: connection.clone(), link, born: Instant::now() }),
     };
     let (last, code) = match (actor.host)(hosting).await {
         Ended::StartFailed(failure) => (Frame::StartFailed { payload: encoded(&failure) }, EXIT_START),

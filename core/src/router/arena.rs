@@ -62,6 +62,18 @@ impl<T> Arena<T> {
         Some(value)
     }
 
+    /// Removes a value where it lies, without moving it out.
+    pub(crate) fn discard(&mut self, key: Key) {
+        if let Some(place) = self.places.get_mut(key as u32 as usize)
+            && place.generation == (key >> 32) as u32
+            && place.value.is_some()
+        {
+            place.value = None;
+            self.free.push(key as u32);
+            self.len -= 1;
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.places.iter().enumerate().filter_map(|(at, place)| {
             place.value.as_ref().map(|value| (u64::from(place.generation) << 32 | at as u64, value))
@@ -84,5 +96,9 @@ mod tests {
         assert_eq!(arena.remove(old), None);
         assert_eq!(arena.get(new), Some(&'b'));
         assert_eq!(arena.len(), 1);
+        arena.discard(old);
+        assert_eq!(arena.len(), 1);
+        arena.discard(new);
+        assert_eq!((arena.len(), arena.get(new)), (0, None));
     }
 }

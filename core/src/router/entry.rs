@@ -1,13 +1,15 @@
 //! A mailbox, or the way to one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::arena::Key;
-use super::link::LinkKey;
+use super::hash::OwnMap;
+use super::line::Line;
+use super::link::{Journal, LinkKey};
 use super::record::CallKey;
-use crate::connection::flow::{Credit, Window};
+use crate::connection::flow::{Credit, Grant, Window};
 use crate::wire::frame::Route;
 use crate::wire::ids::TypeHash;
 
@@ -63,20 +65,35 @@ pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) about: NewEntry,
     pub(super) consumer: Consumer,
-    /// Accepted messages, in order; keys of removed ones are skipped.
-    pub(super) queue: VecDeque<CallKey>,
-    /// Whether a caller knows already that the present incarnation ends.
+    /// Accepted messages, in order.
+    pub(super) queue: Line,
+    /// Whether a caller knows already that the present incarnation ends: what comes from now on waits for the next.
     pub(super) ending: bool,
-    /// What was queued when that became known: it ends with the incarnation.
-    pub(super) doomed: VecDeque<CallKey>,
-    /// Messages of this process that wait for room, in order; keys of removed ones are skipped.
-    pub(super) waiting: VecDeque<CallKey>,
-    pub(super) windows: HashMap<Source, Window>,
+    /// What was queued when that became known.
+    pub(super) doomed: Line,
+    /// Messages of this process that wait for room, in order.
+    pub(super) waiting: Line,
+    /// The window of this process.
+    pub(super) local: Window,
+    /// The windows of the connections; that of a closed one stays until its messages have left.
+    pub(super) windows: OwnMap<LinkKey, Window>,
+    /// Units by which those windows together exceed what each has before anyone could refuse it.
+    reserved: u32,
     /// Messages handed to the worker and not finished: number, cost, record.
     pub(super) sent: VecDeque<(u64, u32, CallKey)>,
     /// The number of the last message handed to the worker (or, where the actor is hosted, received).
     pub(super) seq: u64,
-    pub(super) watchers: Vec<CallKey>,
+    /// What the worker's process has told of its progress.
+    pub(super) progress: Option<Journal>,
+    /// The message whose handler runs on a thread of this process.
+    pub(super) running: Option<CallKey>,
+    pub(super) watchers: BTreeSet<CallKey>,
+    /// Requests and monitors that have not ended.
+    pub(super) open: usize,
+    /// Whether it stands in line for a connection on which all calls are in flight that may be.
+    pub(super) blocked: bool,
+    /// The connection for whose request the way was opened, where this is a way.
+    pub(super) opened_by: Option<LinkKey>,
     /// The present incarnation, or the last; counted from 1.
     pub(super) incarnation: u32,
     /// Whether units go back when a handler ends (the prefetch of a worker) and not when the message is taken.
@@ -89,52 +106,106 @@ impl Entry {
     pub(super) fn new(route: Route, about: NewEntry, consumer: Consumer) -> Self {
         Self {
             route,
-            about,
             consumer,
-            queue: VecDeque::new(),
+            queue: Line::default(),
             ending: false,
-            doomed: VecDeque::new(),
-            waiting: VecDeque::new(),
-            windows: HashMap::new(),
+            doomed: Line::default(),
+            waiting: Line::default(),
+            local: Window::new(about.capacity),
+            windows: OwnMap::default(),
+            reserved: 0,
             sent: VecDeque::new(),
             seq: 0,
-            watchers: Vec::new(),
+            progress: None,
+            running: None,
+            watchers: BTreeSet::new(),
+            open: 0,
+            blocked: false,
+            opened_by: None,
             incarnation: 0,
             hosted: false,
             pace: None,
+            about,
         }
     }
 
-    pub(super) fn window(&mut self, source: Source) -> &mut Window {
-        let first = match source {
-            Source::Local => self.about.capacity,
-            Source::Link(_) if self.hosted => PREFETCH,
-            Source::Link(_) => FIRST_WINDOW,
-        };
-        self.windows.entry(source).or_insert_with(|| Window::new(first))
+    /// The window of a connection, its first one where it has none yet.
+    pub(super) fn window(&mut self, link: LinkKey) -> &mut Window {
+        let first = if self.hosted { PREFETCH } else { FIRST_WINDOW };
+        self.windows.entry(link).or_insert_with(|| Window::new(first))
     }
 
-    /// The size that this source's window should have when it fills it.
-    ///
-    /// The windows of all connections together stay within the mailbox's capacity, save that a connection that was
-    /// never heard of has its first window before anyone could refuse it.
-    pub(super) fn wanted(&self, source: Source) -> u32 {
-        if self.hosted {
-            return match self.pace {
+    /// A message of this source has left the mailbox; what goes back to it now.
+    pub(super) fn release(&mut self, source: Source, cost: u32) -> Option<Grant> {
+        let Source::Link(link) = source else {
+            // Between threads there is no frame to save: what is free is free at once.
+            self.local.release(cost, self.about.capacity);
+            self.local.flush();
+            return None;
+        };
+        let window = self.windows.get_mut(&link)?;
+        let before = beyond_first(window.size());
+        let wanted = if self.hosted {
+            match self.pace {
                 Some(pace) if pace < SHORT => SHORT_PREFETCH,
                 _ => PREFETCH,
-            };
+            }
+        } else {
+            // What the others have beyond their first windows is taken from what this one may grow to.
+            let others = self.reserved - before;
+            let least = FIRST_WINDOW.min(self.about.capacity.max(1));
+            self.about.capacity.saturating_sub(others).clamp(least, LARGEST_WINDOW)
+        };
+        let grant = window.release(cost, wanted);
+        self.reserved = self.reserved - before + beyond_first(window.size());
+        grant
+    }
+
+    /// Removes the window of a connection that is closed, once nothing of it is left in the mailbox.
+    pub(super) fn forget_window(&mut self, link: LinkKey) {
+        if self.windows.get(&link).is_some_and(|window| window.held() == 0)
+            && let Some(window) = self.windows.remove(&link)
+        {
+            self.reserved -= beyond_first(window.size());
         }
-        if source == Source::Local {
-            return self.about.capacity;
+    }
+
+    /// Whether a message of this process may enter the line now.
+    pub(super) fn has_room(&self, cost: u32) -> bool {
+        match self.consumer {
+            // The way to another node has no mailbox: a message is taken when it can be sent, or, where those of
+            // connections stand in line, one at a time behind them.
+            Consumer::Onward { credit, .. } if self.queue.is_empty() => credit.allows(cost),
+            Consumer::Onward { .. } => self.local.held() == 0,
+            _ => self.local.allows(cost),
         }
-        let others: u32 = self
-            .windows
-            .iter()
-            .filter(|&(&other, _)| other != source && other != Source::Local)
-            .map(|(_, window)| window.size())
-            .sum();
-        self.about.capacity.saturating_sub(others).clamp(1, LARGEST_WINDOW)
+    }
+
+    /// Whether this is a way on which nothing is under way.
+    pub(super) fn is_idle_way(&self) -> bool {
+        matches!(self.consumer, Consumer::Onward { credit, .. } if self.open == 0 && credit.outstanding() == 0)
+    }
+
+    /// The message whose handler runs, as far as is known here.
+    pub(super) fn running(&self) -> Option<CallKey> {
+        let Consumer::Worker { .. } = self.consumer else { return self.running };
+        let progress = &self.progress.as_ref()?.0;
+        let started = progress.started();
+        if started <= progress.finished() {
+            return None;
+        }
+        // Numbers are handed out in a row.
+        let first = self.sent.front()?.0;
+        let &(_, _, key) = self.sent.get(usize::try_from(started.checked_sub(first)?).ok()?)?;
+        Some(key)
+    }
+
+    /// Whether a worker may have started the handler of this message; `None` where there is no worker.
+    pub(super) fn may_have_started(&self, seq: u64) -> Option<bool> {
+        match self.consumer {
+            Consumer::Worker { .. } => Some(self.progress.as_ref().is_none_or(|journal| seq <= journal.0.started())),
+            _ => None,
+        }
     }
 
     pub(super) fn observe(&mut self, ran: Duration) {
@@ -143,4 +214,8 @@ impl Entry {
             None => ran,
         });
     }
+}
+
+fn beyond_first(size: u32) -> u32 {
+    size.saturating_sub(FIRST_WINDOW)
 }

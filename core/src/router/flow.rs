@@ -1,6 +1,9 @@
 //! How messages move: from those that wait, through the mailbox, to the consumer, as far as credit goes.
 
+use std::mem;
+
 use super::entry::{Consumer, EntryKey, Source};
+use super::link::{CALLS_LIMIT, LinkKey};
 use super::record::{Origin, Phase};
 use super::router::{Action, Router};
 use crate::wire::frame::{Frame, Request};
@@ -23,19 +26,15 @@ impl Router {
         let Some(e) = self.entries.get_mut(entry) else {
             return;
         };
-        let wanted = e.wanted(source);
         let route = e.route;
-        // A cast outlives its sender: the units of a connection that is gone are nobody's.
-        let Some(window) = e.windows.get_mut(&source) else { return };
-        let grant = window.release(cost, wanted);
-        match source {
-            // Between threads there is no frame to save: what is free is free at once.
-            Source::Local => drop(window.flush()),
-            Source::Link(link) => {
-                if let Some(grant) = grant {
-                    self.send(link, &Frame::Credit { to: route, returned: grant.returned, window: grant.window });
-                }
-            }
+        let grant = e.release(source, cost);
+        let Source::Link(link) = source else {
+            return;
+        };
+        if self.links.get(link).is_none() {
+            e.forget_window(link);
+        } else if let Some(grant) = grant {
+            self.send(link, &Frame::Credit { to: route, returned: grant.returned, window: grant.window });
         }
     }
 
@@ -46,36 +45,23 @@ impl Router {
             let Some(e) = self.entries.get_mut(entry) else {
                 return moved;
             };
-            let Some(&key) = e.waiting.front() else {
+            let Some(key) = e.waiting.front(&self.calls) else {
                 return moved;
             };
             let Some(record) = self.calls.get_mut(key) else {
-                e.waiting.pop_front();
-                continue;
-            };
-            match e.consumer {
-                // The way to another node has no mailbox: a message is taken when it can be sent.
-                Consumer::Onward { credit, .. } => {
-                    if !e.queue.is_empty() || !credit.allows(record.cost) {
-                        return moved;
-                    }
-                }
-                _ => {
-                    if e.window(Source::Local).admit(record.cost).is_err() {
-                        return moved;
-                    }
-                }
-            }
-            e.waiting.pop_front();
-            record.phase = Phase::Queued;
-            e.queue.push_back(key);
-            moved = true;
-            let onward = matches!(e.consumer, Consumer::Onward { .. });
-            if let Origin::Local(token) = record.origin {
-                self.actions.push_back(Action::Admitted(token));
-            }
-            if onward {
                 return moved;
+            };
+            if !e.has_room(record.cost) || e.local.admit(record.cost).is_err() {
+                return moved;
+            }
+            e.waiting.pop();
+            record.phase = Phase::Queued;
+            e.queue.push(key);
+            moved = true;
+            if let (Origin::Local(token), false) = (record.origin, record.reply) {
+                // That is the end of a cast, as far as its sender is told.
+                record.origin = Origin::Nobody;
+                self.actions.push_back(Action::Admitted(token));
             }
         }
     }
@@ -90,45 +76,49 @@ impl Router {
             if e.ending || !matches!(e.consumer, Consumer::Worker { .. } | Consumer::Onward { .. }) {
                 return moved;
             }
-            let Some(&key) = e.queue.front() else {
+            let Some(key) = e.queue.front(&self.calls) else {
                 return moved;
             };
             let Some(record) = self.calls.get_mut(key) else {
-                e.queue.pop_front();
-                continue;
+                return moved;
             };
-            let (link, to_worker) = match &mut e.consumer {
-                Consumer::Worker { link, credit } if credit.allows(record.cost) => {
-                    credit.spend(record.cost);
-                    (*link, true)
-                }
-                Consumer::Onward { link, credit } if credit.allows(record.cost) => {
-                    credit.spend(record.cost);
-                    (*link, false)
-                }
+            let (link, credit, to_worker) = match &mut e.consumer {
+                Consumer::Worker { link, credit } => (*link, credit, true),
+                Consumer::Onward { link, credit } => (*link, credit, false),
                 _ => return moved,
             };
+            // A worker whose connection has ended before its exit is known gets nothing more.
+            let Some(l) = self.links.get_mut(link) else {
+                return moved;
+            };
+            if !credit.allows(record.cost) {
+                return moved;
+            }
+            if record.reply && l.handed >= CALLS_LIMIT {
+                if !mem::replace(&mut e.blocked, true) {
+                    l.blocked.push_back(entry);
+                }
+                return moved;
+            }
+            credit.spend(record.cost);
+            l.handed += usize::from(record.reply);
             moved = true;
-            e.queue.pop_front();
+            e.queue.pop();
             e.seq += 1;
             record.phase = Phase::Sent { seq: e.seq };
+            record.handed = Some(link);
             record.since = Some(self.now);
             if to_worker {
                 e.sent.push_back((e.seq, record.cost, key));
             }
             let to =
-                Destination { run: self.run, node: e.route.node, actor: e.route.actor, type_hash: e.about.type_hash };
+                Destination { run: self.run, node: e.route.node, actor: e.route.actor, type_hash: record.type_hash };
             let (source, cost, reply) = (record.source, record.cost, record.reply);
             let (deadline, cause) = (record.deadline, record.caused_by);
             let Some(message) = record.message.take() else {
                 continue;
             };
-            // A cause is named as the receiver numbers it, so it must have come from there.
-            let caused_by = cause
-                .and_then(|cause| self.calls.get(cause))
-                .filter(|cause| cause.source == Source::Link(link))
-                .and_then(|cause| cause.inbound)
-                .unwrap_or(CallId::NONE);
+            let caused_by = self.cause_as_known_by(link, cause);
             let frame = Frame::Request(Request {
                 // A cast that goes onward is forgotten here; one in a worker can still be a cause.
                 call: if reply || to_worker { CallId(key) } else { CallId::NONE },
@@ -146,13 +136,23 @@ impl Router {
                 payload: message.payload,
             });
             self.send(link, &frame);
-            // Local messages that go onward never were in a mailbox.
-            if to_worker || source != Source::Local {
-                self.release(entry, source, cost);
-            }
+            self.release(entry, source, cost);
             if !to_worker && !reply {
                 self.forget(key);
             }
+        }
+    }
+
+    /// A call that was handed to the peer has been answered: the next may go.
+    pub(super) fn unblock(&mut self, link: LinkKey) {
+        while let Some(l) = self.links.get_mut(link)
+            && l.handed < CALLS_LIMIT
+            && let Some(entry) = l.blocked.pop_front()
+        {
+            if let Some(e) = self.entries.get_mut(entry) {
+                e.blocked = false;
+            }
+            self.settle(entry);
         }
     }
 }

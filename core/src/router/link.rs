@@ -1,6 +1,6 @@
 //! A connection as the router sees it: bytes to go out, and requests that came in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,32 +10,81 @@ use bytes::BytesMut;
 use super::arena::Key;
 use super::entry::EntryKey;
 use super::record::CallKey;
+use crate::error::exit::Exit;
+use crate::shm::progress::Progress;
 use crate::wire::ids::CallId;
 
 /// A link's key.
 pub(crate) type LinkKey = Key;
 
-/// What a worker has told of its progress through the page it shares with its supervisor.
-pub(crate) trait Progress: Send + Sync {
-    /// The number of the last message whose handler was started; messages count from 1.
-    fn started(&self) -> u64;
-    /// The number of the last message whose handler has ended.
-    fn finished(&self) -> u64;
-}
+/// Calls that may be in flight over one connection, in each direction; those beyond wait at their sender.
+pub(super) const CALLS_LIMIT: usize = 65_536;
+/// Monitors that may be set over one connection, in each direction.
+pub(super) const MONITORS_LIMIT: usize = 65_536;
+/// Mailboxes of other nodes to which one connection may have the way opened at a time.
+pub(super) const WAYS_LIMIT: usize = 4096;
+/// Nodes that may live behind one connection.
+pub(super) const NODES_LIMIT: usize = 1024;
+/// Bytes that may wait for a peer that does not read: far more than all windows hold.
+pub(super) const UNREAD_LIMIT: usize = 512 << 20;
+/// Cancels that have overtaken their requests and are remembered.
+const EARLY_CANCELS: usize = 64;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Link {
     /// Frames of the data stream that are not written yet.
     pub(super) out: BytesMut,
     /// Frames of the control stream that are not written yet.
     pub(super) control: BytesMut,
+    /// Whether it was said that there are frames to write, and they were not fetched since.
+    pub(super) flush_asked: bool,
     /// Open requests that came in over this link, by the number their sender gave them.
     pub(super) inbound: HashMap<CallId, CallKey>,
-    /// Deadlines of those.
+    /// How many of those are monitors.
+    pub(super) monitors: usize,
+    /// When to look at the deadlines of those.
     pub(super) timers: BTreeSet<(Instant, CallKey)>,
+    /// Calls that were handed to the peer and that it has not answered.
+    pub(super) handed: usize,
+    /// Monitors that were set at the peer.
+    pub(super) watching: usize,
+    /// Entries whose calls wait for one of those to be answered.
+    pub(super) blocked: VecDeque<EntryKey>,
+    /// Entries for other nodes' mailboxes that were made for a request of the peer.
+    pub(super) ways: usize,
+    /// Nodes that the peer has announced.
+    pub(super) nodes: usize,
     /// The actor that the process at the other end hosts.
     pub(super) worker: Option<EntryKey>,
-    pub(super) progress: Option<Journal>,
+    /// How that actor has ended.
+    pub(super) exit: Option<Exit>,
+    /// Cancels whose requests are still on the way: the control stream may be faster.
+    early: VecDeque<CallId>,
+    /// Whether the peer broke the protocol: it is not listened to any more.
+    pub(super) refused: bool,
+}
+
+impl Link {
+    /// Calls that the peer has in flight.
+    pub(super) fn open_calls(&self) -> usize {
+        self.inbound.len() - self.monitors
+    }
+
+    /// A cancel has come for a request that is not here: answered already, or still on its way.
+    pub(super) fn cancelled_early(&mut self, call: CallId) {
+        if self.early.len() == EARLY_CANCELS {
+            self.early.pop_front();
+        }
+        self.early.push_back(call);
+    }
+
+    /// Whether the request that has come now was taken back before.
+    pub(super) fn was_cancelled(&mut self, call: CallId) -> bool {
+        match self.early.iter().position(|&early| early == call) {
+            Some(at) => self.early.remove(at).is_some(),
+            None => false,
+        }
+    }
 }
 
 /// A [`Progress`] that can be shown.
@@ -45,18 +94,5 @@ pub(super) struct Journal(pub(super) Arc<dyn Progress>);
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Journal {{ started: {}, finished: {} }}", self.0.started(), self.0.finished())
-    }
-}
-
-impl Link {
-    pub(super) fn new() -> Self {
-        Self {
-            out: BytesMut::new(),
-            control: BytesMut::new(),
-            inbound: HashMap::new(),
-            timers: BTreeSet::new(),
-            worker: None,
-            progress: None,
-        }
     }
 }

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::entry::{Consumer, FIRST_WINDOW, Source};
-use super::link::{Link, LinkKey};
+use super::entry::{Consumer, FIRST_WINDOW, LARGEST_WINDOW, Source};
+use super::link::{CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
 use super::record::{Message, Origin, Outcome, Phase, Record};
-use super::router::{Action, Router};
+use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
-use crate::error::call::{CallError, NotDelivered};
+use crate::error::call::{CallError, Executed, NotDelivered};
 use crate::wire::frame::{Frame, Request, Route, Status};
-use crate::wire::ids::CallId;
+use crate::wire::ids::{CallId, NodeId};
 
 impl Router {
     pub(crate) fn add_link(&mut self) -> LinkKey {
-        self.links.insert(Link::new())
+        self.links.insert(Link::default())
     }
 
     /// The link to the process that started this one.
@@ -38,11 +38,17 @@ impl Router {
         true
     }
 
-    /// Moves what waits to be written into `out` (data) and `control`.
+    /// Moves what waits to be written into `out` (data) and `control`, behind what the peer has not taken of it yet.
     pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut BytesMut, control: &mut BytesMut) {
-        if let Some(l) = self.links.get_mut(link) {
-            take_into(&mut l.out, out);
-            take_into(&mut l.control, control);
+        let Some(l) = self.links.get_mut(link) else {
+            return;
+        };
+        l.flush_asked = false;
+        take_into(&mut l.out, out);
+        take_into(&mut l.control, control);
+        // Credit bounds what others send to a peer that is stopped, not what one gets that asks without reading.
+        if out.len() + control.len() > UNREAD_LIMIT {
+            self.refuse(link, "it does not read what it is sent".to_owned());
         }
     }
 
@@ -50,7 +56,9 @@ impl Router {
     pub(crate) fn send(&mut self, link: LinkKey, frame: &Frame) {
         if let Some(l) = self.links.get_mut(link) {
             frame.encode(&mut l.out);
-            self.actions.push_back(Action::Flush(link));
+            if !mem::replace(&mut l.flush_asked, true) {
+                self.actions.push_back(Action::Flush(link));
+            }
         }
     }
 
@@ -58,48 +66,81 @@ impl Router {
     pub(crate) fn send_control(&mut self, link: LinkKey, frame: &Frame) {
         if let Some(l) = self.links.get_mut(link) {
             frame.encode(&mut l.control);
-            self.actions.push_back(Action::Flush(link));
+            if !mem::replace(&mut l.flush_asked, true) {
+                self.actions.push_back(Action::Flush(link));
+            }
         }
     }
 
     /// A frame has come in over the link.
     pub(crate) fn handle_frame(&mut self, link: LinkKey, frame: Frame) {
+        if self.links.get(link).is_none_or(|l| l.refused) {
+            return;
+        }
         match frame {
             Frame::Request(request) => self.handle_request(link, request),
             Frame::Reply { call, status, payload } => self.handle_reply(link, call, status, payload),
-            Frame::Cancel { call } => self.cancel_inbound(link, call),
+            Frame::Cancel { call } => {
+                // In order with the requests: one that is not here has ended.
+                if self.links.get(link).is_some_and(|l| l.inbound.contains_key(&call)) {
+                    self.cancel_inbound(link, call);
+                }
+            }
             Frame::Credit { to, returned, window } => self.handle_credit(link, to, returned, window),
             Frame::Deferred { call } => {
-                if self.was_handed_to(link, call)
+                if self.handed_to(link, call).is_some()
                     && let Some(record) = self.calls.get_mut(call.0)
                 {
                     record.handler_runs = false;
                 }
             }
             Frame::Monitor { call, to } => {
-                if self.links.get(link).is_some_and(|l| l.inbound.contains_key(&call)) {
-                    self.refuse(link, format!("it used the number {:x} for two requests", call.0));
-                    return;
+                if self.is_new_number(link, call) {
+                    if self.links.get(link).is_some_and(|l| l.monitors >= MONITORS_LIMIT) {
+                        return self.refuse(link, "it set more monitors than it may".to_owned());
+                    }
+                    self.watch(Origin::Link(link), Some(call), &to);
                 }
-                self.watch(Origin::Link(link), Some(call), &to);
             }
             Frame::Down { call, payload } => {
-                if self.was_handed_to(link, call) {
+                if self.handed_to(link, call).is_some_and(|record| record.phase == Phase::Watching) {
                     self.end(call.0, Outcome::DownElsewhere(payload));
                 }
             }
-            Frame::Announce { node } => {
-                if node == self.node || self.nodes.get(&node).is_some_and(|&l| l != link) || self.nodes.len() > 4096 {
-                    self.refuse(link, "it announced a node that is not its own".to_owned());
-                    return;
-                }
-                self.nodes.insert(node, link);
-                if let Some(up) = self.uplink {
-                    self.send(up, &Frame::Announce { node });
-                }
-            }
+            Frame::Announce { node } => self.handle_announce(link, node),
             other => self.actions.push_back(Action::Peer(link, other)),
         }
+    }
+
+    fn handle_announce(&mut self, link: LinkKey, node: NodeId) {
+        let Some(l) = self.links.get_mut(link) else {
+            return;
+        };
+        match self.nodes.get(&node) {
+            Some(&at) if at == link => return,
+            None if l.nodes < NODES_LIMIT
+                && node != self.node
+                && self.uplink != Some(link)
+                && self.hosted.is_none_or(|(route, _)| route.node != node)
+                // The way there goes up, or else it would be known.
+                && !self.onward.keys().any(|route| route.node == node) => {}
+            _ => return self.refuse(link, "it announced a node that is not its own".to_owned()),
+        }
+        l.nodes += 1;
+        self.nodes.insert(node, link);
+        if let Some(up) = self.uplink {
+            self.send(up, &Frame::Announce { node });
+        }
+    }
+
+    /// Whether the peer may use this number for a request; it is refused where not.
+    fn is_new_number(&mut self, link: LinkKey, call: CallId) -> bool {
+        let used = self.links.get(link).is_some_and(|l| l.inbound.contains_key(&call));
+        if used || call == CallId::NONE {
+            self.refuse(link, format!("it used the number {:x} for a request, and not for the first time", call.0));
+            return false;
+        }
+        true
     }
 
     fn handle_request(&mut self, link: LinkKey, request: Request) {
@@ -108,21 +149,22 @@ impl Router {
         let deadline = request.remaining.map(|left| self.now + Duration::from_millis(u64::from(left)));
         // The number is one of ours, and believed only where the message it names was handed to this very peer.
         let caused_by = Some(request.caused_by)
-            .filter(|&call| call != CallId::NONE && self.was_handed_to(link, call))
+            .filter(|&call| call != CallId::NONE && self.handed_to(link, call).is_some())
             .map(|call| call.0);
-        if request.reply && self.links.get(link).is_some_and(|l| l.inbound.contains_key(&request.call)) {
-            self.refuse(link, format!("it used the number {:x} for two requests", request.call.0));
-            return;
+        if request.reply {
+            if !self.is_new_number(link, request.call) {
+                return;
+            }
+            if self.links.get(link).is_some_and(|l| l.open_calls() >= CALLS_LIMIT) {
+                return self.refuse(link, "it has more calls in flight than it may".to_owned());
+            }
         }
         let hosted = self.hosted.filter(|(at, _)| *at == route && self.uplink == Some(link)).map(|(_, entry)| entry);
         let resolved = match hosted {
             Some(entry) => Ok(entry),
             None => self.resolve(&request.to, Some(link)),
         };
-        let resolved = resolved.and_then(|entry| match self.deadlock(entry, caused_by) {
-            Some(path) if request.reply => Err(CallError::WouldDeadlock { path }),
-            _ => Ok(entry),
-        });
+        let resolved = resolved.and_then(|entry| self.without_deadlock(entry, request.reply, caused_by));
         let entry = match resolved {
             Ok(entry) => entry,
             Err(error) => {
@@ -142,11 +184,12 @@ impl Router {
         let Some(e) = self.entries.get_mut(entry) else {
             return;
         };
-        if e.window(source).admit(cost).is_err() {
+        if e.window(link).admit(cost).is_err() {
             let name = e.about.name.clone();
             self.refuse(link, format!("it sent more to {name} than it had credit for"));
             return;
         }
+        e.open += 1;
         e.seq += u64::from(e.hosted);
         let phase = if e.hosted { Phase::Sent { seq: e.seq } } else { Phase::Queued };
         let key = self.calls.insert(Record {
@@ -155,10 +198,15 @@ impl Router {
             inbound: Some(request.call).filter(|&call| call != CallId::NONE),
             entry,
             phase,
+            handed: None,
             reply: request.reply,
+            unwanted: false,
+            type_hash: request.to.type_hash,
             method: request.method,
             cost,
             deadline,
+            timer: deadline.filter(|_| request.reply && hosted.is_none()),
+            asked_until: None,
             caused_by,
             handler_runs: true,
             since: None,
@@ -170,6 +218,9 @@ impl Router {
                 payload: request.payload,
             }),
         });
+        if let Some(e) = self.entries.get_mut(entry) {
+            e.queue.push(key);
+        }
         if request.reply
             && let Some(l) = self.links.get_mut(link)
         {
@@ -177,23 +228,33 @@ impl Router {
             if let (Some(deadline), None) = (deadline, hosted) {
                 l.timers.insert((deadline, key));
             }
-        }
-        if let Some(e) = self.entries.get_mut(entry) {
-            e.queue.push_back(key);
+            if hosted.is_some() && l.was_cancelled(request.call) {
+                self.cancel_inbound(link, request.call);
+            }
         }
         self.settle(entry);
     }
 
     fn handle_reply(&mut self, link: LinkKey, call: CallId, status: Status, payload: Bytes) {
-        if self.was_handed_to(link, call) {
-            let entry = self.calls.get(call.0).map(|record| record.entry);
-            if let (Status::Fatal, Some(entry)) = (status, entry) {
-                self.incarnation_ends(entry);
-            }
-            self.end(call.0, Outcome::from_reply(status, payload));
-        } else {
+        let Some(record) = self.handed_to(link, call).filter(|record| matches!(record.phase, Phase::Sent { .. }))
+        else {
             self.discarded += 1;
+            return;
+        };
+        let entry = record.entry;
+        if status == Status::Fatal {
+            self.incarnation_ends(entry);
         }
+        let Some(record) = self.calls.get(call.0) else { return };
+        let outcome = match status {
+            Status::Withdrawn if record.asked_until.is_some() => {
+                let doing = self.doing(record.entry);
+                Outcome::Failed(CallError::TimedOut { executed: Executed::No, doing })
+            }
+            status => Outcome::from_reply(status, payload),
+        };
+        self.end(call.0, outcome);
+        self.unblock(link);
     }
 
     fn handle_credit(&mut self, link: LinkKey, to: Route, returned: u32, window: u32) {
@@ -211,7 +272,7 @@ impl Router {
         };
         let refilled = match &mut e.consumer {
             Consumer::Worker { link: at, credit } | Consumer::Onward { link: at, credit } if *at == link => {
-                credit.refill(returned, window)
+                credit.refill(returned, window.min(LARGEST_WINDOW))
             }
             _ => return,
         };
@@ -250,13 +311,21 @@ impl Router {
             if let Some(l) = self.links.get_mut(link) {
                 l.timers.pop_first();
             }
-            let onward = self
-                .calls
-                .get(key)
-                .and_then(|r| self.entries.get(r.entry))
-                .is_some_and(|e| matches!(e.consumer, Consumer::Onward { .. }));
-            if !onward {
-                self.time_out(key);
+            let Some(record) = self.calls.get_mut(key) else {
+                continue;
+            };
+            record.timer = None;
+            let (phase, entry) = (record.phase, record.entry);
+            let onward = matches!(self.entries.get(entry).map(|e| e.consumer), Some(Consumer::Onward { .. }));
+            if onward && matches!(phase, Phase::Sent { .. }) {
+                // The owner of the mailbox decides, and the caller does not wait for longer than it may.
+                continue;
+            }
+            if let Expired::Later(at) = self.expire(key)
+                && let (Some(record), Some(l)) = (self.calls.get_mut(key), self.links.get_mut(link))
+            {
+                record.timer = Some(at);
+                l.timers.insert((at, key));
             }
         }
     }
@@ -267,11 +336,10 @@ impl Router {
         let Some(l) = self.links.remove(link) else {
             return;
         };
-        for (_, key) in l.inbound {
-            if let Some(record) = self.calls.get_mut(key) {
-                record.origin = Origin::Nobody;
-                self.cancel(key);
-            }
+        let mut inbound: Vec<_> = l.inbound.into_values().collect();
+        inbound.sort_unstable();
+        for key in inbound {
+            self.cancel(key);
         }
         self.nodes.retain(|_, at| *at != link);
         let lost: Vec<_> = self
@@ -281,12 +349,12 @@ impl Router {
             .map(|(key, _)| key)
             .collect();
         for key in lost {
-            self.retire(key, &NotDelivered::Disconnected, None);
+            self.retire(key, &NotDelivered::Disconnected, l.exit.as_ref());
         }
         let entries: Vec<_> = self.entries.iter().map(|(key, _)| key).collect();
         for key in entries {
             if let Some(e) = self.entries.get_mut(key) {
-                e.windows.remove(&Source::Link(link));
+                e.forget_window(link);
             }
         }
         if self.uplink == Some(link) {

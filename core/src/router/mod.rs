@@ -14,10 +14,15 @@
 //!                                     v
 //!                                ended, once
 //! ```
+//!
+//! Every call that is handed to a peer gets exactly one reply; a cancel only hurries it.
 
 mod arena;
+mod causes;
 mod entry;
 mod flow;
+mod hash;
+mod line;
 mod link;
 mod links;
 mod record;
@@ -29,6 +34,6 @@ mod tests;
 
 pub(crate) use arena::Arena;
 pub(crate) use entry::{EntryKey, NewEntry};
-pub(crate) use link::{LinkKey, Progress};
+pub(crate) use link::LinkKey;
 pub(crate) use record::{CallKey, Message, Outcome, Token};
 pub(crate) use router::{Action, Expired, Router, Taken};

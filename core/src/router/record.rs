@@ -11,7 +11,7 @@ use crate::error::call::{CallError, NoError};
 use crate::error::exit::Down;
 use crate::wire::codec::Handle;
 use crate::wire::frame::{Status, Trace};
-use crate::wire::ids::CallId;
+use crate::wire::ids::{CallId, TypeHash};
 
 /// A record's key; it is the request's [`CallId`] on the next hop.
 pub(crate) type CallKey = Key;
@@ -38,6 +38,8 @@ pub(crate) enum Outcome {
     HandlerError(Bytes),
     /// Neither, for a reason known here.
     Failed(CallError<NoError>),
+    /// The same, and the incarnation ends by it.
+    Fatal(CallError<NoError>),
     /// Neither, for a reason that another process encoded.
     FailedElsewhere(Bytes),
     /// A monitored incarnation ended.
@@ -51,7 +53,9 @@ impl Outcome {
         match status {
             Status::Value => Self::Value(payload),
             Status::HandlerError => Self::HandlerError(payload),
-            Status::Failed | Status::Fatal => Self::FailedElsewhere(payload),
+            Status::Failed => Self::FailedElsewhere(payload),
+            Status::Fatal => Self::FailedElsewhere(payload),
+            Status::Withdrawn => Self::Failed(CallError::Cancelled),
         }
     }
 }
@@ -72,10 +76,14 @@ pub(super) enum Phase {
     Waiting,
     /// In the mailbox.
     Queued,
+    /// In the mailbox, and bound to end with the present incarnation, whose end a caller knows already.
+    Doomed,
     /// Handed to the process behind the entry's link, as its message number `seq`.
     Sent { seq: u64 },
     /// Taken by the actor's thread in this process.
     Taken,
+    /// Taken back in the worker before its turn came: it keeps its place, so that credit goes back in order.
+    Withdrawn,
     /// Not a message: a monitor that waits for the end of an incarnation.
     Watching,
 }
@@ -89,11 +97,21 @@ pub(super) struct Record {
     pub(super) inbound: Option<CallId>,
     pub(super) entry: EntryKey,
     pub(super) phase: Phase,
+    /// The peer it was handed to, the only one that may speak of it.
+    pub(super) handed: Option<LinkKey>,
     /// Whether an outcome is awaited: a call, else a cast.
     pub(super) reply: bool,
+    /// Whether its sender has taken it back, though the reply is still owed.
+    pub(super) unwanted: bool,
+    /// The protocol that its sender believes the actor speaks.
+    pub(super) type_hash: TypeHash,
     pub(super) method: u16,
     pub(super) cost: u32,
     pub(super) deadline: Option<Instant>,
+    /// When its link looks at its deadline.
+    pub(super) timer: Option<Instant>,
+    /// Until when a worker has time to say that it did not start the call, whose deadline has passed.
+    pub(super) asked_until: Option<Instant>,
     /// The request whose handler made this one.
     pub(super) caused_by: Option<CallKey>,
     /// Whether the handler may still be running: false once it has deferred its answer.
@@ -102,4 +120,11 @@ pub(super) struct Record {
     pub(super) since: Option<Instant>,
     /// Its content, until it is handed on.
     pub(super) message: Option<Message>,
+}
+
+impl Record {
+    /// Whether somebody waits for its outcome.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.reply && !self.unwanted && self.origin != Origin::Nobody
+    }
 }

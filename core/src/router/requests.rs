@@ -2,18 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::entry::{Consumer, EntryKey, Source};
-use super::link::{LinkKey, Progress};
+use super::link::{LinkKey, MONITORS_LIMIT};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use super::router::{Action, Expired, Router, Taken};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
 use crate::error::exit::{Down, DownReason};
-use crate::wire::frame::Frame;
+use crate::wire::frame::{Frame, Status};
 use crate::wire::ids::{CallId, Destination};
 
-/// How much later than a deadline a caller waits for what the receiver's process says of it.
-const DEADLINE_GRACE: Duration = Duration::from_millis(25);
+/// How much later than a deadline a caller waits for what the owner of the mailbox says of it.
+const OWNER_GRACE: Duration = Duration::from_millis(25);
+/// How much later than a deadline the owner waits for its worker to say that it has not started the call.
+const WORKER_GRACE: Duration = Duration::from_millis(15);
 
 impl Router {
     /// Takes a request of this process. Its end, and for a cast its admission, come as actions with the token.
@@ -26,40 +30,37 @@ impl Router {
         caused_by: Option<CallKey>,
         message: Message,
     ) -> CallKey {
-        let cost = cost(message.payload.len());
-        let record = Record {
+        let resolved = self.resolve(&to, None).and_then(|entry| self.without_deadlock(entry, reply, caused_by));
+        let key = self.calls.insert(Record {
             origin: Origin::Local(token),
             source: Source::Local,
             inbound: None,
-            entry: 0,
+            entry: resolved.as_ref().copied().unwrap_or_default(),
             phase: Phase::Waiting,
+            handed: None,
             reply,
+            unwanted: false,
+            type_hash: to.type_hash,
             method: message.method,
-            cost,
+            cost: cost(message.payload.len()),
             deadline,
+            timer: None,
+            asked_until: None,
             caused_by,
             handler_runs: true,
             since: None,
             message: Some(message),
-        };
-        let entry = match self.resolve(&to, None) {
-            Ok(entry) => entry,
-            Err(error) => {
-                let key = self.calls.insert(record);
-                self.end(key, Outcome::Failed(error));
-                return key;
+        });
+        match resolved {
+            Ok(entry) => {
+                if let Some(e) = self.entries.get_mut(entry) {
+                    e.waiting.push(key);
+                    e.open += 1;
+                }
+                self.settle(entry);
             }
-        };
-        if reply && let Some(path) = self.deadlock(entry, caused_by) {
-            let key = self.calls.insert(record);
-            self.end(key, Outcome::Failed(CallError::WouldDeadlock { path }));
-            return key;
+            Err(error) => self.end(key, Outcome::Failed(error)),
         }
-        let key = self.calls.insert(Record { entry, ..record });
-        if let Some(e) = self.entries.get_mut(entry) {
-            e.waiting.push_back(key);
-        }
-        self.settle(entry);
         key
     }
 
@@ -72,13 +73,7 @@ impl Router {
         let Some(e) = self.entries.get_mut(entry) else {
             return true;
         };
-        if e.waiting.iter().any(|key| self.calls.get(*key).is_some()) {
-            return false;
-        }
-        match e.consumer {
-            Consumer::Onward { credit, .. } => credit.allows(cost),
-            _ => e.window(Source::Local).allows(cost),
-        }
+        e.waiting.is_empty() && e.has_room(cost)
     }
 
     /// Asks to be told when the actor's present incarnation ends.
@@ -91,8 +86,16 @@ impl Router {
             Origin::Link(link) => Some(link),
             _ => None,
         };
-        let entry = match self.resolve(to, from) {
-            Ok(entry) => entry,
+        let resolved = self.resolve(to, from).and_then(|entry| {
+            let link = match self.entries.get(entry).map(|e| e.consumer) {
+                Some(Consumer::Onward { link, .. }) => Some(link),
+                _ => None,
+            };
+            let set = link.and_then(|link| self.links.get(link)).map_or(0, |l| l.watching);
+            if set < MONITORS_LIMIT { Ok((entry, link)) } else { Err(CallError::NotDelivered(NotDelivered::TooMany)) }
+        });
+        let (entry, onward) = match resolved {
+            Ok(resolved) => resolved,
             Err(error) => {
                 let why = match error {
                     CallError::NotDelivered(why) => why,
@@ -110,10 +113,15 @@ impl Router {
             inbound,
             entry,
             phase: Phase::Watching,
+            handed: onward,
             reply: true,
+            unwanted: false,
+            type_hash: to.type_hash,
             method: 0,
             cost: 0,
             deadline: None,
+            timer: None,
+            asked_until: None,
             caused_by: None,
             handler_runs: false,
             since: None,
@@ -121,10 +129,16 @@ impl Router {
         });
         if let (Some(l), Some(number)) = (from.and_then(|link| self.links.get_mut(link)), inbound) {
             l.inbound.insert(number, key);
+            l.monitors += 1;
         }
-        let Some(e) = self.entries.get_mut(entry) else { return key };
-        e.watchers.push(key);
-        if let Consumer::Onward { link, .. } = e.consumer {
+        if let Some(e) = self.entries.get_mut(entry) {
+            e.watchers.insert(key);
+            e.open += 1;
+        }
+        if let Some(link) = onward {
+            if let Some(l) = self.links.get_mut(link) {
+                l.watching += 1;
+            }
             self.send(link, &Frame::Monitor { call: CallId(key), to: *to });
         }
         key
@@ -133,132 +147,162 @@ impl Router {
     /// Takes a request of this process back: before its handler starts it never runs, later the handler is told.
     pub(crate) fn cancel(&mut self, call: CallKey) {
         self.detach(call);
-        let Some(record) = self.calls.get(call) else {
+        self.withdraw(call);
+    }
+
+    /// Stops a request where it is.
+    pub(super) fn withdraw(&mut self, call: CallKey) {
+        let Some(record) = self.calls.get_mut(call) else {
             return;
         };
-        let (entry, phase, reply, source, cost) =
-            (record.entry, record.phase, record.reply, record.source, record.cost);
-        let consumer = self.entries.get(entry).map(|e| e.consumer);
-        match phase {
-            Phase::Waiting => self.forget(call),
-            Phase::Watching => {
+        let (entry, phase, handed) = (record.entry, record.phase, record.handed);
+        let (reply, source, cost) = (record.reply, record.source, record.cost);
+        match (phase, handed) {
+            (Phase::Waiting, _) => {
+                self.forget(call);
                 if let Some(e) = self.entries.get_mut(entry) {
-                    e.watchers.retain(|&key| key != call);
+                    e.waiting.ended(&self.calls);
                 }
-                if let Some(Consumer::Onward { link, .. }) = consumer {
+                // The next may need less room than this one.
+                self.settle(entry);
+            }
+            (Phase::Watching, onward) => {
+                self.forget(call);
+                if let Some(link) = onward {
                     self.send(link, &Frame::Cancel { call: CallId(call) });
                 }
-                self.forget(call);
             }
-            Phase::Queued => {
+            (Phase::Queued | Phase::Doomed, _) => {
+                let doomed = record.phase == Phase::Doomed;
                 self.forget(call);
+                if let Some(e) = self.entries.get_mut(entry) {
+                    let line = if doomed { &mut e.doomed } else { &mut e.queue };
+                    line.ended(&self.calls);
+                }
                 self.release(entry, source, cost);
                 self.settle(entry);
             }
-            Phase::Sent { .. } if reply => match consumer {
-                // Over the control stream, to be heard while a handler computes; and over the data stream, to be heard
-                // before anything that its sender does next.
-                Some(Consumer::Worker { link, .. }) => {
-                    self.send_control(link, &Frame::Cancel { call: CallId(call) });
-                    self.send(link, &Frame::Cancel { call: CallId(call) });
+            // Its room goes back when its turn would have come: credit tells the sender what has finished.
+            (Phase::Sent { .. }, None) => {
+                record.phase = Phase::Withdrawn;
+                record.message = None;
+            }
+            (Phase::Sent { .. }, Some(link)) if reply => {
+                if record.asked_until.is_none() {
+                    self.ask_back(call, entry, link);
                 }
-                Some(Consumer::Onward { link, .. }) => self.send(link, &Frame::Cancel { call: CallId(call) }),
-                _ => {}
-            },
-            Phase::Taken if reply => self.actions.push_back(Action::Cancel(entry, call)),
+            }
+            (Phase::Taken, _) if reply => self.actions.push_back(Action::Cancel(entry, call)),
             // A cast that was handed on is the receiver's.
-            Phase::Sent { .. } | Phase::Taken => {}
+            (Phase::Sent { .. } | Phase::Taken | Phase::Withdrawn, _) => {}
+        }
+    }
+
+    /// Tells the peer that a call is not wanted any more; its reply comes all the same.
+    fn ask_back(&mut self, call: CallKey, entry: EntryKey, link: LinkKey) {
+        let cancel = Frame::Cancel { call: CallId(call) };
+        match self.entries.get(entry).map(|e| e.consumer) {
+            // Over the control stream, to be heard while a handler computes; and over the data stream, to be heard before
+            // anything that its sender does next.
+            Some(Consumer::Worker { .. }) => {
+                self.send_control(link, &cancel);
+                self.send(link, &cancel);
+            }
+            _ => self.send(link, &cancel),
+        }
+    }
+
+    /// Takes a call of this process back whose outcome is still wanted: it comes as ever, as `Cancelled` where the
+    /// handler will never start. A handler that runs is told, if `tell`, and goes on.
+    pub(crate) fn take_back(&mut self, call: CallKey, tell: bool) {
+        let Some(record) = self.calls.get(call) else {
+            return;
+        };
+        let (origin, inbound, entry) = (record.origin, record.inbound, record.entry);
+        match (record.phase, record.handed) {
+            (Phase::Waiting | Phase::Queued | Phase::Doomed, _) => {
+                self.deliver(origin, inbound, Outcome::Failed(CallError::Cancelled));
+                self.cancel(call);
+            }
+            (Phase::Sent { .. }, Some(link)) if tell => self.ask_back(call, entry, link),
+            (Phase::Taken, _) if tell => self.actions.push_back(Action::Cancel(entry, call)),
+            _ => {}
         }
     }
 
     /// The caller's deadline has passed.
     pub(crate) fn expire(&mut self, call: CallKey) -> Expired {
-        let Some(record) = self.calls.get(call) else {
+        let Some(record) = self.calls.get_mut(call) else {
             return Expired::Ended;
         };
-        let onward = matches!(self.entries.get(record.entry).map(|e| e.consumer), Some(Consumer::Onward { .. }));
-        if onward
-            && matches!(record.phase, Phase::Sent { .. })
-            && let Some(deadline) = record.deadline
-            && self.now < deadline + DEADLINE_GRACE
-        {
-            return Expired::Later(deadline + DEADLINE_GRACE);
-        }
-        self.time_out(call);
-        Expired::Ended
-    }
-
-    pub(super) fn time_out(&mut self, call: CallKey) {
-        let Some(record) = self.calls.get(call) else {
-            return;
-        };
-        let executed = match record.phase {
-            Phase::Waiting | Phase::Queued | Phase::Watching => Executed::No,
-            Phase::Taken => Executed::Maybe,
-            Phase::Sent { seq } => match self.started(record.entry) {
-                Some(started) if seq > started => Executed::No,
-                _ => Executed::Maybe,
+        let executed = match (record.phase, record.handed, self.entries.get(record.entry)) {
+            (Phase::Sent { seq }, Some(link), Some(e)) => match e.may_have_started(seq) {
+                // The owner of the mailbox knows more.
+                None => {
+                    let until = record.deadline.and_then(|deadline| deadline.checked_add(OWNER_GRACE));
+                    if let Some(until) = until
+                        && self.now < until
+                    {
+                        return Expired::Later(until);
+                    }
+                    Executed::Maybe
+                }
+                // Only the worker can say that it has not started it and never will.
+                Some(false) => match record.asked_until {
+                    Some(until) if self.now < until => return Expired::Later(until),
+                    Some(_) => Executed::Maybe,
+                    None => {
+                        let until = self.now + WORKER_GRACE;
+                        record.asked_until = Some(until);
+                        let entry = record.entry;
+                        self.ask_back(call, entry, link);
+                        return Expired::Later(until);
+                    }
+                },
+                Some(true) => Executed::Maybe,
             },
+            (Phase::Taken, ..) => Executed::Maybe,
+            _ => Executed::No,
         };
-        let doing = self.doing(record.entry);
-        let (origin, inbound) = (record.origin, record.inbound);
+        let (origin, inbound, entry) = (record.origin, record.inbound, record.entry);
+        let doing = self.doing(entry);
         // The caller has its outcome; what is left of the request goes the way of a cancelled one.
         let outcome = Outcome::Failed(CallError::TimedOut { executed, doing });
         self.deliver(origin, inbound, outcome);
         self.cancel(call);
+        Expired::Ended
     }
 
     /// What the actor's handler is doing, in words.
-    fn doing(&self, entry: EntryKey) -> Option<String> {
+    pub(super) fn doing(&self, entry: EntryKey) -> Option<String> {
         let e = self.entries.get(entry)?;
-        let progress = self.progress(entry);
-        let runs = |r: &&Record| {
-            r.handler_runs
-                && match r.phase {
-                    Phase::Sent { seq } => progress.is_none_or(|p| p.finished() < seq && seq <= p.started()),
-                    phase => phase == Phase::Taken,
-                }
-        };
-        let of_entry = self.calls.iter().map(|(_, r)| r).filter(|r| r.entry == entry);
-        let record = of_entry.filter(runs).min_by_key(|r| r.since)?;
+        let record = self.calls.get(e.running()?)?;
         let name = e.about.methods.get(usize::from(record.method)).copied().unwrap_or("a handler");
         let since = record.since?;
         Some(format!("{name}, for {:.1} s", self.now.saturating_duration_since(since).as_secs_f64()))
-    }
-
-    fn started(&self, entry: EntryKey) -> Option<u64> {
-        self.progress(entry).map(Progress::started)
-    }
-
-    fn progress(&self, entry: EntryKey) -> Option<&dyn Progress> {
-        match self.entries.get(entry)?.consumer {
-            Consumer::Worker { link, .. } => Some(&*self.links.get(link)?.progress.as_ref()?.0),
-            _ => None,
-        }
     }
 
     /// Takes the next message of an entry that a thread of this process serves.
     pub(crate) fn take(&mut self, entry: EntryKey) -> Option<Taken> {
         loop {
             let e = self.entries.get_mut(entry).filter(|e| !e.ending)?;
-            let call = e.queue.pop_front()?;
+            let call = e.queue.front(&self.calls)?;
+            e.queue.pop();
             let hosted = e.hosted;
-            let Some(record) = self.calls.get_mut(call) else {
-                continue;
-            };
-            let Some(message) = record.message.take() else {
-                // Taken back by its sender.
-                let (source, cost) = (record.source, record.cost);
-                self.forget(call);
-                self.release(entry, source, cost);
-                continue;
-            };
+            let record = self.calls.get_mut(call)?;
             let seq = match record.phase {
                 Phase::Sent { seq } => seq,
+                Phase::Withdrawn => {
+                    let (source, cost) = (record.source, record.cost);
+                    self.forget(call);
+                    self.release(entry, source, cost);
+                    continue;
+                }
                 _ => 0,
             };
             record.phase = Phase::Taken;
             record.since = Some(self.now);
+            e.running = Some(call);
             let taken = Taken {
                 call,
                 seq,
@@ -266,7 +310,7 @@ impl Router {
                 deadline: record.deadline,
                 cost: record.cost,
                 source: record.source,
-                message,
+                message: record.message.take()?,
             };
             if !hosted {
                 self.release(entry, taken.source, taken.cost);
@@ -278,13 +322,14 @@ impl Router {
 
     /// The handler of a taken message has ended after `ran`; its answer may come later.
     pub(crate) fn finish(&mut self, entry: EntryKey, taken: &Taken, ran: Duration) {
-        let hosted = match self.entries.get_mut(entry) {
-            Some(e) => {
-                e.observe(ran);
-                e.hosted
-            }
-            None => return,
+        let Some(e) = self.entries.get_mut(entry) else {
+            return;
         };
+        e.observe(ran);
+        if e.running == Some(taken.call) {
+            e.running = None;
+        }
+        let hosted = e.hosted;
         if let Some(record) = self.calls.get_mut(taken.call) {
             record.handler_runs = false;
             match (record.origin, record.inbound) {
@@ -303,7 +348,7 @@ impl Router {
         let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
             return;
         };
-        if let Outcome::Failed(CallError::Panicked(_)) = outcome {
+        if let Outcome::Fatal(_) = outcome {
             self.incarnation_ends(record.entry);
         }
         self.end(call, outcome);
@@ -313,24 +358,30 @@ impl Router {
     ///
     /// Called from the control stream, so that it works while a handler computes.
     pub(crate) fn cancel_inbound(&mut self, link: LinkKey, call: CallId) {
-        let Some(&key) = self.links.get(link).and_then(|l| l.inbound.get(&call)) else {
+        let Some(l) = self.links.get_mut(link) else {
             return;
         };
-        let Some(record) = self.calls.get(key) else {
-            return;
-        };
-        let (entry, phase) = (record.entry, record.phase);
-        let hosted = self.entries.get(entry).is_some_and(|e| e.hosted);
-        if hosted && matches!(phase, Phase::Sent { .. }) {
-            // Received and not started: it never runs. It keeps its place in the queue, without a message: the other side
-            // counts messages as finished by the units that come back, so they must come back in order.
-            self.reply_on(link, call, Outcome::Failed(CallError::Cancelled));
-            self.detach(key);
-            if let Some(record) = self.calls.get_mut(key) {
-                record.message = None;
+        let Some(&key) = l.inbound.get(&call) else {
+            if self.uplink == Some(link) && self.hosted.is_some() {
+                l.cancelled_early(call);
             }
-        } else {
-            self.cancel(key);
+            return;
+        };
+        let Some(record) = self.calls.get_mut(key) else {
+            return;
+        };
+        // The word comes over both streams.
+        if std::mem::replace(&mut record.unwanted, true) && record.phase == Phase::Taken {
+            return;
+        }
+        match (record.phase, record.handed) {
+            (Phase::Queued | Phase::Doomed, _) | (Phase::Sent { .. }, None) => {
+                self.send(link, &Frame::Reply { call, status: Status::Withdrawn, payload: Bytes::new() });
+                self.cancel(key);
+            }
+            (Phase::Watching, _) => self.cancel(key),
+            // Whoever has it will answer.
+            _ => self.withdraw(key),
         }
     }
 }

@@ -9,21 +9,26 @@ use bytes::Bytes;
 
 use super::arena::Arena;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
-use super::link::{Journal, Link, LinkKey, Progress};
+use super::hash::OwnMap;
+use super::link::{Journal, Link, LinkKey, WAYS_LIMIT};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use crate::connection::flow::Credit;
 use crate::error::call::{CallError, Executed, NoError, NotDelivered};
-use crate::error::exit::{Down, DownReason, Exit};
+use crate::error::exit::{Down, DownReason, Exit, ExitCause};
+use crate::shm::progress::Progress;
 use crate::wire::codec;
 use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
 
+/// Ways to other nodes' mailboxes that are kept though nothing is under way on them.
+const IDLE_WAYS: usize = 1024;
+
 /// What the router asks of the process around it.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// The link has bytes to write.
+    /// The link has bytes to write. Said once, until [`Router::take_output`] fetches them.
     Flush(LinkKey),
-    /// A local request was taken into the sending window.
+    /// A local cast was taken into the sending window.
     Admitted(Token),
     /// A local request ended.
     Ended(Token, Outcome),
@@ -70,11 +75,13 @@ pub(crate) struct Router {
     pub(super) links: Arena<Link>,
     pub(super) entries: Arena<Entry>,
     /// Mailboxes of this node.
-    pub(super) owned: HashMap<ActorId, EntryKey>,
+    pub(super) owned: OwnMap<ActorId, EntryKey>,
     /// The actor that this process hosts for the node above it.
     pub(super) hosted: Option<(Route, EntryKey)>,
     /// Ways to mailboxes of other nodes.
     pub(super) onward: HashMap<Route, EntryKey>,
+    /// How many ways there may be before those on which nothing is under way are dropped.
+    sweep_at: usize,
     /// Nodes below this one.
     pub(super) nodes: HashMap<NodeId, LinkKey>,
     pub(super) calls: Arena<Record>,
@@ -94,9 +101,10 @@ impl Router {
             uplink: None,
             links: Arena::new(),
             entries: Arena::new(),
-            owned: HashMap::new(),
+            owned: OwnMap::default(),
             hosted: None,
             onward: HashMap::new(),
+            sweep_at: IDLE_WAYS,
             nodes: HashMap::new(),
             calls: Arena::new(),
             next_actor: 1,
@@ -111,12 +119,9 @@ impl Router {
         self.now = now;
     }
 
+    #[cfg(test)]
     pub(crate) fn node(&self) -> NodeId {
         self.node
-    }
-
-    pub(crate) fn run(&self) -> RunId {
-        self.run
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
@@ -159,6 +164,7 @@ impl Router {
     pub(crate) fn attach_local(&mut self, entry: EntryKey) {
         if let Some(e) = self.entries.get_mut(entry) {
             e.consumer = Consumer::Local;
+            e.progress = None;
             e.incarnation += 1;
             e.seq = 0;
             self.settle(entry);
@@ -171,9 +177,9 @@ impl Router {
             return;
         };
         l.worker = Some(entry);
-        l.progress = Some(Journal(progress));
         if let Some(e) = self.entries.get_mut(entry) {
             e.consumer = Consumer::Worker { link, credit: Credit::new(PREFETCH) };
+            e.progress = Some(Journal(progress));
             e.incarnation += 1;
             e.seq = 0;
             self.settle(entry);
@@ -183,12 +189,18 @@ impl Router {
     /// The present incarnation is about to end, as a caller already knows: what is queued goes with it, what comes from
     /// now on waits for the next.
     pub(super) fn incarnation_ends(&mut self, entry: EntryKey) {
-        if let Some(e) = self.entries.get_mut(entry)
-            && !e.hosted
-            && matches!(e.consumer, Consumer::Local | Consumer::Worker { .. })
-        {
-            e.doomed.append(&mut e.queue);
-            e.ending = true;
+        let Some(e) = self.entries.get_mut(entry) else {
+            return;
+        };
+        if e.ending || e.hosted || !matches!(e.consumer, Consumer::Local | Consumer::Worker { .. }) {
+            return;
+        }
+        e.ending = true;
+        e.doomed = mem::take(&mut e.queue);
+        for key in e.doomed.keys() {
+            if let Some(record) = self.calls.get_mut(key) {
+                record.phase = Phase::Doomed;
+            }
         }
     }
 
@@ -222,23 +234,27 @@ impl Router {
             Some(exit) if executed == Executed::Maybe || !wanted => {
                 CallError::Died { exit: Box::new(exit.clone()), executed }
             }
+            // Nobody said how it ended; of what ran it cannot be said that it never did.
+            None if executed == Executed::Maybe && *why != NotDelivered::Disconnected => {
+                let exit = Exit { pid: 0, cause: ExitCause::Shutdown, stderr: String::new() };
+                CallError::Died { exit: Box::new(exit), executed }
+            }
             _ => undelivered.clone(),
         };
-        self.incarnation_over(entry, &down, died, &died(Executed::No));
-        let Some(mut e) = self.entries.remove(entry) else {
+        let queued = if exit.is_some() { died(Executed::No) } else { undelivered.clone() };
+        self.incarnation_over(entry, &down, died, &queued);
+        let Some(mut e) = self.remove_entry(entry) else {
             return;
         };
-        self.owned.remove(&e.route.actor);
-        self.onward.remove(&e.route);
         // Units that were kept back for a batch go home, so that no sender waits at a mailbox that is gone.
-        for (source, window) in &mut e.windows {
-            if let (Source::Link(link), Some(grant)) = (*source, window.flush()) {
-                self.send(link, &Frame::Credit { to: e.route, returned: grant.returned, window: grant.window });
+        for (link, window) in &mut e.windows {
+            if let Some(grant) = window.flush() {
+                self.send(*link, &Frame::Credit { to: e.route, returned: grant.returned, window: grant.window });
             }
         }
         // What came for an incarnation that will not be.
         let mut dead_letters = 0;
-        for key in e.queue {
+        for key in e.queue.into_keys() {
             if let Some(record) = self.calls.get(key) {
                 dead_letters += u64::from(!record.reply);
                 self.end(key, Outcome::Failed(undelivered.clone()));
@@ -246,9 +262,24 @@ impl Router {
         }
         self.dead_letters(e.about.owner, &e.about.name, dead_letters);
         // Whoever still waits for room is told so, casts included.
-        for key in e.waiting {
+        for key in e.waiting.into_keys() {
             self.end(key, Outcome::Failed(undelivered.clone()));
         }
+    }
+
+    fn remove_entry(&mut self, entry: EntryKey) -> Option<Entry> {
+        let e = self.entries.remove(entry)?;
+        if matches!(e.consumer, Consumer::Onward { .. }) {
+            self.onward.remove(&e.route);
+            if let Some(l) = e.opened_by.and_then(|link| self.links.get_mut(link)) {
+                l.ways -= 1;
+            }
+        } else if e.hosted {
+            self.hosted = None;
+        } else {
+            self.owned.remove(&e.route.actor);
+        }
+        Some(e)
     }
 
     pub(super) fn incarnation_over(
@@ -258,41 +289,51 @@ impl Router {
         handed: impl Fn(Executed) -> CallError<NoError>,
         queued: &CallError<NoError>,
     ) {
-        let Some(e) = self.entries.get_mut(entry) else {
+        let Some(e) = self.entries.get(entry) else {
             return;
         };
         let (owner, name) = (e.about.owner, e.about.name.clone());
-        let (started, finished) = match e.consumer {
-            Consumer::Worker { link, .. } => match self.links.get(link).and_then(|l| l.progress.as_ref()) {
-                Some(journal) => (journal.0.started(), journal.0.finished()),
-                None => (u64::MAX, 0),
-            },
-            _ => (u64::MAX, u64::MAX),
-        };
-        if !matches!(e.consumer, Consumer::Onward { .. }) {
-            e.consumer = Consumer::Nobody;
-        }
-        e.sent.clear();
-        let queue = if mem::take(&mut e.ending) { mem::take(&mut e.doomed) } else { mem::take(&mut e.queue) };
-        let open: Vec<_> = self
+        let consumer = e.consumer;
+        let mut open: Vec<_> = self
             .calls
             .iter()
             .filter(|(_, record)| record.entry == entry)
-            .filter_map(|(key, record)| match record.phase {
-                Phase::Sent { seq } => Some((key, record.reply, seq)),
-                Phase::Taken => Some((key, record.reply, 0)),
-                _ => None,
+            .filter_map(|(key, record)| match (record.phase, consumer) {
+                (Phase::Sent { seq }, Consumer::Worker { .. }) if e.may_have_started(seq) == Some(false) => {
+                    Some((seq, key, record.reply, Executed::No))
+                }
+                (Phase::Sent { seq }, Consumer::Worker { .. } | Consumer::Onward { .. }) => {
+                    Some((seq, key, record.reply, Executed::Maybe))
+                }
+                (Phase::Sent { seq }, _) => Some((seq, key, record.reply, Executed::No)),
+                (Phase::Taken, _) => Some((0, key, record.reply, Executed::Maybe)),
+                (Phase::Withdrawn, _) => Some((0, key, true, Executed::No)),
+                (Phase::Waiting | Phase::Queued | Phase::Doomed | Phase::Watching, _) => None,
             })
             .collect();
+        open.sort_unstable_by_key(|&(seq, key, ..)| (seq, key));
+        let Some(e) = self.entries.get_mut(entry) else {
+            return;
+        };
+        if !matches!(consumer, Consumer::Onward { .. }) {
+            e.consumer = Consumer::Nobody;
+        }
+        e.progress = None;
+        e.running = None;
+        e.sent.clear();
+        // What came since the end was known is for the next incarnation.
+        let queue = if mem::take(&mut e.ending) { mem::take(&mut e.doomed) } else { mem::take(&mut e.queue) };
+        if let (Consumer::Worker { link, .. }, DownReason::Exit(exit)) = (consumer, down)
+            && let Some(l) = self.links.get_mut(link)
+        {
+            l.exit = Some(exit.clone());
+        }
         let mut dead_letters = 0;
-        for (key, reply, seq) in open {
-            let executed = if seq > started { Executed::No } else { Executed::Maybe };
-            if !reply && seq > finished && executed == Executed::No {
-                dead_letters += 1;
-            }
+        for (_, key, reply, executed) in open {
+            dead_letters += u64::from(!reply && executed == Executed::No);
             self.end(key, Outcome::Failed(handed(executed)));
         }
-        for key in queue {
+        for key in queue.into_keys() {
             let Some(record) = self.calls.get(key) else {
                 continue;
             };
@@ -323,12 +364,7 @@ impl Router {
 
     /// Messages in the mailbox, and handed to its consumer and not finished.
     pub(crate) fn load(&self, entry: EntryKey) -> (usize, usize) {
-        self.entries
-            .get(entry)
-            .map_or((0, 0), |e| {
-                let queued = e.doomed.iter().chain(&e.queue);
-                (queued.filter(|key| self.calls.get(**key).is_some()).count(), e.sent.len())
-            })
+        self.entries.get(entry).map_or((0, 0), |e| (e.doomed.len() + e.queue.len(), e.sent.len()))
     }
 
     pub(super) fn resolve(&mut self, to: &Destination, from: Option<LinkKey>) -> Result<EntryKey, CallError<NoError>> {
@@ -359,6 +395,7 @@ impl Router {
             (None, Some(up)) if from != Some(up) => up,
             _ => return Err(CallError::NotDelivered(NotDelivered::NoSuchActor)),
         };
+        self.make_room_for_way(from)?;
         let about = NewEntry {
             owner: 0,
             name: format!("actor {:x} of node {:x}", to.actor.0, to.node.0).into(),
@@ -367,37 +404,53 @@ impl Router {
             methods: Vec::new(),
         };
         let consumer = Consumer::Onward { link, credit: Credit::new(FIRST_WINDOW) };
-        let entry = self.entries.insert(Entry::new(route, about, consumer));
+        let mut way = Entry::new(route, about, consumer);
+        way.opened_by = from;
+        let entry = self.entries.insert(way);
         self.onward.insert(route, entry);
+        if let Some(l) = from.and_then(|link| self.links.get_mut(link)) {
+            l.ways += 1;
+        }
         Ok(entry)
     }
 
-    /// The path by which a call to `entry` would wait for itself.
-    pub(super) fn deadlock(&self, entry: EntryKey, caused_by: Option<CallKey>) -> Option<Vec<String>> {
-        let name = |entry| self.entries.get(entry).map_or_else(String::new, |e| e.about.name.to_string());
-        let mut path = vec![name(entry)];
-        let mut cause = caused_by;
+    /// A way is made for whatever address a message names, so there is a bound: in all to those that are idle, and for
+    /// each connection to those that were made for it.
+    fn make_room_for_way(&mut self, from: Option<LinkKey>) -> Result<(), CallError<NoError>> {
+        let full = |router: &Self| from.and_then(|link| router.links.get(link)).is_some_and(|l| l.ways >= WAYS_LIMIT);
+        if self.onward.len() >= self.sweep_at || full(self) {
+            // Where all units have come back the other side has none either: both begin anew with the first window.
+            let idle: Vec<_> = self
+                .onward
+                .values()
+                .copied()
+                .filter(|&way| self.entries.get(way).is_some_and(Entry::is_idle_way))
+                .collect();
+            for way in idle {
+                self.remove_entry(way);
+            }
+            self.sweep_at = IDLE_WAYS.max(2 * self.onward.len());
+        }
+        if full(self) { Err(CallError::NotDelivered(NotDelivered::TooMany)) } else { Ok(()) }
+    }
+
+    /// Whether the request, or one of those that caused it, went to one of these actors.
+    pub(crate) fn is_caused_at(&self, call: CallKey, actors: &[Destination]) -> bool {
+        let mut cause = Some(call);
         while let Some(record) = cause.and_then(|key| self.calls.get(key)) {
-            path.push(name(record.entry));
-            if record.entry == entry && record.handler_runs {
-                path.reverse();
-                return Some(path);
+            if let Some(e) = self.entries.get(record.entry)
+                && actors.iter().any(|to| to.node == e.route.node && to.actor == e.route.actor)
+            {
+                return true;
             }
             cause = record.caused_by;
         }
-        None
+        false
     }
 
-    /// Whether the request with this number was handed to the peer of this link: only then may it speak of it.
-    pub(super) fn was_handed_to(&self, link: LinkKey, call: CallId) -> bool {
-        let Some(record) = self.calls.get(call.0) else {
-            return false;
-        };
-        matches!(record.phase, Phase::Sent { .. } | Phase::Watching)
-            && matches!(
-                self.entries.get(record.entry).map(|e| e.consumer),
-                Some(Consumer::Worker { link: at, .. } | Consumer::Onward { link: at, .. }) if at == link
-            )
+    /// The request with this number, if it was handed to the peer of this link: only then may it speak of it.
+    pub(super) fn handed_to(&self, link: LinkKey, call: CallId) -> Option<&Record> {
+        self.calls.get(call.0).filter(|record| record.handed == Some(link))
     }
 
     /// Ends a request: its record goes, its origin is told.
@@ -405,15 +458,36 @@ impl Router {
         let Some(record) = self.calls.get(call) else {
             return;
         };
-        let (origin, inbound) = (record.origin, record.inbound);
-        self.deliver(origin, inbound, outcome);
+        if record.origin != Origin::Nobody {
+            let (origin, inbound) = (record.origin, record.inbound);
+            self.deliver(origin, inbound, outcome);
+        } else if record.reply && !matches!(outcome, Outcome::Failed(_)) {
+            self.discarded += 1;
+        }
         self.forget(call);
     }
 
     /// Removes a record without a word.
     pub(super) fn forget(&mut self, call: CallKey) {
         self.detach(call);
-        self.calls.remove(call);
+        let Some(record) = self.calls.get(call) else {
+            return;
+        };
+        let watching = record.phase == Phase::Watching;
+        if let Some(e) = self.entries.get_mut(record.entry) {
+            e.open -= 1;
+            if watching {
+                e.watchers.remove(&call);
+            }
+        }
+        if let Some(l) = record.handed.and_then(|link| self.links.get_mut(link)) {
+            if watching {
+                l.watching -= 1;
+            } else {
+                l.handed -= usize::from(record.reply);
+            }
+        }
+        self.calls.discard(call);
     }
 
     /// Nobody awaits the request any more.
@@ -426,9 +500,10 @@ impl Router {
         {
             if let Some(number) = record.inbound {
                 l.inbound.remove(&number);
+                l.monitors -= usize::from(record.phase == Phase::Watching);
             }
-            if let Some(deadline) = record.deadline {
-                l.timers.remove(&(deadline, call));
+            if let Some(at) = record.timer.take() {
+                l.timers.remove(&(at, call));
             }
         }
     }
@@ -437,7 +512,7 @@ impl Router {
         match origin {
             Origin::Local(token) => self.actions.push_back(Action::Ended(token, outcome)),
             Origin::Link(link) => self.reply_on(link, inbound.unwrap_or(CallId::NONE), outcome),
-            Origin::Nobody => self.discarded += 1,
+            Origin::Nobody => {}
         }
     }
 
@@ -446,10 +521,8 @@ impl Router {
             Outcome::Value(payload) => Frame::Reply { call, status: Status::Value, payload },
             Outcome::HandlerError(payload) => Frame::Reply { call, status: Status::HandlerError, payload },
             Outcome::FailedElsewhere(payload) => Frame::Reply { call, status: Status::Failed, payload },
-            Outcome::Failed(error) => {
-                let status = if matches!(error, CallError::Panicked(_)) { Status::Fatal } else { Status::Failed };
-                Frame::Reply { call, status, payload: encoded(&error) }
-            }
+            Outcome::Failed(error) => Frame::Reply { call, status: Status::Failed, payload: encoded(&error) },
+            Outcome::Fatal(error) => Frame::Reply { call, status: Status::Fatal, payload: encoded(&error) },
             Outcome::Down(down) => Frame::Down { call, payload: encoded(&down) },
             Outcome::DownElsewhere(payload) => Frame::Down { call, payload },
         };
@@ -457,7 +530,11 @@ impl Router {
     }
 
     pub(super) fn refuse(&mut self, link: LinkKey, why: String) {
-        self.actions.push_back(Action::Refuse(link, why));
+        if let Some(l) = self.links.get_mut(link)
+            && !mem::replace(&mut l.refused, true)
+        {
+            self.actions.push_back(Action::Refuse(link, why));
+        }
     }
 }
 

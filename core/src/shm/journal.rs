@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::router::Progress;
+use super::progress::Progress;
 use crate::sys::Segment;
 
 /// Words of the page.

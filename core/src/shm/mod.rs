@@ -1,3 +1,4 @@
 //! Memory that two processes share.
 
 pub(crate) mod journal;
+pub(crate) mod progress;

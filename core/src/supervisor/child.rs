@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::actor::restart::Restart;
 use crate::error::exit::Exit;
+use crate::wire::ids::Destination;
 
 /// A child as its supervisor sees it at one moment.
 #[derive(Clone, Debug)]
@@ -55,4 +56,6 @@ pub struct ExitReport {
     pub exit: Exit,
     /// How long it lived, its start included.
     pub lived: Duration,
+    /// Whose end it is: a name may be given again.
+    pub(crate) of: Destination,
 }

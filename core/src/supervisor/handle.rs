@@ -1,6 +1,7 @@
 //! The supervisor as its user holds it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -10,15 +11,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::child::{ChildInfo, ExitReport};
+use super::command::{Command, Over, Unknown, Which};
 use super::intensity::Intensity;
-use super::policy::{Config, Policy, Strategy};
-use super::shell::{Command, Over, Shell, Unknown, Which};
+use super::policy::{Config, Counts, Policy, Strategy};
+use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
 use crate::actor::address::Address;
+use crate::actor::leaving::Leaving;
 use crate::actor::lookup::{LookupError, typed};
 use crate::actor::node::random;
 use crate::actor::traits::Handlers;
-use crate::error::exit::{DownReason, Exit};
+use crate::error::exit::Exit;
 use crate::error::start::StartError;
 use crate::event::{self, Events};
 use crate::process::entry::Children;
@@ -28,13 +31,13 @@ use crate::process::place;
 use crate::process::registration::registered;
 use crate::process::witness::LineSink;
 use crate::registry::Registry;
-use crate::wire::ids::Destination;
 
 /// Keeps a fleet of actors alive: starts them, in order, each in a process of its own; restarts those that fail, within
 /// limits; stops them in reverse.
 ///
-/// A handle: clones mean the same supervisor. When the last one is dropped its children are killed, without blocking;
-/// [`shutdown`](Self::shutdown) ends it in order.
+/// A handle: clones mean the same supervisor. [`shutdown`](Self::shutdown) ends it in order. When the last handle is dropped
+/// its children are killed, without blocking; yet where it is dropped because the main function of the program returns, or
+/// because the actor that had it stops, it ends in order and the program, or the actor, waits for it.
 #[derive(Clone)]
 pub struct Supervisor {
     inner: Arc<Inner>,
@@ -110,7 +113,7 @@ pub struct SupervisorBuilder {
     output: WorkerOutput,
     program: Option<std::path::PathBuf>,
     children: Vec<Spec>,
-    on_exit: Option<Box<dyn FnOnce(&[ExitReport]) + Send>>,
+    on_exit: Option<ExitHook>,
 }
 
 static OWNERS: AtomicU64 = AtomicU64::new(1);
@@ -196,48 +199,68 @@ impl Supervisor {
         }
     }
 
+    /// How many children there are, by state; exact at one moment, also during a restart loop.
+    pub async fn counts(&self) -> Counts {
+        let (answer, wait) = oneshot::channel();
+        match self.send(Command::Counts(answer)) {
+            Ok(()) => wait.await.unwrap_or_default(),
+            Err(_) => Counts::default(),
+        }
+    }
+
+    /// Requests of this process that have not ended, and outcomes that came after their caller had gone.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        crate::actor::node::Node::here()
+            .with(|router| Traffic { open_requests: router.open_requests(), discarded: router.discarded() })
+    }
+
     /// Stops a child for good, in order, and says how it ended.
     ///
     /// # Errors
-    /// Where there is no child of this name.
-    pub async fn stop(&self, name: &str) -> Result<Exit, Unknown> {
-        self.end(Which::Name(name.to_owned()), false).await
+    /// Where there is no such child.
+    pub async fn stop(&self, child: impl Into<Which>) -> Result<Exit, Unknown> {
+        self.end(child.into(), false).await
     }
 
     /// Kills a child for good, its own children included, and says how it ended.
     ///
     /// # Errors
-    /// Where there is no child of this name.
-    pub async fn kill(&self, name: &str) -> Result<Exit, Unknown> {
-        self.end(Which::Name(name.to_owned()), true).await
+    /// Where there is no such child.
+    pub async fn kill(&self, child: impl Into<Which>) -> Result<Exit, Unknown> {
+        self.end(child.into(), true).await
     }
 
     /// Stops a child in order and starts it again; done when it is ready. Does not count as a failure.
     ///
     /// # Errors
-    /// Where there is no child of this name, or it did not come back.
-    pub async fn restart(&self, name: &str) -> Result<(), Unknown> {
+    /// Where there is no such child, or it did not come back.
+    pub async fn restart(&self, child: impl Into<Which>) -> Result<(), Unknown> {
         let (done, wait) = oneshot::channel();
-        self.send(Command::Restart { child: Which::Name(name.to_owned()), done }).map_err(|_| Unknown)?;
+        self.send(Command::Restart { child: child.into(), done }).map_err(|_| Unknown)?;
         wait.await.map_err(|_| Unknown)?
     }
 
-    /// Waits for a child to end for good, at most for so long.
+    /// Waits for a child to end for good, at most for so long, and says how its last incarnation ended. A child that had
+    /// ended before is answered for too, while it is among the latest 1,024.
     ///
     /// # Errors
-    /// [`StillRunning`] where it has not.
+    /// [`StillRunning`](JoinError::StillRunning) where it has not; [`NoSuchChild`](JoinError::NoSuchChild) where this
+    /// supervisor knows nothing of it.
     pub async fn join<A: Handlers>(&self, child: &Address<A>, timeout: Duration) -> Result<Exit, JoinError> {
-        let mut last = None;
-        let ended = async {
-            // One incarnation after the other, until there is none to watch any more.
-            while let DownReason::Exit(exit) = child.ctl().monitor().await.reason {
-                last = Some(exit);
+        let to = child.destination();
+        let (done, wait) = oneshot::channel();
+        if self.send(Command::Join { child: to, done }).is_ok() {
+            match tokio::time::timeout(timeout, wait).await {
+                Err(_) => return Err(JoinError::StillRunning { waited: timeout }),
+                Ok(Ok(Some(exit))) => return Ok(exit),
+                // Unknown, or the supervisor ended with the request unread.
+                Ok(Ok(None) | Err(_)) => {}
             }
-        };
-        match tokio::time::timeout(timeout, ended).await {
-            Err(_) => Err(JoinError::StillRunning { waited: timeout }),
-            Ok(()) => last.ok_or(JoinError::AlreadyEnded),
         }
+        let reports = self.inner.reports.borrow();
+        let last = reports.iter().rev().find(|report| report.of == to);
+        last.map(|report| report.exit.clone()).ok_or(JoinError::NoSuchChild)
     }
 
     /// What happens under this supervisor from now on.
@@ -311,6 +334,19 @@ impl Supervisor {
     }
 }
 
+/// Requests of this process, of all its supervisors together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Requests that have not ended.
+    pub open_requests: usize,
+    /// Outcomes that were thrown away because their caller had gone.
+    pub discarded: u64,
+}
+
+/// Called with the exits of a supervisor's children.
+type ExitHook = Box<dyn FnOnce(&[ExitReport]) + Send>;
+
 /// Why a join has no exit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -321,9 +357,9 @@ pub enum JoinError {
         /// How long was waited.
         waited: Duration,
     },
-    /// It had ended before.
-    #[error("it had ended before")]
-    AlreadyEnded,
+    /// The supervisor never had it, or it ended long ago.
+    #[error("the supervisor knows of no such child")]
+    NoSuchChild,
 }
 
 impl SupervisorBuilder {
@@ -412,11 +448,15 @@ impl SupervisorBuilder {
         // The node below announces itself to the process above, so that addresses find their way down.
         crate::actor::node::Node::here().with(|router| router.announce());
         tokio::spawn(async move {
-            shell.run(specs, started_tx).await;
+            let ended = shell.run(specs, started_tx).await;
             serving.abort();
             if let Some(hook) = on_exit {
-                hook(&reported.borrow());
+                let reports = reported.borrow().clone();
+                // Its message has been written by the panic hook.
+                let _ = catch_unwind(AssertUnwindSafe(|| hook(&reports)));
             }
+            // Last, so that whoever waits for the end finds the hook done.
+            ended.tell();
         });
         let supervisor = Supervisor {
             inner: Arc::new(Inner { commands, launcher, registry, over, reports, dependents: Mutex::default() }),
@@ -459,11 +499,25 @@ fn sink(output: WorkerOutput) -> Option<LineSink> {
 impl Drop for Inner {
     fn drop(&mut self) {
         let dependents = std::mem::take(self.dependents.get_mut().unwrap_or_else(PoisonError::into_inner));
-        for dependent in dependents {
-            // Begun by the call itself; nobody waits here.
-            drop(dependent(Winding::Kill));
-        }
-        let _ = self.commands.send(Command::Kill);
+        let dependents = Arc::new(dependents);
+        let (commands, mut over, ends) = (self.commands.clone(), self.over.clone(), dependents.clone());
+        let in_order = Box::pin(async move {
+            let ending: Vec<_> = ends.iter().rev().map(|dependent| dependent(Winding::Drain)).collect();
+            for ended in ending {
+                ended.await;
+            }
+            let _ = commands.send(Command::Shutdown);
+            let _ = over.wait_for(Option::is_some).await;
+        });
+        let commands = self.commands.clone();
+        let at_once = Box::new(move || {
+            for dependent in dependents.iter() {
+                // Begun by the call itself; nobody waits here.
+                drop(dependent(Winding::Kill));
+            }
+            let _ = commands.send(Command::Kill);
+        });
+        Leaving { in_order, at_once }.offer();
     }
 }
 
@@ -507,9 +561,4 @@ impl fmt::Debug for WorkerOutput {
             Self::To(_) => "To(..)",
         })
     }
-}
-
-/// The destination of a typed address, for what stands on the supervisor.
-pub(crate) fn destination<A: Handlers>(address: &Address<A>) -> Destination {
-    address.destination()
 }

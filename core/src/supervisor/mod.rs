@@ -5,6 +5,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod child;
+pub(crate) mod command;
 pub(crate) mod handle;
 pub(crate) mod intensity;
 pub(crate) mod policy;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::child::{ChildInfo, ChildState, ExitReport};
+use super::command::{By, Command, Over, Unknown, Which};
 use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
 use super::spec::{AtEnd, Home, Spec};
 use crate::actor::lookup::Named;
@@ -21,50 +22,6 @@ use crate::registry::Registry;
 use crate::router::{EntryKey, NewEntry};
 use crate::wire::ids::Destination;
 
-/// What a supervisor is asked, and what it is told of its children.
-pub(crate) enum Command {
-    /// Start a child and say where it is once it is ready.
-    Start(Box<Spec>, oneshot::Sender<Result<Destination, StartError>>),
-    /// Stop a child, for good.
-    Stop {
-        child: Which,
-        kill: bool,
-        done: oneshot::Sender<Result<Exit, Unknown>>,
-    },
-    /// Stop a child and start it again.
-    Restart {
-        child: Which,
-        done: oneshot::Sender<Result<(), Unknown>>,
-    },
-    Children(oneshot::Sender<Vec<ChildInfo>>),
-    /// End in order.
-    Shutdown,
-    /// End at once.
-    Kill,
-    Ready(ChildId, u32),
-    Ended(ChildId, Box<End>),
-}
-
-/// A child, by name or by address.
-#[derive(Clone, Debug)]
-pub(crate) enum Which {
-    Name(String),
-    At(Destination),
-}
-
-/// The supervisor has no such child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supervisor has no such child")]
-pub struct Unknown;
-
-/// How a supervisor ended.
-#[derive(Clone, Debug)]
-pub(crate) enum Over {
-    Shutdown,
-    Escalated { child: String, restarts: u32, within: Duration },
-    StartFailed(StartError),
-}
-
 pub(crate) struct Shell {
     policy: Policy,
     launcher: Launcher,
@@ -74,7 +31,8 @@ pub(crate) struct Shell {
     inbox: mpsc::UnboundedReceiver<Command>,
     /// For the tasks that keep children.
     tell: mpsc::UnboundedSender<Command>,
-    over: watch::Sender<Option<Over>>,
+    /// Taken when the end has come.
+    over: Option<watch::Sender<Option<Over>>>,
     reports: watch::Sender<Vec<ExitReport>>,
     escalated: Option<Over>,
     start_error: Option<StartError>,
@@ -96,6 +54,22 @@ struct Child {
     started: Option<oneshot::Sender<Result<Destination, StartError>>>,
     stopped: Vec<oneshot::Sender<Result<Exit, Unknown>>>,
     restarted: Vec<oneshot::Sender<Result<(), Unknown>>>,
+    joined: Vec<oneshot::Sender<Option<Exit>>>,
+}
+
+/// The end of a supervisor, to be made known.
+#[must_use = "nobody hears of an end that is not told"]
+pub(crate) struct Finished {
+    over: Option<watch::Sender<Option<Over>>>,
+    how: Over,
+}
+
+impl Finished {
+    pub(crate) fn tell(self) {
+        if let Some(over) = self.over {
+            over.send_replace(Some(self.how));
+        }
+    }
 }
 
 impl Shell {
@@ -116,7 +90,7 @@ impl Shell {
             next: 1,
             inbox,
             tell,
-            over,
+            over: Some(over),
             reports,
             escalated: None,
             start_error: None,
@@ -125,7 +99,11 @@ impl Shell {
     }
 
     /// Runs the supervisor to its end. `initial` children are started in order; the sender is told how that went.
-    pub(crate) async fn run(mut self, initial: Vec<Spec>, started: oneshot::Sender<Result<(), StartError>>) {
+    pub(crate) async fn run(
+        mut self,
+        initial: Vec<Spec>,
+        started: oneshot::Sender<Result<(), StartError>>,
+    ) -> Finished {
         self.initial = Some(started);
         let mut added = Vec::new();
         for spec in initial {
@@ -147,8 +125,7 @@ impl Shell {
         loop {
             while let Some(action) = self.policy.poll_action() {
                 if let Some(over) = self.perform(action) {
-                    self.finish(over);
-                    return;
+                    return self.finish(over);
                 }
             }
             self.settle_all();
@@ -172,7 +149,7 @@ impl Shell {
                 match self.admit(*spec, Some(started)) {
                     Ok(id) => {
                         if let Err(refused) = self.policy.add(now, id, ChildPolicy { restart }) {
-                            self.forget(id, Some(start_refused(refused)));
+                            self.forget(id, Some(start_refused(refused)), EndReason::Supervisor);
                         }
                     }
                     Err((Some(started), error)) => drop(started.send(Err(error))),
@@ -202,7 +179,14 @@ impl Shell {
                     None => drop(done.send(Err(Unknown))),
                 }
             }
+            Command::Join { child, done } => {
+                match self.find(&Which(By::At(child))).and_then(|id| self.children.get_mut(&id)) {
+                    Some(child) => child.joined.push(done),
+                    None => drop(done.send(None)),
+                }
+            }
             Command::Children(answer) => drop(answer.send(self.list())),
+            Command::Counts(answer) => drop(answer.send(self.policy.counts())),
             Command::Shutdown => self.policy.shutdown(now),
             Command::Kill => self.kill(),
             Command::Ready(id, pid) => self.ready(id, pid),
@@ -274,6 +258,7 @@ impl Shell {
                 started,
                 stopped: Vec::new(),
                 restarted: Vec::new(),
+                joined: Vec::new(),
             },
         );
         Ok(id)
@@ -289,8 +274,10 @@ impl Shell {
                 if let Some(child) = self.children.get(&id)
                     && let Some(wish) = &child.wish
                 {
-                    let waits =
-                        child.spec.at_end == AtEnd::Wait && child.stopped.is_empty() && child.restarted.is_empty();
+                    // Giving up is no orderly end: who waits for nobody then is not waited for.
+                    let orderly = self.escalated.is_none() && self.start_error.is_none();
+                    let asked_for = !child.stopped.is_empty() || !child.restarted.is_empty();
+                    let waits = child.spec.at_end == AtEnd::Wait && orderly && !asked_for;
                     let starting = child.pid.is_none();
                     if !waits || starting {
                         wish.send_if_modified(|wish| {
@@ -314,12 +301,7 @@ impl Shell {
                 if why != EndReason::Removed {
                     let _ = self.policy.remove(Instant::now(), id);
                 }
-                let name = self.children.get(&id).map(|child| child.spec.name.clone());
-                // Its last incarnation's end is told first.
-                self.forget(id, None);
-                if let Some(child) = name {
-                    self.tell(Event::Ended { child, why: said(why).to_owned() });
-                }
+                self.forget(id, None, why);
             }
             Action::Ready => {
                 if let Some(initial) = self.initial.take() {
@@ -334,6 +316,8 @@ impl Shell {
             }
             Action::Escalated { id, restarts, within } => {
                 let child = self.children.get(&id).map_or_else(String::new, |child| child.spec.name.clone());
+                // The failure is told before what follows from it.
+                self.forget(id, None, EndReason::Supervisor);
                 self.tell(Event::Escalated { child: child.clone(), restarts, within });
                 self.escalated = Some(Over::Escalated { child, restarts, within });
             }
@@ -416,13 +400,13 @@ impl Shell {
         let Some(child) = self.children.get_mut(&id) else { return };
         child.last_exit = Some(end.exit.clone());
         let name = child.spec.name.clone();
-        let lived = child.began.elapsed();
+        let (lived, of) = (child.began.elapsed(), child.to);
         self.reports.send_modify(|reports| {
             // A long-running supervisor keeps the latest.
             if reports.len() >= 1024 {
                 reports.remove(0);
             }
-            reports.push(ExitReport { child: name.clone(), exit: end.exit.clone(), lived });
+            reports.push(ExitReport { child: name.clone(), exit: end.exit.clone(), lived, of });
         });
         self.tell(match &end.failed {
             Some(error) => Event::StartFailed { child: name, error: error.to_string() },
@@ -431,22 +415,23 @@ impl Shell {
     }
 
     /// Ends a child for good: its address answers so from now on.
-    fn forget(&mut self, id: ChildId, error: Option<StartError>) {
+    fn forget(&mut self, id: ChildId, error: Option<StartError>, why: EndReason) {
         let Some(child) = self.children.get_mut(&id) else { return };
         let end = child.end.take();
         let failed = end.as_ref().and_then(|end| end.failed.clone()).or(error);
-        let why = match &failed {
+        let undelivered = match &failed {
             Some(error) => NotDelivered::StartFailed(error.to_string()),
             None => NotDelivered::Stopped,
         };
         let entry = child.entry;
         let last = end.as_ref().map(|end| end.exit.clone());
-        Node::here().with(|router| router.retire(entry, &why, last.as_ref()));
+        Node::here().with(|router| router.retire(entry, &undelivered, last.as_ref()));
         if let Some(end) = &end {
             self.mourn(id, end);
         }
         let Some(child) = self.children.remove(&id) else { return };
         self.registry.remove(&child.spec.name);
+        self.tell(Event::Ended { child: child.spec.name.clone(), why: said(why).to_owned() });
         if let Some(started) = child.started {
             let error = failed.unwrap_or_else(|| StartError::Stopped(child.spec.name.clone()));
             let _ = started.send(Err(error));
@@ -459,14 +444,17 @@ impl Shell {
         for restarted in child.restarted {
             let _ = restarted.send(Err(Unknown));
         }
+        for joined in child.joined {
+            let _ = joined.send(Some(exit.clone()));
+        }
     }
 
     fn find(&self, which: &Which) -> Option<ChildId> {
         self.children
             .iter()
-            .find(|(_, child)| match which {
-                Which::Name(name) => child.spec.name == *name,
-                Which::At(to) => child.to == *to,
+            .find(|(_, child)| match &which.0 {
+                By::Name(name) => child.spec.name == *name,
+                By::At(to) => child.to == *to,
             })
             .map(|(id, _)| *id)
     }
@@ -506,19 +494,18 @@ impl Shell {
         event::publish(self.launcher.owner, event);
     }
 
-    fn finish(&mut self, over: Over) {
+    fn finish(mut self, how: Over) -> Finished {
         let left: Vec<_> = self.children.keys().copied().collect();
         for id in left {
-            self.forget(id, Some(StartError::SupervisorEnded));
+            self.forget(id, Some(StartError::SupervisorEnded), EndReason::Supervisor);
         }
         if let Some(initial) = self.initial.take() {
-            let _ = initial.send(match &over {
+            let _ = initial.send(match &how {
                 Over::StartFailed(error) => Err(error.clone()),
                 _ => Err(StartError::SupervisorEnded),
             });
         }
         self.registry.close();
-        self.over.send_replace(Some(over));
         // Whoever asked in the meantime hears that nobody is there.
         self.inbox.close();
         while let Ok(command) = self.inbox.try_recv() {
@@ -529,6 +516,7 @@ impl Shell {
                 _ => {}
             }
         }
+        Finished { over: self.over.take(), how }
     }
 }
 
@@ -540,9 +528,9 @@ impl Drop for Shell {
         for child in self.children.values() {
             node.with(|router| router.retire(child.entry, &NotDelivered::Stopped, None));
         }
-        if self.over.borrow().is_none() {
+        if let Some(over) = self.over.take() {
             self.registry.close();
-            self.over.send_replace(Some(Over::Shutdown));
+            over.send_replace(Some(Over::Shutdown));
         }
     }
 }

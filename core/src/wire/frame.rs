@@ -97,7 +97,10 @@ pub(crate) enum Status {
     HandlerError,
     /// The payload says why there is neither.
     Failed,
-    /// The same, and the actor ends by it: what is sent from now on is for its next incarnation.
+    /// A cancel came before the handler was started; it never will be.
+    Withdrawn,
+    /// The payload says why there is neither, and the actor ends by it: what is sent from now on is for its next
+    /// incarnation.
     Fatal,
 }
 
@@ -146,7 +149,8 @@ impl Frame {
                     Status::Value => 0,
                     Status::HandlerError => 1,
                     Status::Failed => 2,
-                    Status::Fatal => 3,
+                    Status::Withdrawn => 3,
+                    Status::Fatal => 4,
                 };
                 prefix(out, kind::REPLY, status, 0, *call, payload.len());
                 out.put_slice(payload);
@@ -186,14 +190,18 @@ impl Request {
         let handles = self.handles.len() as u8;
         let rest = REQUEST + self.handles.len() * HANDLE + self.payload.len();
         prefix(out, kind, 0, handles, self.call, rest);
-        put_destination(out, &self.to);
-        out.put_u32_le(self.remaining.unwrap_or(NO_DEADLINE));
-        out.put_u16_le(self.method);
-        out.put_u8(self.priority);
-        out.put_u8(0);
-        out.put_u64_le(self.caused_by.0);
-        out.put_u128_le(self.trace.trace);
-        out.put_u64_le(self.trace.span);
+        // Gathered first: a growing buffer is asked for room once and not for each field.
+        let mut head = [0; REQUEST];
+        let mut fields = &mut head[..];
+        put_destination(&mut fields, &self.to);
+        fields.put_u32_le(self.remaining.unwrap_or(NO_DEADLINE));
+        fields.put_u16_le(self.method);
+        fields.put_u8(self.priority);
+        fields.put_u8(0);
+        fields.put_u64_le(self.caused_by.0);
+        fields.put_u128_le(self.trace.trace);
+        fields.put_u64_le(self.trace.span);
+        out.extend_from_slice(&head);
         for handle in &self.handles {
             out.put_u64_le(u64::from(handle.kind));
             out.put_u64_le(handle.id);
@@ -207,19 +215,21 @@ impl Request {
         if len < REQUEST + count * HANDLE {
             return Err(FrameError::TooShort { len: PREFIX + len });
         }
-        let to = get_destination(&mut body);
-        let remaining = match body.get_u32_le() {
+        let mut fields = &body[..REQUEST];
+        let to = get_destination(&mut fields);
+        let remaining = match fields.get_u32_le() {
             NO_DEADLINE => None,
             left => Some(left),
         };
-        let method = body.get_u16_le();
-        let priority = body.get_u8();
-        let reserved = body.get_u8();
+        let method = fields.get_u16_le();
+        let priority = fields.get_u8();
+        let reserved = fields.get_u8();
         if reserved != 0 {
             return Err(FrameError::Flags { flags: reserved });
         }
-        let caused_by = CallId(body.get_u64_le());
-        let trace = Trace { trace: body.get_u128_le(), span: body.get_u64_le() };
+        let caused_by = CallId(fields.get_u64_le());
+        let trace = Trace { trace: fields.get_u128_le(), span: fields.get_u64_le() };
+        body.advance(REQUEST);
         let handles = (0..count).map(|_| Handle { kind: body.get_u64_le() as u8, id: body.get_u64_le() }).collect();
         Ok(Self { call, reply, to, method, priority, remaining, caused_by, trace, handles, payload: body })
     }
@@ -243,7 +253,8 @@ impl Decoder {
         if buffer.len() < 4 {
             return Ok(None);
         }
-        let len = 4 + u32::from_le_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]) as usize;
+        let len = u32::from_le_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]) as usize;
+        let len = len.saturating_add(4);
         if len > self.limit {
             return Err(FrameError::TooLong { len, limit: self.limit });
         }
@@ -255,16 +266,17 @@ impl Decoder {
             buffer.reserve((len - buffer.len()).min(1 << 20));
             return Ok(None);
         }
-        let mut frame = buffer.split_to(len).freeze();
-        frame.advance(4);
-        let version = frame.get_u8();
+        let mut head = &buffer[4..PREFIX];
+        let version = head.get_u8();
         if version != VERSION {
             return Err(FrameError::Version { found: version });
         }
-        let kind = frame.get_u8();
-        let flags = frame.get_u8();
-        let handles = frame.get_u8();
-        let call = CallId(frame.get_u64_le());
+        let kind = head.get_u8();
+        let flags = head.get_u8();
+        let handles = head.get_u8();
+        let call = CallId(head.get_u64_le());
+        let mut frame = buffer.split_to(len).freeze();
+        frame.advance(PREFIX);
         if flags != 0 && kind != kind::REPLY {
             return Err(FrameError::Flags { flags });
         }
@@ -282,7 +294,8 @@ impl Decoder {
                     0 => Status::Value,
                     1 => Status::HandlerError,
                     2 => Status::Failed,
-                    3 => Status::Fatal,
+                    3 => Status::Withdrawn,
+                    4 => Status::Fatal,
                     status => return Err(FrameError::Status { status }),
                 };
                 Frame::Reply { call, status, payload: frame }
@@ -316,12 +329,15 @@ impl Decoder {
 
 fn prefix(out: &mut BytesMut, kind: u8, flags: u8, handles: u8, call: CallId, rest: usize) {
     out.reserve(PREFIX + rest);
-    out.put_u32_le((PREFIX - 4 + rest) as u32);
-    out.put_u8(VERSION);
-    out.put_u8(kind);
-    out.put_u8(flags);
-    out.put_u8(handles);
-    out.put_u64_le(call.0);
+    let mut head = [0; PREFIX];
+    let mut fields = &mut head[..];
+    fields.put_u32_le((PREFIX - 4 + rest) as u32);
+    fields.put_u8(VERSION);
+    fields.put_u8(kind);
+    fields.put_u8(flags);
+    fields.put_u8(handles);
+    fields.put_u64_le(call.0);
+    out.extend_from_slice(&head);
 }
 
 fn body(out: &mut BytesMut, kind: u8, call: CallId, payload: &Bytes) {
@@ -329,14 +345,14 @@ fn body(out: &mut BytesMut, kind: u8, call: CallId, payload: &Bytes) {
     out.put_slice(payload);
 }
 
-fn put_destination(out: &mut BytesMut, to: &Destination) {
+fn put_destination(out: &mut impl BufMut, to: &Destination) {
     out.put_u64_le(to.run.0);
     out.put_u64_le(to.node.0);
     out.put_u64_le(to.actor.0);
     out.put_u64_le(to.type_hash.0);
 }
 
-fn get_destination(body: &mut Bytes) -> Destination {
+fn get_destination(body: &mut impl Buf) -> Destination {
     Destination {
         run: RunId(body.get_u64_le()),
         node: NodeId(body.get_u64_le()),
@@ -387,7 +403,13 @@ mod tests {
 
     fn frame() -> impl Strategy<Value = Frame> {
         let call = || any::<u64>().prop_map(CallId);
-        let status = prop_oneof![Just(Status::Value), Just(Status::HandlerError), Just(Status::Failed), Just(Status::Fatal)];
+        let status = prop_oneof![
+            Just(Status::Value),
+            Just(Status::HandlerError),
+            Just(Status::Failed),
+            Just(Status::Withdrawn),
+            Just(Status::Fatal)
+        ];
         prop_oneof![
             request(),
             (call(), status, payload()).prop_map(|(call, status, payload)| Frame::Reply { call, status, payload }),

@@ -80,21 +80,22 @@ pub(crate) enum Then {
 
 /// How many children a supervisor has; `specs` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
+#[non_exhaustive]
+pub struct Counts {
     /// All that it knows.
-    pub(crate) specs: usize,
+    pub specs: usize,
     /// Not yet started.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// Being started, for the first time or on request.
-    pub(crate) starting: usize,
+    pub starting: usize,
     /// Ready.
-    pub(crate) active: usize,
+    pub active: usize,
     /// Was ready and is not ready again: waiting for the next start, or in it.
-    pub(crate) restarting: usize,
+    pub restarting: usize,
     /// Told to stop.
-    pub(crate) stopping: usize,
+    pub stopping: usize,
     /// Down for good, its spec kept.
-    pub(crate) stopped: usize,
+    pub stopped: usize,
 }
 
 #[derive(Debug, Clone)]

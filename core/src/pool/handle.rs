@@ -1,0 +1,428 @@
+//! The pool as its user holds it.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::action::Closing;
+use super::completion::{self, Completion};
+use super::ended::{Ended, Receiver};
+use super::error::{TaskError, TasksFailed, TryMapError};
+use super::function::{self, Function, Task, result_header};
+use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
+use super::info::{PoolReport, PoolWorker};
+use super::runner::TaskRunner;
+use super::shell::{Read, Shell};
+use super::size::PoolSize;
+use super::stream::{Outcomes, Unordered};
+use super::submitted::{Slot, Submitted};
+use super::task::Terms;
+use super::team::Plan;
+use crate::actor::address::Address;
+use crate::actor::call::Cast;
+use crate::actor::message::type_hash;
+use crate::actor::traits::{Handlers, Payload};
+use crate::error::call::CodecError;
+use crate::error::start::StartError;
+use crate::process::registration::{ActorEntry, actor_id, registered};
+use crate::router::{CallKey, Message};
+use crate::supervisor::handle::{Supervisor, Winding};
+use crate::wire::codec;
+use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
+
+/// How long a pool may take to finish what runs when its supervisor shuts down.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long the last completions may take to be delivered then.
+const LAST_COMPLETIONS: Duration = Duration::from_secs(5);
+
+/// Many processes that run one queue of tasks: functions with `#[procession::task]`.
+///
+/// Each task ends exactly once. A worker that dies takes nothing with it but the task it ran and is replaced at once; a
+/// task that panics leaves its worker alive. The queue is the pool's: what no worker has begun survives all of them.
+///
+/// A handle: clones mean the same pool. When the last one is dropped the pool is killed, without blocking;
+/// [`finish`](Self::finish) ends it in order.
+#[derive(Clone)]
+pub struct TaskPool {
+    handle: Arc<Handle>,
+}
+
+/// Kills its pool when it is dropped.
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.tell(Arrival::Close(Closing::Kill, None));
+    }
+}
+
+impl Supervisor {
+    /// Starts a pool of worker processes that run tasks, all at once, and returns it when the first one is ready.
+    ///
+    /// Workers that die are replaced, which does not count against the supervisor's intensity. Where no worker can be
+    /// kept, after some tries, the pool gives up and ends its tasks with the cause.
+    ///
+    /// # Errors
+    /// A size of 0, a name that is none, a program without an entry for workers; or why no worker could be started,
+    /// after a few tries. Nothing is left behind then.
+    ///
+    /// # Cancellation
+    /// Dropping the future ends the pool.
+    pub async fn task_pool(&self, name: impl Into<String>, size: impl Into<PoolSize>) -> Result<TaskPool, StartError> {
+        let read: Read = |bytes| match result_header(bytes) {
+            Some((failed, ran)) => (failed, Some(ran)),
+            None => (true, None),
+        };
+        let tasks = function::fingerprint()?;
+        let handle = start::<TaskRunner>(self, name.into(), size.into(), &tasks, read).await?;
+        Ok(TaskPool { handle })
+    }
+}
+
+/// Starts a pool whose workers host this actor.
+pub(super) async fn start<A: Handlers>(
+    supervisor: &Supervisor,
+    name: String,
+    size: PoolSize,
+    init: &A::Init,
+    read: Read,
+) -> Result<Arc<Handle>, StartError> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(StartError::BadSpec(format!("the name {name:?} is empty or has control characters")));
+    }
+    let size = size.workers(&name)?;
+    let launcher = supervisor.launcher().clone();
+    let children = launcher.children.clone().ok_or(StartError::NoEntry)?;
+    let actor_id = actor_id::<A>();
+    if !registered().map_err(StartError::DuplicateId)?.contains_key(&actor_id) {
+        return Err(StartError::NotRegistered { actor: std::any::type_name::<A>().to_owned() });
+    }
+    let init = codec::encode(init, PAYLOAD_LIMIT)
+        .map_err(|error| StartError::Arguments { child: name.clone(), error: error.to_string() })?;
+    let options = A::options();
+    let shared = Shared::new(name.into(), launcher.owner, size);
+    let plan = Plan {
+        launcher,
+        children,
+        actor: ActorEntry::of::<A>(),
+        actor_id,
+        type_hash: type_hash::<A>(),
+        init,
+        init_timeout: options.init_timeout,
+        shutdown: options.shutdown,
+    };
+    let (started, wait) = oneshot::channel();
+    let handle = Arc::new(Handle { shared: shared.clone() });
+    tokio::spawn(Shell::new(shared.clone(), plan, read, started).run());
+    let weak = Arc::downgrade(&shared);
+    supervisor.depend(Box::new(move |how| Box::pin(wind_up(weak.clone(), how))));
+    match wait.await.unwrap_or(Err(StartError::SupervisorEnded)) {
+        Ok(()) => Ok(handle),
+        Err(error) => {
+            // Those that were being started meanwhile.
+            shared.tell(Arrival::Close(Closing::Kill, None));
+            shared.ended().await;
+            Err(error)
+        }
+    }
+}
+
+/// Ends a pool with its supervisor. What is said is said at the call, whether the future is awaited or not.
+fn wind_up(shared: Weak<Shared>, how: Winding) -> impl Future<Output = ()> + Send {
+    let shared = shared.upgrade();
+    if let Some(shared) = &shared {
+        shared.tell(match how {
+            Winding::Drain => Arrival::Close(Closing::Drain, Some(Instant::now() + DRAIN)),
+            Winding::Kill => Arrival::Close(Closing::Kill, None),
+        });
+    }
+    async move {
+        if let Some(shared) = shared {
+            shared.ended().await;
+            if how == Winding::Drain {
+                let _ = tokio::time::timeout(LAST_COMPLETIONS, shared.deliveries.done()).await;
+            }
+        }
+    }
+}
+
+impl TaskPool {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// The pool's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared().name
+    }
+
+    /// How many workers it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.shared().size
+    }
+
+    /// Queues one task, at once, and returns a future of its value. The task runs whether that is awaited or not.
+    ///
+    /// The pool holds up to a million tasks; [`room`](Self::room) waits until it has few. What keeps the task from being
+    /// taken is told by the future.
+    pub fn submit<Args: Payload, F: Task<Args>>(&self, task: F, input: F::Input) -> Submitted<F::Output> {
+        let _ = task;
+        let shared = self.shared();
+        let slot = Slot::new(shared.clone());
+        let taken = Function::of::<F>().map_err(|name| (name, TaskError::NotATask { name: name.to_owned() })).and_then(
+            |function| {
+                let task = self.new_task::<Args, F>(function, input, 0, None, slot.clone());
+                let taken = task.and_then(|task| {
+                    shared.submit([task].into_iter()).map_err(|error| not_taken(error, function.name))
+                });
+                taken.map_err(|error| (function.name, error))
+            },
+        );
+        match taken {
+            Ok(id) => slot.number(id),
+            Err((name, error)) => slot.ended(Ended::not_taken(name, 0, error)),
+        }
+        Submitted::new(slot)
+    }
+
+    /// Runs the function over every input and returns the values in the order of the input.
+    ///
+    /// Every task is run to its end, whatever becomes of others. The input is pulled as it is needed: only so much is in
+    /// the pool as keeps its workers busy.
+    ///
+    /// # Errors
+    /// Where any task has no value: how each one ended, in order.
+    ///
+    /// # Cancellation
+    /// Dropping the future takes back what is queued.
+    pub async fn map<Args: Payload, F: Task<Args>>(
+        &self,
+        task: F,
+        inputs: impl IntoIterator<Item = F::Input>,
+    ) -> Result<Vec<F::Output>, TasksFailed<F::Output>> {
+        let mut ends = self.outcomes(task, inputs);
+        let mut outcomes: Vec<Option<Result<F::Output, TaskError>>> = Vec::new();
+        let mut failed = false;
+        while let Some(ended) = ends.next_ended().await {
+            let index = ended.index as usize;
+            if outcomes.len() <= index {
+                outcomes.resize_with(index + 1, || None);
+            }
+            let result = ended.result();
+            failed |= result.is_err();
+            outcomes[index] = Some(result);
+        }
+        let refused = ends.refused();
+        let outcomes = outcomes.into_iter().flatten();
+        if !failed && refused.is_none() {
+            return Ok(outcomes.filter_map(Result::ok).collect());
+        }
+        Err(TasksFailed { outcomes: outcomes.collect(), refused })
+    }
+
+    /// Runs a function that returns a `Result` over every input, and returns the values in order; the first failure,
+    /// its own or another, ends it and takes back the rest.
+    ///
+    /// # Errors
+    /// The first failure, in order of time.
+    ///
+    /// # Cancellation
+    /// Dropping the future takes back what is queued.
+    pub async fn try_map<Args: Payload, T: Payload, E: Payload, F>(
+        &self,
+        task: F,
+        inputs: impl IntoIterator<Item = F::Input>,
+    ) -> Result<Vec<T>, TryMapError<E>>
+    where
+        F: Task<Args, Output = Result<T, E>>,
+    {
+        let mut ends = self.outcomes(task, inputs);
+        let mut values: Vec<Option<T>> = Vec::new();
+        while let Some(ended) = ends.next_ended().await {
+            let index = ended.index as usize;
+            if values.len() <= index {
+                values.resize_with(index + 1, || None);
+            }
+            values[index] = Some(match ended.result::<Result<T, E>>() {
+                Ok(Ok(value)) => value,
+                Ok(Err(error)) => return Err(TryMapError::Task { index, error }),
+                Err(error) => return Err(TryMapError::Failed { index, error }),
+            });
+        }
+        match ends.refused() {
+            Some(error) => Err(TryMapError::Failed { index: values.len(), error }),
+            None => Ok(values.into_iter().flatten().collect()),
+        }
+    }
+
+    /// Runs the function over every input and yields each value, or failure, as soon as it is there, with its place in
+    /// the input.
+    ///
+    /// The input may be endless: it is pulled as it is needed.
+    ///
+    /// # Cancellation
+    /// Dropping the stream takes back what is queued.
+    pub fn map_unordered<Args: Payload, F: Task<Args>, I: IntoIterator<Item = F::Input>>(
+        &self,
+        task: F,
+        inputs: I,
+    ) -> Unordered<F, Args, I::IntoIter> {
+        Unordered::new(self.outcomes(task, inputs))
+    }
+
+    /// The same, with all that is known of each task: its id, how long it ran, and where.
+    ///
+    /// # Cancellation
+    /// Dropping the stream takes back what is queued.
+    pub fn outcomes<Args: Payload, F: Task<Args>, I: IntoIterator<Item = F::Input>>(
+        &self,
+        task: F,
+        inputs: I,
+    ) -> Outcomes<F, Args, I::IntoIter> {
+        let _ = task;
+        Outcomes::new(self.clone(), inputs.into_iter())
+    }
+
+    /// Has the completion of every task with this result, those submitted from now on, brought to an actor.
+    ///
+    /// See [`Submitted::completed_to`]; several actors may each be brought the same.
+    pub fn on_completion<A: Handlers, R: Payload>(
+        &self,
+        address: &Address<A>,
+        cast: impl Fn(&Address<A>, Completion<R>) -> Cast + Send + Sync + 'static,
+    ) {
+        let handler = completion::handler(address, cast);
+        self.shared().deliveries.add::<R>(address.destination(), handler);
+    }
+
+    /// Waits until the pool has room: until less is queued than its workers could be given, and completions are being
+    /// delivered as fast as tasks end.
+    ///
+    /// For loops that submit task by task. A map and a stream do this by themselves.
+    pub async fn room(&self) {
+        self.shared().room().await;
+    }
+
+    /// Tasks that no worker has yet.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared().queued()
+    }
+
+    /// The workers at this moment.
+    pub async fn workers(&self) -> Vec<PoolWorker> {
+        self.handle.workers().await
+    }
+
+    /// Takes no more tasks, runs all that it has, and ends: Python's close and join. Done when every task has ended,
+    /// every completion was delivered, and no process is left.
+    ///
+    /// Called from inside a handler of its completions it does not wait for those.
+    ///
+    /// # Cancellation
+    /// The pool ends without the future.
+    pub async fn finish(&self) -> PoolReport {
+        self.handle.finish().await
+    }
+
+    /// Takes no more tasks, finishes those that run, cancels those that are queued, and ends; what still runs after
+    /// `deadline` is killed.
+    ///
+    /// # Cancellation
+    /// The pool ends without the future.
+    pub async fn drain(&self, deadline: Duration) -> PoolReport {
+        self.handle.drain(deadline).await
+    }
+
+    /// Ends everything at once: what is queued is cancelled, what runs is killed.
+    ///
+    /// # Cancellation
+    /// The pool ends without the future.
+    pub async fn kill(&self) -> PoolReport {
+        self.handle.kill().await
+    }
+
+    /// A task of this function, to be submitted.
+    pub(super) fn new_task<Args: Payload, F: Task<Args>>(
+        &self,
+        function: Function,
+        input: F::Input,
+        index: u64,
+        caused_by: Option<CallKey>,
+        receiver: Arc<dyn Receiver>,
+    ) -> Result<NewTask, TaskError> {
+        let (payload, handles) = function
+            .call(&F::arguments(input))
+            .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))?;
+        Ok(NewTask {
+            name: function.name,
+            index,
+            caused_by,
+            message: Message { method: 0, priority: 0, trace: Trace::default(), handles, payload },
+            terms: Terms::default(),
+            deadline: None,
+            receiver,
+            also: self.shared().deliveries.of::<F::Output>(),
+        })
+    }
+}
+
+pub(super) fn not_taken(why: NotTaken, task: &str) -> TaskError {
+    let task = task.to_owned();
+    match why {
+        NotTaken::Closed(by) => TaskError::Closed { task, why: by.to_string() },
+        NotTaken::Full => TaskError::Full { task, limit: MOST_TASKS },
+    }
+}
+
+impl Handle {
+    pub(super) async fn workers(&self) -> Vec<PoolWorker> {
+        let (answer, wait) = oneshot::channel();
+        self.shared.tell(Arrival::Workers(answer));
+        wait.await.unwrap_or_default()
+    }
+
+    pub(super) async fn finish(&self) -> PoolReport {
+        let waits = !self.shared.deliveries.is_inside_handler();
+        self.shared.tell(Arrival::Close(Closing::Finish, None));
+        let report = self.shared.ended().await;
+        if waits {
+            self.shared.deliveries.done().await;
+        }
+        report
+    }
+
+    pub(super) async fn drain(&self, deadline: Duration) -> PoolReport {
+        let waits = !self.shared.deliveries.is_inside_handler();
+        let until = Instant::now() + deadline;
+        self.shared.tell(Arrival::Close(Closing::Drain, Some(until)));
+        let report = self.shared.ended().await;
+        if waits {
+            let _ = tokio::time::timeout_at(until.into(), self.shared.deliveries.done()).await;
+        }
+        report
+    }
+
+    pub(super) async fn kill(&self) -> PoolReport {
+        self.shared.tell(Arrival::Close(Closing::Kill, None));
+        self.shared.ended().await
+    }
+}
+
+impl fmt::Debug for TaskPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared().fmt(f)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}

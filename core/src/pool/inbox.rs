@@ -1,0 +1,225 @@
+//! What a pool is told, until its task takes it all at once.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::action::Closing;
+use super::completion::{Deliveries, Handler};
+use super::ended::Receiver;
+use super::info::{PoolReport, PoolWorker};
+use super::task::{TaskId, Terms};
+use super::window;
+use super::worker::WorkerId;
+use crate::actor::node::Sink;
+use crate::process::keeper::End;
+use crate::router::{CallKey, Message, Outcome};
+use crate::wire::ids::Destination;
+
+/// Tasks that a pool holds, ended or not, before it takes no more; a map or a stream never comes near it.
+pub(super) const MOST_TASKS: usize = 1 << 20;
+
+/// How many tasks a map or a stream has in the pool: what all its workers may hold, twice.
+pub(super) fn in_flight(workers: usize) -> usize {
+    (2 * window::MAX * workers).min(MOST_TASKS / 4)
+}
+
+/// What the handles of a pool and its task share.
+pub(super) struct Shared {
+    pub(super) name: Arc<str>,
+    /// The supervisor, for what is told of the pool.
+    pub(super) owner: u64,
+    pub(super) size: usize,
+    inbox: Mutex<Inbox>,
+    pub(super) arrived: Notify,
+    /// Tasks that have not ended.
+    open: AtomicUsize,
+    /// Of those, tasks that a worker has.
+    pub(super) running: AtomicUsize,
+    /// Told when a task has ended.
+    pub(super) room: Notify,
+    pub(super) over: watch::Sender<Option<PoolReport>>,
+    pub(super) deliveries: Deliveries,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// The number of the next task: the scheduler counts the same way.
+    next: u64,
+    closed: Option<Closing>,
+    over: bool,
+    arrivals: Vec<Arrival>,
+}
+
+pub(super) enum Arrival {
+    Submit(NewTask),
+    /// The call for this task has ended.
+    Reported(TaskId, Outcome),
+    Cancel(TaskId),
+    /// Nobody wants the tasks of this receiver any more.
+    Abandon(Arc<dyn Receiver>),
+    Ready(WorkerId, u32),
+    Ended(WorkerId, Box<End>),
+    Close(Closing, Option<Instant>),
+    Workers(oneshot::Sender<Vec<PoolWorker>>),
+}
+
+/// A task on its way to the scheduler.
+pub(super) struct NewTask {
+    pub(super) name: &'static str,
+    pub(super) index: u64,
+    /// The message whose handler submitted it.
+    pub(super) caused_by: Option<CallKey>,
+    pub(super) message: Message,
+    pub(super) terms: Terms,
+    pub(super) deadline: Option<Instant>,
+    pub(super) receiver: Arc<dyn Receiver>,
+    /// Who else is brought its completion.
+    pub(super) also: Option<Arc<[(Destination, Handler)]>>,
+}
+
+/// A task was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    Closed(Closing),
+    Full,
+}
+
+impl Shared {
+    pub(super) fn new(name: Arc<str>, owner: u64, size: usize) -> Arc<Self> {
+        Arc::new(Self {
+            deliveries: Deliveries::new(name.clone(), owner),
+            name,
+            owner,
+            size,
+            inbox: Mutex::default(),
+            arrived: Notify::new(),
+            open: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            room: Notify::new(),
+            over: watch::Sender::new(None),
+        })
+    }
+
+    /// Queues tasks, in order, and returns the number of the first.
+    pub(super) fn submit(&self, tasks: impl ExactSizeIterator<Item = NewTask>) -> Result<TaskId, NotTaken> {
+        let count = tasks.len();
+        let mut inbox = self.lock();
+        if let Some(by) = inbox.closed {
+            return Err(NotTaken::Closed(by));
+        }
+        if self.held() + count > MOST_TASKS {
+            return Err(NotTaken::Full);
+        }
+        let first = TaskId(inbox.next);
+        inbox.next += count as u64;
+        self.open.fetch_add(count, Ordering::Relaxed);
+        inbox.arrivals.extend(tasks.map(Arrival::Submit));
+        drop(inbox);
+        self.arrived.notify_one();
+        Ok(first)
+    }
+
+    /// Tells the pool's task something; nothing happens once the pool is over.
+    pub(super) fn tell(&self, arrival: Arrival) {
+        let mut inbox = self.lock();
+        if inbox.over {
+            return;
+        }
+        if let Arrival::Close(by, _) = &arrival {
+            inbox.closed = inbox.closed.max(Some(*by));
+        }
+        let first = inbox.arrivals.is_empty();
+        inbox.arrivals.push(arrival);
+        drop(inbox);
+        if first {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes everything that has arrived.
+    pub(super) fn take(&self, into: &mut Vec<Arrival>) {
+        std::mem::swap(&mut self.lock().arrivals, into);
+    }
+
+    /// Takes no more tasks from now on.
+    pub(super) fn close(&self, by: Closing) {
+        let mut inbox = self.lock();
+        inbox.closed = inbox.closed.max(Some(by));
+    }
+
+    /// Takes nothing at all from now on, and returns what had arrived.
+    pub(super) fn close_for_good(&self) -> Vec<Arrival> {
+        let mut inbox = self.lock();
+        inbox.closed = inbox.closed.max(Some(Closing::Finish));
+        inbox.over = true;
+        std::mem::take(&mut inbox.arrivals)
+    }
+
+    /// A task has ended.
+    pub(super) fn release(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Tasks that no worker has.
+    pub(super) fn queued(&self) -> usize {
+        self.open.load(Ordering::Relaxed).saturating_sub(self.running.load(Ordering::Relaxed))
+    }
+
+    /// Tasks that have not ended, and those that have whose completion is still to be delivered.
+    pub(super) fn held(&self) -> usize {
+        self.open.load(Ordering::Relaxed) + self.deliveries.open()
+    }
+
+    /// Whether less is in the pool than its workers could be given.
+    pub(super) fn has_room(&self) -> bool {
+        self.held() < in_flight(self.size) || self.over.borrow().is_some()
+    }
+
+    /// Waits until that is so.
+    pub(super) async fn room(&self) {
+        loop {
+            let mut told = pin!(self.room.notified());
+            let mut delivered = pin!(self.deliveries.told());
+            // Before the look, so that nothing in between is missed.
+            told.as_mut().enable();
+            delivered.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            tokio::select! {
+                () = told => {}
+                () = delivered => {}
+            }
+        }
+    }
+
+    /// Waits for the pool's end.
+    pub(super) async fn ended(&self) -> PoolReport {
+        let mut over = self.over.subscribe();
+        match over.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(report)) => report.clone(),
+            _ => PoolReport::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Shared {
+    fn ended(&self, number: u64, outcome: Outcome) {
+        self.tell(Arrival::Reported(TaskId(number), outcome));
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! The actor in each worker of a task pool: runs one task after the other.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Buf;
+use tokio_util::sync::CancellationToken;
+
+use super::function::{self, CALL_HEADER, Running, TaskArguments};
+use crate::actor::context::Context;
+use crate::actor::incoming::Incoming;
+use crate::actor::run::text_of;
+use crate::actor::traits::{Actor, Handlers, Method, Tick};
+use crate::error::call::{CallError, Panic};
+use crate::error::failure::Failure;
+use crate::process::registration::ActorEntry;
+use crate::router::Outcome;
+
+/// Runs task functions by their id. It has no state: a worker that is replaced has lost nothing.
+#[derive(Debug)]
+pub(crate) struct TaskRunner {
+    /// The worker's name.
+    name: Arc<str>,
+}
+
+inventory::submit! { ActorEntry::of::<TaskRunner>() }
+
+impl Actor for TaskRunner {
+    const LOCATION: &'static str = "procession";
+    const NAME: &'static str = "TaskRunner";
+}
+
+impl Handlers for TaskRunner {
+    /// What the supervisor knows of the tasks.
+    type Init = u64;
+    const METHODS: &'static [Method] = &[Method::call("run")];
+    const TICKS: &'static [Tick] = &[];
+    const SCHEMA: &'static str = "run(function: u64 le, arguments) -> (failed: u8, nanos: u64 le, value)";
+
+    async fn init(tasks: u64, ctx: &Context<Self>) -> Result<Self, Failure> {
+        if function::fingerprint()? == tasks {
+            Ok(Self { name: ctx.name().into() })
+        } else {
+            Err(Failure::new("the worker has other tasks than its supervisor: it is another build of the program"))
+        }
+    }
+
+    async fn handle(&mut self, ctx: &Context<Self>, mut incoming: Incoming) {
+        let mut bytes = std::mem::take(&mut incoming.payload);
+        let outcome = match function::entry(&bytes) {
+            None => Outcome::Failed(CallError::Version("the worker does not have this task".to_owned())),
+            Some(entry) => {
+                bytes.advance(CALL_HEADER);
+                let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation() }.enter();
+                let arguments = TaskArguments { task: entry.name, bytes };
+                match run(entry.run, arguments).await {
+                    Ok(Ok(value)) => Outcome::Value(value),
+                    Ok(Err(error)) => Outcome::Failed(CallError::Codec(error)),
+                    Err(message) => Outcome::Failed(CallError::Panicked(Panic { message, at: entry.name.to_owned() })),
+                }
+            }
+        };
+        incoming.end(outcome);
+    }
+}
+
+/// Runs a function to its end; a panic is its message.
+async fn run(run: fn(&TaskArguments) -> function::TaskRun, arguments: TaskArguments) -> Result<function::Made, String> {
+    let began = catch_unwind(AssertUnwindSafe(|| run(&arguments))).map_err(|panic| text_of(&*panic))?;
+    drop(arguments);
+    match began.0 {
+        Running::Done(made) => Ok(made),
+        Running::Future(mut future) => {
+            let made = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(made)) => Poll::Ready(Ok(made)),
+                Err(panic) => Poll::Ready(Err(text_of(&*panic))),
+            })
+            .await;
+            // What is left of the future of a task that panicked may panic once more.
+            match catch_unwind(AssertUnwindSafe(|| drop(future))) {
+                Ok(()) => made,
+                Err(panic) => made.and_then(|_| Err(text_of(&*panic))),
+            }
+        }
+    }
+}
+
+/// What a task knows of the worker that runs it.
+#[derive(Clone, Debug)]
+pub struct TaskContext {
+    worker: Arc<str>,
+    cancelled: CancellationToken,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<TaskContext>> = const { RefCell::new(None) };
+}
+
+impl TaskContext {
+    /// Is what [`task_context`] tells until the result is dropped.
+    fn enter(self) -> impl Drop {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                CURRENT.take();
+            }
+        }
+        CURRENT.replace(Some(self));
+        Leave
+    }
+
+    /// The name of the worker, such as `primes#1`.
+    #[must_use]
+    pub fn worker(&self) -> &str {
+        &self.worker
+    }
+
+    /// Whether nobody wants the result any more: a flag for loops that compute.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
+    }
+
+    /// Completes when nobody wants the result any more.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.cancelled.clone().cancelled_owned()
+    }
+}
+
+/// What the task that runs on this thread knows of its worker; nothing outside a pool's worker, where the same function
+/// may be called as any other.
+#[must_use]
+pub fn task_context() -> Option<TaskContext> {
+    CURRENT.with_borrow(Clone::clone)
+}

@@ -1,0 +1,277 @@
+//! The workers of a pool as processes: started, replaced, stopped.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::ended::RanOn;
+use super::inbox::{Arrival, Shared};
+use super::info::{PoolWorker, WorkerState};
+use super::worker::WorkerId;
+use crate::actor::node::{Node, random};
+use crate::error::call::NotDelivered;
+use crate::error::start::StartError;
+use crate::event::{self, Event};
+use crate::process::entry::Children;
+use crate::process::keeper::{End, Wish};
+use crate::process::launcher::{Launcher, Order};
+use crate::process::registration::ActorEntry;
+use crate::router::{EntryKey, NewEntry};
+use crate::supervisor::backoff::{Backoff, SplitMix64};
+use crate::wire::ids::{Destination, TypeHash};
+
+/// Bad ends in a row after which a worker is hopeless: starts that failed, and lives that were over at once.
+const HOPELESS: u32 = 5;
+/// A worker that ends this soon after it was ready, without having run anything, might as well not have started.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// How the workers of a pool are made.
+pub(super) struct Plan {
+    pub(super) launcher: Launcher,
+    pub(super) children: Children,
+    pub(super) actor: ActorEntry,
+    pub(super) actor_id: String,
+    pub(super) type_hash: TypeHash,
+    pub(super) init: Bytes,
+    pub(super) init_timeout: Duration,
+    pub(super) shutdown: Duration,
+}
+
+/// The workers of a pool.
+pub(super) struct Team {
+    shared: Arc<Shared>,
+    plan: Plan,
+    members: Vec<Member>,
+    backoff: Backoff,
+    rng: SplitMix64,
+}
+
+/// One worker, over all its incarnations.
+struct Member {
+    name: String,
+    entry: EntryKey,
+    to: Destination,
+    number: u32,
+    /// The way to end the present incarnation, while there is one.
+    wish: Option<watch::Sender<Wish>>,
+    /// When the next incarnation is to be started.
+    start_at: Option<Instant>,
+    /// Who it is, and since when, while it is ready.
+    ready: Option<(Arc<RanOn>, Instant)>,
+    /// When it last reported, or became ready.
+    reported: Instant,
+    /// Whether this incarnation has reported anything.
+    useful: bool,
+    /// Bad ends in a row.
+    bad: u32,
+}
+
+impl Team {
+    pub(super) fn new(shared: Arc<Shared>, plan: Plan) -> Self {
+        Self {
+            members: (1..=shared.size).map(|number| Member::new(&shared, &plan, number)).collect(),
+            shared,
+            plan,
+            backoff: Backoff::default(),
+            rng: SplitMix64::new(random()),
+        }
+    }
+
+    /// Starts the next incarnation, later where starts have failed before.
+    pub(super) fn start(&mut self, now: Instant, worker: WorkerId, failures: u32) {
+        let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
+        let attempt = failures.max(member.bad);
+        let delay = self.backoff.delay(attempt, &mut self.rng);
+        if delay.is_zero() {
+            self.launch(worker);
+        } else {
+            member.start_at = Some(now + delay);
+            let child = member.name.clone();
+            event::publish(self.shared.owner, Event::Restarting { child, attempt, delay });
+        }
+    }
+
+    fn launch(&mut self, worker: WorkerId) {
+        let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
+        member.start_at = None;
+        member.number += 1;
+        member.useful = false;
+        let plan = &self.plan;
+        let order = Order {
+            name: member.name.clone(),
+            actor: plan.actor,
+            id: plan.actor_id.clone(),
+            to: member.to,
+            entry: member.entry,
+            number: member.number,
+            init: plan.init.clone(),
+            init_timeout: plan.init_timeout,
+        };
+        let (ready, ended) = (self.shared.clone(), self.shared.clone());
+        member.wish = Some(plan.launcher.launch(
+            plan.children.clone(),
+            order,
+            move |pid| ready.tell(Arrival::Ready(worker, pid)),
+            move |end| ended.tell(Arrival::Ended(worker, Box::new(end))),
+        ));
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.members.iter().filter_map(|member| member.start_at).min()
+    }
+
+    /// Starts those whose time has come.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for index in 0..self.members.len() {
+            if self.members[index].start_at.is_some_and(|at| at <= now) {
+                self.launch(WorkerId(index as u64));
+            }
+        }
+    }
+
+    pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, pid: u32) {
+        let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
+        member.ready = Some((Arc::new(RanOn { name: member.name.clone(), pid }), now));
+        member.reported = now;
+        let (child, incarnation) = (member.name.clone(), member.number);
+        event::publish(self.shared.owner, Event::Started { child, pid, incarnation });
+    }
+
+    /// A task of this worker has ended; returns when the one before it had.
+    pub(super) fn handle_reported(&mut self, now: Instant, worker: WorkerId) -> Instant {
+        let Some(member) = self.members.get_mut(worker.0 as usize) else { return now };
+        member.useful = true;
+        member.bad = 0;
+        std::mem::replace(&mut member.reported, now)
+    }
+
+    /// The present incarnation has ended. The reason, if it is one too many.
+    pub(super) fn handle_ended(&mut self, now: Instant, worker: WorkerId, end: End) -> Option<StartError> {
+        let member = self.members.get_mut(worker.0 as usize)?;
+        member.wish = None;
+        let lived = member.ready.take().map(|(_, since)| now.saturating_duration_since(since));
+        let node = Node::here();
+        node.with(|router| match &end.failed {
+            Some(_) => router.start_failed(member.entry, &end.exit),
+            None => router.incarnation_ended(member.entry, &end.exit),
+        });
+        if let Some(link) = end.link {
+            node.close_link(link);
+        }
+        let child = member.name.clone();
+        event::publish(
+            self.shared.owner,
+            match &end.failed {
+                Some(error) => Event::StartFailed { child, error: error.to_string() },
+                None => Event::Exited { child, exit: end.exit.clone() },
+            },
+        );
+        let is_bad = end.failed.is_some() || (!member.useful && lived.is_some_and(|lived| lived < AT_ONCE));
+        member.bad = if is_bad { member.bad + 1 } else { 0 };
+        (member.bad >= HOPELESS).then(|| {
+            let child = member.name.clone();
+            end.failed.unwrap_or_else(|| StartError::Exited { child, exit: Box::new(end.exit) })
+        })
+    }
+
+    /// How many are ready.
+    pub(super) fn ready(&self) -> usize {
+        self.members.iter().filter(|member| member.ready.is_some()).count()
+    }
+
+    /// The present incarnation of a worker.
+    pub(super) fn ran_on(&self, worker: WorkerId) -> Option<Arc<RanOn>> {
+        self.members.get(worker.0 as usize)?.ready.as_ref().map(|(ran_on, _)| ran_on.clone())
+    }
+
+    pub(super) fn destination(&self, worker: WorkerId) -> Option<Destination> {
+        self.members.get(worker.0 as usize).map(|member| member.to)
+    }
+
+    /// Asks a worker to stop; true where it had not even been started.
+    pub(super) fn stop(&mut self, worker: WorkerId) -> bool {
+        let grace = self.plan.shutdown;
+        let member = self.members.get_mut(worker.0 as usize);
+        member.is_some_and(|member| member.wish(Wish::Stop { grace }))
+    }
+
+    pub(super) fn stop_all(&mut self) {
+        let grace = self.plan.shutdown;
+        for member in &mut self.members {
+            member.wish(Wish::Stop { grace });
+        }
+    }
+
+    pub(super) fn kill(&mut self, worker: WorkerId) {
+        if let Some(member) = self.members.get_mut(worker.0 as usize) {
+            member.wish(Wish::Kill);
+        }
+    }
+
+    /// Whether no process is left, and none will be started.
+    pub(super) fn is_gone(&self) -> bool {
+        self.members.iter().all(|member| member.wish.is_none() && member.start_at.is_none())
+    }
+
+    /// Ends the mailboxes; processes that are left are killed.
+    pub(super) fn retire(&mut self) {
+        let node = Node::here();
+        for member in &mut self.members {
+            member.wish = None;
+            node.with(|router| router.retire(member.entry, &NotDelivered::Stopped, None));
+        }
+    }
+
+    pub(super) fn list(&self, outstanding: impl Fn(WorkerId) -> usize) -> Vec<PoolWorker> {
+        let list = self.members.iter().enumerate().map(|(index, member)| PoolWorker {
+            name: member.name.clone(),
+            pid: member.ready.as_ref().map(|(ran_on, _)| ran_on.pid),
+            state: match member {
+                Member { ready: Some(_), .. } => WorkerState::Ready,
+                Member { start_at: Some(_), .. } => WorkerState::Restarting,
+                Member { wish: Some(_), .. } => WorkerState::Starting,
+                _ => WorkerState::Ended,
+            },
+            outstanding: outstanding(WorkerId(index as u64)),
+            incarnation: member.number,
+        });
+        list.collect()
+    }
+}
+
+impl Member {
+    fn new(shared: &Shared, plan: &Plan, number: usize) -> Self {
+        let name = format!("{}#{number}", shared.name);
+        let about = NewEntry {
+            owner: shared.owner,
+            name: name.as_str().into(),
+            type_hash: plan.type_hash,
+            // The scheduler says how much a worker gets.
+            capacity: u32::MAX,
+            methods: plan.actor.methods.iter().map(|method| method.name).collect(),
+        };
+        let (entry, to) = Node::here().with(|router| router.own(about));
+        Self {
+            name,
+            entry,
+            to,
+            number: 0,
+            wish: None,
+            start_at: None,
+            ready: None,
+            reported: Instant::now(),
+            useful: false,
+            bad: 0,
+        }
+    }
+
+    /// Ends it as wished; true where there was nothing but the wish to start it.
+    fn wish(&mut self, wished: Wish) -> bool {
+        if let Some(wish) = &self.wish {
+            wish.send_replace(wished);
+        }
+        self.start_at.take().is_some()
+    }
+}

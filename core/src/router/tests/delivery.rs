@@ -1,0 +1,81 @@
+//! Messages reach their actor, in order, and values come back.
+
+use super::*;
+
+#[test]
+fn a_value_comes_back_through_the_hub_from_worker_to_worker() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (_, a) = w.worker(hub, "a");
+    let (to_b, b) = w.worker(hub, "b");
+    let call = w.call(a.process, to_b, "hello");
+    assert_eq!(w.serve(&b), ["hello"]);
+    w.drive();
+    assert_eq!(text(w.outcome(a.process, call)), "hello");
+    w.assert_at_rest();
+}
+
+#[test]
+fn messages_of_one_process_are_handled_in_the_order_of_their_submission() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let (_, b) = w.worker(hub, "b");
+    for from in [hub, b.process] {
+        let sent: Vec<_> = (0..100).map(|n| format!("{from}:{n}")).collect();
+        for (n, text) in sent.iter().enumerate() {
+            if n.is_multiple_of(3) {
+                w.call(from, to_a, text);
+            } else {
+                w.cast(from, to_a, text);
+            }
+        }
+        assert_eq!(w.serve(&a), sent);
+    }
+    w.drive();
+    w.assert_at_rest();
+}
+
+#[test]
+fn large_messages_keep_the_order_and_pass_a_window_that_is_smaller_than_they_are() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let (_, b) = w.worker(hub, "b");
+    let sizes = [1, 3 << 20, 10, 70_000, 5 << 20, 1, 1 << 20];
+    let calls = sizes.map(|size| w.submit_bytes(b.process, to_a.to, true, None, None, vec![b'x'; size].into()));
+    assert_eq!(w.serve(&a).iter().map(String::len).collect::<Vec<_>>(), sizes);
+    w.drive();
+    for (call, size) in calls.into_iter().zip(sizes) {
+        assert_eq!(text(w.outcome(b.process, call)).len(), size);
+    }
+    w.assert_at_rest();
+}
+
+#[test]
+fn a_hub_below_a_worker_is_reached_from_everywhere_and_reaches_everybody() {
+    let mut w = World::new();
+    let root = w.process();
+    let (_, sub) = w.hub_below(root, "sub");
+    let (_, subsub) = w.hub_below(sub.process, "subsub");
+    let (to_a, a) = w.worker(root, "a");
+    let (to_b, b) = w.worker(sub.process, "b");
+    let (to_c, c) = w.worker(subsub.process, "c");
+    for (from, to, worker) in [
+        (root, to_c, &c),
+        (a.process, to_c, &c),
+        (a.process, to_b, &b),
+        (c.process, to_a, &a),
+        (b.process, to_c, &c),
+        (c.process, to_b, &b),
+        (sub.process, to_a, &a),
+    ] {
+        let calls: Vec<_> = (0..30).map(|n| w.call(from, to, &n.to_string())).collect();
+        assert_eq!(w.serve(worker).len(), 30, "from {from} to {to:?}");
+        w.drive();
+        for (n, call) in calls.into_iter().enumerate() {
+            assert_eq!(text(w.outcome(from, call)), n.to_string());
+        }
+    }
+    w.assert_at_rest();
+}

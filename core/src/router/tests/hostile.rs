@@ -1,0 +1,109 @@
+//! A peer that sends whatever it likes: nothing panics, nothing grows, the others go on.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::frame::{Frame, Request, Route, Status, Trace};
+use crate::wire::ids::{CallId, Destination, NodeId};
+
+/// A frame of numbers that mean something, more often than not.
+fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
+    let [kind, a, b, c, d, e] = draw.map(|n| n as usize);
+    let call = CallId(keys[a % keys.len()]);
+    let to = destinations[b % destinations.len()];
+    let route = Route { node: to.node, actor: to.actor };
+    let payload = vec![0; if e.is_multiple_of(9) { c % 200_000 } else { c % 50 }].into();
+    match kind % 12 {
+        0..=3 => Frame::Request(Request {
+            call,
+            reply: c.is_multiple_of(2),
+            to,
+            method: d as u16,
+            priority: 0,
+            remaining: (d.is_multiple_of(2)).then_some(d as u32 % 50),
+            caused_by: CallId(keys[e % keys.len()]),
+            trace: Trace::default(),
+            handles: Vec::new(),
+            payload,
+        }),
+        4 => {
+            let status = [Status::Value, Status::HandlerError, Status::Failed, Status::Withdrawn][c % 4];
+            Frame::Reply { call, status, payload }
+        }
+        5 => Frame::Cancel { call },
+        6 | 7 => Frame::Credit { to: route, returned: c as u32 % 4, window: d as u32 },
+        8 => Frame::Deferred { call },
+        9 => Frame::Monitor { call, to },
+        10 => Frame::Down { call, payload },
+        _ => Frame::Announce { node: NodeId(if c.is_multiple_of(2) { to.node.0 } else { c as u64 }) },
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_peer_sends_it_ends_alone(
+        draws in prop::collection::vec(any::<[u32; 6]>(), 1..80),
+        from_above in any::<bool>(),
+    ) {
+        let mut w = World::new();
+        let root = w.process();
+        let (_, sub) = w.hub_below(root, "sub");
+        let (to_a, a) = w.worker(root, "a");
+        let (to_x, x) = w.worker(sub.process, "x");
+        let (to_b, b) = w.worker(root, "b");
+        let to_t = w.local(root, "t", 4);
+        let mut gone = to_a;
+        gone.to.actor.0 = 77;
+        // The hub hears the bad worker, or a worker its bad hub.
+        let (hearer, link) = if from_above { (a.process, w.link(a.wire, a.process)) } else { (root, w.link(b.wire, root)) };
+        let destinations = [to_a.to, to_b.to, to_t.to, to_x.to, gone.to];
+        let mut keys = vec![0, 1, 2, u64::MAX, 1 << 32, 2 << 32, 1 << 32 | 1];
+        let mut honest = Vec::new();
+        for (at, draw) in draws.iter().enumerate() {
+            if at.is_multiple_of(5) {
+                honest.push(w.call(root, to_a, "honest"));
+                w.call(root, to_b, "to the bad one");
+                w.monitor(root, to_b.to);
+                w.call_within(root, to_x, 20, "x");
+                w.call(a.process, to_b, "from a");
+                keys.extend(w.processes.iter().flat_map(|process| process.open.values().map(|(key, _)| *key)));
+            }
+            let frame = frame(&keys, &destinations, draw);
+            w.frame(hearer, link, frame);
+            if at.is_multiple_of(3) {
+                // What is meant for the bad worker stays where it is.
+                w.drive_but(&[if from_above { a.wire } else { b.wire }]);
+                w.take_local(to_t);
+                w.advance(5);
+            }
+            for (id, process) in w.processes.iter().enumerate() {
+                for (refused, why) in &process.refused {
+                    prop_assert!(id == hearer && *refused == link, "process {} refused another one: {}", id, why);
+                }
+            }
+        }
+        if !from_above {
+            w.kill(to_b, &b);
+            // The others have been served as if nothing had been.
+            w.serve(&a);
+            w.serve(&x);
+            w.drive();
+            for call in honest {
+                text(w.outcome(root, call));
+            }
+            for owned in [to_t, to_b] {
+                w.router(root).retire(owned.entry, &NotDelivered::Stopped, None);
+            }
+            w.pump(root);
+            w.drive();
+            w.advance(100);
+            w.serve(&a);
+            w.serve(&x);
+            w.drive();
+            for (id, process) in w.processes.iter().enumerate().filter(|(_, process)| !process.dead) {
+                let left = process.router.left_over();
+                prop_assert!(left.is_empty(), "left in process {}: {:#?}", id, left);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How fast requests pass two routers: printed, not asserted.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::router::{Action, EntryKey, LinkKey, Message, NewEntry, Outcome, Router};
+use crate::wire::frame::{Decoder, FRAME_LIMIT, Trace};
+use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
+
+struct Pair {
+    hub: Router,
+    worker: Router,
+    down: LinkKey,
+    up: LinkKey,
+    entry: EntryKey,
+    to: Destination,
+    wire: BytesMut,
+    control: BytesMut,
+    ended: usize,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let now = Instant::now();
+        let (mut hub, mut worker) = (Router::new(RunId(1), NodeId(1), now), Router::new(RunId(1), NodeId(2), now));
+        let about = NewEntry { owner: 0, name: "a".into(), type_hash: TypeHash(1), capacity: 256, methods: Vec::new() };
+        let (at_hub, to) = hub.own(about.clone());
+        let (down, up) = (hub.add_link(), worker.add_link());
+        worker.set_uplink(up);
+        let entry = worker.host(to, about);
+        hub.attach_worker(at_hub, down, std::sync::Arc::new(super::world::Ticks::default()));
+        let (wire, control) = (BytesMut::new(), BytesMut::new());
+        Self { hub, worker, down, up, entry, to, wire, control, ended: 0 }
+    }
+
+    fn carry(&mut self) {
+        let decoder = Decoder::new(FRAME_LIMIT);
+        let now = Instant::now();
+        self.hub.take_output(self.down, &mut self.wire, &mut self.control);
+        self.worker.advance(now);
+        while let Some(frame) = decoder.next(&mut self.wire).unwrap() {
+            self.worker.handle_frame(self.up, frame);
+        }
+        while let Some(taken) = self.worker.take(self.entry) {
+            if taken.reply {
+                self.worker.answer(taken.call, Outcome::Value(taken.message.payload.clone()));
+            }
+            self.worker.finish(self.entry, &taken, Duration::ZERO);
+        }
+        while self.worker.poll_action().is_some() {}
+        self.worker.take_output(self.up, &mut self.wire, &mut self.control);
+        self.hub.advance(now);
+        while let Some(frame) = decoder.next(&mut self.wire).unwrap() {
+            self.hub.handle_frame(self.down, frame);
+        }
+        while let Some(action) = self.hub.poll_action() {
+            self.ended += usize::from(matches!(action, Action::Ended(..)));
+        }
+    }
+}
+
+#[test]
+fn calls_through_two_routers() {
+    let calls = if cfg!(debug_assertions) { 20_000 } else { 3_000_000 };
+    for (what, reply, ahead, deadline) in [
+        ("calls, one at a time", true, 1, true),
+        ("calls, 64 at a time", true, 64, true),
+        ("casts, 64 at a time", false, 64, false),
+    ] {
+        let mut pair = Pair::new();
+        let payload = Bytes::from_static(b"sixteen bytes ..");
+        let began = Instant::now();
+        for n in (0..calls).step_by(ahead) {
+            let now = Instant::now();
+            pair.hub.advance(now);
+            for k in 0..ahead as u64 {
+                let message = Message {
+                    method: 0,
+                    priority: 0,
+                    trace: Trace::default(),
+                    handles: Vec::new(),
+                    payload: payload.clone(),
+                };
+                let deadline = deadline.then(|| now + Duration::from_secs(5));
+                pair.hub.submit(n as u64 + k, pair.to, reply, deadline, None, message);
+            }
+            while pair.hub.open_requests() > 0 {
+                pair.carry();
+            }
+        }
+        let took = began.elapsed();
+        println!("{what}: {:.2} M/s", calls as f64 / took.as_secs_f64() / 1e6);
+        assert!(!reply || pair.ended >= calls);
+    }
+}
