@@ -47,6 +47,7 @@ impl<'de> Deserialize<'de> for Stubborn {
 }
 
 #[derive(Actor)]
+#[actor(shutdown = "300ms")]
 struct Shop {
     probe: Address<Probe>,
     next: Option<Address<Shop>>,
