@@ -300,3 +300,14 @@ async fn casts_outlive_the_worker_that_sent_them() {
     assert!(within(one.fill(two)).await.is_ok_and(|(sent, _)| sent > 0));
     end(sup).await;
 }
+
+#[tokio::test]
+async fn messages_as_long_as_a_frame_pass_from_worker_to_worker() {
+    let sup = start().await;
+    let probe = probe(&sup).await;
+    let (one, two) = (desk(&sup, "one", probe).await, desk(&sup, "two", probe).await);
+    // Each is larger than any window: they pass one at a time.
+    assert_eq!(within(one.flood(two, 3, 159 << 20 >> 4)).await, Ok(3));
+    assert_eq!(within(two.papers()).await, Ok(3));
+    end(sup).await;
+}

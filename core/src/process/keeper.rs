@@ -311,7 +311,10 @@ impl Keeper {
             // Who is not ready yet has nothing to bring in order.
             (Wish::Stop { grace }, Rung::Living) if !starting && !grace.is_zero() => {
                 Node::here().with(|router| {
+                    // Over the control stream, to be heard while a handler computes; and over the data stream, to be
+                    // heard before whatever is sent from now on.
                     router.send_control(self.born.link, &Frame::Stop { payload: Bytes::new() });
+                    router.send(self.born.link, &Frame::Stop { payload: Bytes::new() });
                 });
                 Rung::Asked { until: Instant::now() + grace }
             }

@@ -22,7 +22,7 @@ use crate::actor::leaving::Leaving;
 use crate::actor::lookup::{LookupError, typed};
 use crate::actor::node::random;
 use crate::actor::traits::Handlers;
-use crate::error::exit::{DownReason, Exit};
+use crate::error::exit::Exit;
 use crate::error::start::StartError;
 use crate::event::{self, Events};
 use crate::process::entry::Children;
