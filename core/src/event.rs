@@ -77,7 +77,7 @@ pub enum Event {
     },
     /// A handler without a caller failed: a cast, a timer, an actor's message to itself.
     CastFailed {
-        /// The actor's type.
+        /// The actor's name.
         actor: String,
         /// The method.
         method: String,

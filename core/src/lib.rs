@@ -59,10 +59,10 @@ pub use pool::submitted::Submitted;
 pub use pool::task::TaskId;
 pub use supervisor::backoff::{Backoff, BadBackoff};
 pub use supervisor::child::{ChildInfo, ChildState, ExitReport};
+pub use supervisor::command::{Unknown, Which};
 pub use supervisor::handle::{Escalated, JoinError, OutputLine, Supervisor, SupervisorBuilder, Traffic, WorkerOutput};
 pub use supervisor::intensity::Intensity;
 pub use supervisor::policy::{Counts, Strategy};
-pub use supervisor::shell::{Unknown, Which};
 pub use supervisor::spec::{AtEnd, ChildSpec};
 pub use wire::codec::{DecodeError, EncodeError};
 

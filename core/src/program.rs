@@ -92,13 +92,14 @@ async fn run<T>(body: impl Future<Output = T>) -> (T, Option<i32>) {
         signal = signals.recv() => signal,
     };
     announce(&first);
-    let drained = async {
+    // Lives until everything has ended: it may hold what main has dropped meanwhile, which would be killed with it.
+    let mut drained = std::pin::pin!(async {
         end_in_order(Vec::new()).await;
         tokio::time::sleep(AFTER_DRAIN).await;
-    };
+    });
     let ended = tokio::select! {
         ended = &mut body => Some(ended),
-        () = drained => None,
+        () = &mut drained => None,
         second = signals.recv() => killed(&second),
     };
     match ended {

@@ -143,6 +143,14 @@ impl Cast {
         }
     }
 
+    /// The name of its method.
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.request.state {
+            State::Unsent(message) => message.name,
+            _ => "",
+        }
+    }
+
     /// Sends the message if there is room for it, from what this process knows, and never waits.
     ///
     /// # Errors
@@ -274,7 +282,7 @@ pub(crate) fn answer<T: Payload, E: Payload>(outcome: Outcome) -> Result<T, Call
 /// A failed outcome as an error.
 pub(crate) fn failure(outcome: Outcome) -> CallError<NoError> {
     match outcome {
-        Outcome::Failed(error) => error,
+        Outcome::Failed(error) | Outcome::Fatal(error) => error,
         Outcome::FailedElsewhere(bytes) => codec::decode(&bytes, Budget::default())
             .unwrap_or_else(|error| CallError::Codec(CodecError::Reply { error })),
         // A cast has no value and a call no Down; a peer that sends one has answered nothing.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -13,10 +14,10 @@ use super::address::Address;
 use super::call::Cast;
 use super::lookup::{self, LookupError};
 use super::message;
-use super::node;
+use super::node::LocalEnd;
+use super::run::caught;
 use super::traits::Handlers;
 use crate::error::exit::{Down, StopReason};
-use crate::event::Event;
 use crate::wire::ids::Destination;
 
 /// What a handler knows of its actor: a parameter `ctx: &Context<Self>` of any method under `#[handlers]`.
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) parent: u32,
     pub(crate) registry: Option<Destination>,
     pub(crate) stop: Stop,
+    pub(crate) end: Arc<LocalEnd>,
     /// The token of the message that is being handled.
     pub(crate) message: RefCell<CancellationToken>,
 }
@@ -132,16 +134,24 @@ impl<A: Handlers> Context<A> {
     }
 
     /// Runs a future beside the handlers, on the actor's thread. It is dropped when the actor ends.
+    ///
+    /// If it panics, that is an event, and the actor lives.
     pub fn spawn<F: Future<Output = ()> + 'static>(&self, future: F) -> TaskHandle {
-        TaskHandle(tokio::task::spawn_local(future).abort_handle())
+        let end = self.shared.end.clone();
+        let task = tokio::task::spawn_local(async move {
+            if let Err(message) = caught(future).await {
+                end.cast_failed("ctx.spawn", format!("panicked: {message}"));
+            }
+        });
+        TaskHandle(task.abort_handle())
     }
 
     /// Sends the actor a message of its own after some time: `ctx.send_after(delay, |me| me.poke())`.
     pub fn send_after(&self, delay: Duration, message: impl FnOnce(&Address<A>) -> Cast + 'static) -> TaskHandle {
-        let me = self.address;
+        let (me, end) = (self.address, self.shared.end.clone());
         self.spawn(async move {
             tokio::time::sleep(delay).await;
-            deliver(A::NAME.to_owned(), message(&me)).await;
+            deliver(&end, message(&me)).await;
         })
     }
 
@@ -152,9 +162,9 @@ impl<A: Handlers> Context<A> {
         other: &Address<B>,
         message: impl FnOnce(&Address<A>, Down) -> Cast + 'static,
     ) -> TaskHandle {
-        let me = self.address;
+        let (me, end) = (self.address, self.shared.end.clone());
         let monitor = other.ctl().monitor();
-        self.spawn(async move { deliver(A::NAME.to_owned(), message(&me, monitor.await)).await })
+        self.spawn(async move { deliver(&end, message(&me, monitor.await)).await })
     }
 
     /// Runs a blocking function on a thread of its own, so that the actor stays responsive.
@@ -163,11 +173,11 @@ impl<A: Handlers> Context<A> {
     }
 }
 
-/// A message of an actor to itself: nobody hears of its failure but the log.
-async fn deliver(me: String, cast: Cast) {
-    let name = format!("{cast:?}");
+/// A message of an actor to itself: nobody hears of its failure but its supervisor.
+async fn deliver(end: &LocalEnd, cast: Cast) {
+    let method = cast.method();
     if let Err(error) = cast.no_timeout().await {
-        node::report(Event::CastFailed { actor: me, method: name, error: error.to_string() });
+        end.cast_failed(method, error.to_string());
     }
 }
 

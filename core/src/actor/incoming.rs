@@ -8,10 +8,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::node::{self, LocalEnd, Node};
+use super::node::{LocalEnd, Node};
 use super::traits::{Method, Payload};
 use crate::error::call::{CallError, CodecError, NoError};
-use crate::event::Event;
 use crate::router::{CallKey, Outcome};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -24,7 +23,7 @@ pub struct Incoming {
     pub(crate) name: &'static str,
     pub(crate) payload: Bytes,
     pub(crate) answer: Option<Answer>,
-    pub(crate) actor: &'static str,
+    end: Arc<LocalEnd>,
 }
 
 /// The right, and the duty, to answer one call.
@@ -67,7 +66,6 @@ impl<E: fmt::Display> CastOutput for Result<(), E> {
 
 impl Incoming {
     pub(crate) fn new(
-        actor: &'static str,
         methods: &'static [Method],
         method: u16,
         payload: Bytes,
@@ -76,7 +74,7 @@ impl Incoming {
     ) -> Self {
         let name = methods.get(usize::from(method)).map_or("an unknown method", |method| method.name);
         let answer = call.map(|call| Answer { call, name, end: end.clone(), given: false });
-        Self { method, name, payload, answer, actor }
+        Self { method, name, payload, answer, end: end.clone() }
     }
 
     /// The number of the method.
@@ -120,7 +118,7 @@ impl Incoming {
     /// Ends a cast; its error becomes an event.
     pub fn cast_done<R: CastOutput>(self, result: R) {
         if let Some(error) = result.into_error() {
-            node::report(Event::CastFailed { actor: self.actor.to_owned(), method: self.name.to_owned(), error });
+            self.end.cast_failed(self.name, error);
         }
     }
 
@@ -147,11 +145,7 @@ impl Incoming {
     fn fail(&mut self, error: CallError<NoError>) {
         match self.answer.take() {
             Some(answer) => answer.give(Outcome::Failed(error)),
-            None => node::report(Event::CastFailed {
-                actor: self.actor.to_owned(),
-                method: self.name.to_owned(),
-                error: error.to_string(),
-            }),
+            None => self.end.cast_failed(self.name, error.to_string()),
         }
     }
 }

@@ -62,6 +62,10 @@ pub(crate) struct Numbered {
 /// The thread that serves an actor of this process.
 #[derive(Debug, Default)]
 pub(crate) struct LocalEnd {
+    /// The actor's name.
+    name: String,
+    /// The supervisor of this process that has the actor; none where the actor's supervisor is the process above.
+    owner: Option<u64>,
     /// There may be something to take.
     pub(crate) wake: Notify,
     closed: AtomicBool,
@@ -284,6 +288,19 @@ impl Effect {
 }
 
 impl LocalEnd {
+    pub(crate) fn new(name: String, owner: Option<u64>) -> Self {
+        Self { name, owner, ..Self::default() }
+    }
+
+    /// Makes known that a handler without a caller has failed.
+    pub(crate) fn cast_failed(&self, method: &str, error: String) {
+        let event = Event::CastFailed { actor: self.name.clone(), method: method.to_owned(), error };
+        match self.owner {
+            Some(owner) => event::publish(owner, event),
+            None => report(event),
+        }
+    }
+
     /// Registers a call whose handler starts; the token fires when its caller has gone.
     pub(crate) fn enter(&self, call: CallKey) -> CancellationToken {
         let token = CancellationToken::new();
@@ -327,8 +344,8 @@ pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Makes something known: in a worker to its supervisor, elsewhere here.
-pub(crate) fn report(event: Event) {
+/// Makes something known to the supervisor in the process above.
+fn report(event: Event) {
     let sent = match crate::wire::codec::encode(&event, 4 << 10) {
         Ok(payload) => Node::here().with(|router| router.report(payload)),
         Err(_) => false,

@@ -19,12 +19,11 @@ use super::context::{Context, Shared, Stop};
 use super::incoming::Incoming;
 use super::leaving;
 use super::message::{self, Current};
-use super::node::{self, LocalEnd, Node};
+use super::node::{LocalEnd, Node};
 use super::traits::Handlers;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::start::StartFailure;
-use crate::event::Event;
 use crate::router::{EntryKey, Outcome, Taken};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -94,6 +93,7 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
         parent,
         registry,
         stop: stop.clone(),
+        end: end.clone(),
         message: RefCell::new(CancellationToken::new()),
     });
     let ctx = Context::<A>::new(Address::new(to), shared.clone());
@@ -214,7 +214,7 @@ impl<A: Handlers> Runner<A> {
             None => CancellationToken::new(),
         };
         self.shared.message.replace(token.clone());
-        let incoming = Incoming::new(A::NAME, A::METHODS, method, payload, call, &self.end);
+        let incoming = Incoming::new(A::METHODS, method, payload, call, &self.end);
         let name = incoming.name;
         let current = Current { call: taken.call, deadline: taken.deadline };
         self.turn.started(taken.seq, method);
@@ -240,7 +240,7 @@ impl<A: Handlers> Runner<A> {
         let node = Node::here();
         node.with(|router| {
             if let Err(panic) = &result {
-                router.answer(taken.call, Outcome::Failed(CallError::Panicked(panic.clone())));
+                router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
             }
             router.finish(self.entry, &taken, began.elapsed());
         });
@@ -253,11 +253,7 @@ impl<A: Handlers> Runner<A> {
         match caught(actor.tick(&self.ctx, index)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => {
-                node::report(Event::CastFailed {
-                    actor: A::NAME.to_owned(),
-                    method: name.to_owned(),
-                    error: failure.to_string(),
-                });
+                self.end.cast_failed(name, failure.to_string());
                 Ok(())
             }
             Err(message) => Err(Panic { message, at: format!("{}::{name}", A::NAME) }),
@@ -266,7 +262,7 @@ impl<A: Handlers> Runner<A> {
 }
 
 /// Awaits a future of user code; a panic is its message.
-async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
+pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,

@@ -43,7 +43,7 @@ pub(crate) async fn keep_local(
 ) -> End {
     let node = Node::here();
     let LocalIncarnation { owner, name, actor, to, registry, entry, number, init, init_timeout } = incarnation;
-    let end = Arc::new(LocalEnd::default());
+    let end = Arc::new(LocalEnd::new(name.clone(), Some(owner)));
     let stop = Stop::new();
     let (ready_tx, mut ready_rx) = oneshot::channel();
     let (ended_tx, mut ended_rx) = oneshot::channel();

@@ -106,7 +106,7 @@ async fn serve(
     let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)) };
     let link = node.add_link(|_| Arc::new(uplink));
     node.with(|router| router.set_uplink(link));
-    let end = Arc::new(LocalEnd::default());
+    let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
     let about = NewEntry {
         owner: 0,
         name: hello.name.as_str().into(),

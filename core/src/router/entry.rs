@@ -67,6 +67,10 @@ pub(super) struct Entry {
     pub(super) consumer: Consumer,
     /// Accepted messages, in order.
     pub(super) queue: Line,
+    /// Whether a caller knows already that the present incarnation ends: what comes from now on waits for the next.
+    pub(super) ending: bool,
+    /// What was queued when that became known.
+    pub(super) doomed: Line,
     /// Messages of this process that wait for room, in order.
     pub(super) waiting: Line,
     /// The window of this process.
@@ -104,6 +108,8 @@ impl Entry {
             route,
             consumer,
             queue: Line::default(),
+            ending: false,
+            doomed: Line::default(),
             waiting: Line::default(),
             local: Window::new(about.capacity),
             windows: OwnMap::default(),

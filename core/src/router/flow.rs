@@ -73,7 +73,7 @@ impl Router {
             let Some(e) = self.entries.get_mut(entry) else {
                 return moved;
             };
-            if !matches!(e.consumer, Consumer::Worker { .. } | Consumer::Onward { .. }) {
+            if e.ending || !matches!(e.consumer, Consumer::Worker { .. } | Consumer::Onward { .. }) {
                 return moved;
             }
             let Some(key) = e.queue.front(&self.calls) else {

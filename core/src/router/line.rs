@@ -56,6 +56,10 @@ impl Line {
         }
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = CallKey> {
+        self.keys.iter().copied()
+    }
+
     pub(super) fn into_keys(self) -> VecDeque<CallKey> {
         self.keys
     }

@@ -80,7 +80,12 @@ impl Router {
         match frame {
             Frame::Request(request) => self.handle_request(link, request),
             Frame::Reply { call, status, payload } => self.handle_reply(link, call, status, payload),
-            Frame::Cancel { call } => self.cancel_inbound(link, call),
+            Frame::Cancel { call } => {
+                // In order with the requests: one that is not here has ended.
+                if self.links.get(link).is_some_and(|l| l.inbound.contains_key(&call)) {
+                    self.cancel_inbound(link, call);
+                }
+            }
             Frame::Recall { call } => self.recall_inbound(link, call),
             Frame::Credit { to, returned, window } => self.handle_credit(link, to, returned, window),
             Frame::Deferred { call } => {
@@ -168,7 +173,10 @@ impl Router {
                 if request.reply {
                     self.reply_on(link, request.call, Outcome::Failed(error));
                 } else {
-                    self.actions.push_back(Action::DeadLetters { owner: 0, actor: "no actor".into(), count: 1 });
+                    let sender = self.links.get(link).and_then(|l| l.worker).and_then(|entry| self.entries.get(entry));
+                    let owner = sender.map_or(0, |sender| sender.about.owner);
+                    let actor = format!("actor {:x} of node {:x}", route.actor.0, route.node.0).into();
+                    self.actions.push_back(Action::DeadLetters { owner, actor, count: 1 });
                 }
                 return;
             }
@@ -237,6 +245,11 @@ impl Router {
             self.discarded += 1;
             return;
         };
+        let entry = record.entry;
+        if status == Status::Fatal {
+            self.incarnation_ends(entry);
+        }
+        let Some(record) = self.calls.get(call.0) else { return };
         let outcome = match status {
             Status::Withdrawn if record.asked_until.is_some() => {
                 let doing = self.doing(record.entry);

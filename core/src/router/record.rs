@@ -38,6 +38,8 @@ pub(crate) enum Outcome {
     HandlerError(Bytes),
     /// Neither, for a reason known here.
     Failed(CallError<NoError>),
+    /// The same, and the incarnation ends by it.
+    Fatal(CallError<NoError>),
     /// Neither, for a reason that another process encoded.
     FailedElsewhere(Bytes),
     /// A monitored incarnation ended.
@@ -52,6 +54,7 @@ impl Outcome {
             Status::Value => Self::Value(payload),
             Status::HandlerError => Self::HandlerError(payload),
             Status::Failed => Self::FailedElsewhere(payload),
+            Status::Fatal => Self::FailedElsewhere(payload),
             Status::Withdrawn => Self::Failed(CallError::Cancelled),
         }
     }
@@ -73,6 +76,8 @@ pub(super) enum Phase {
     Waiting,
     /// In the mailbox.
     Queued,
+    /// In the mailbox, and bound to end with the present incarnation, whose end a caller knows already.
+    Doomed,
     /// Handed to the process behind the entry's link, as its message number `seq`.
     Sent { seq: u64 },
     /// Taken by the actor's thread in this process.

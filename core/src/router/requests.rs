@@ -172,10 +172,12 @@ impl Router {
                     self.send(link, &Frame::Cancel { call: CallId(call) });
                 }
             }
-            (Phase::Queued, _) => {
+            (Phase::Queued | Phase::Doomed, _) => {
+                let doomed = record.phase == Phase::Doomed;
                 self.forget(call);
                 if let Some(e) = self.entries.get_mut(entry) {
-                    e.queue.ended(&self.calls);
+                    let line = if doomed { &mut e.doomed } else { &mut e.queue };
+                    line.ended(&self.calls);
                 }
                 self.release(entry, source, cost);
                 self.settle(entry);
@@ -200,7 +202,12 @@ impl Router {
     fn ask_back(&mut self, call: CallKey, entry: EntryKey, link: LinkKey) {
         let cancel = Frame::Cancel { call: CallId(call) };
         match self.entries.get(entry).map(|e| e.consumer) {
-            Some(Consumer::Worker { .. }) => self.send_control(link, &cancel),
+            // Over the control stream, to be heard while a handler computes; and over the data stream, to be heard before
+            // anything that its sender does next.
+            Some(Consumer::Worker { .. }) => {
+                self.send_control(link, &cancel);
+                self.send(link, &cancel);
+            }
             _ => self.send(link, &cancel),
         }
     }
@@ -213,7 +220,7 @@ impl Router {
         };
         let (origin, inbound, entry) = (record.origin, record.inbound, record.entry);
         match (record.phase, record.handed) {
-            (Phase::Waiting | Phase::Queued, _) => {
+            (Phase::Waiting | Phase::Queued | Phase::Doomed, _) => {
                 self.deliver(origin, inbound, Outcome::Failed(CallError::Cancelled));
                 self.cancel(call);
             }
@@ -279,7 +286,7 @@ impl Router {
     /// Takes the next message of an entry that a thread of this process serves.
     pub(crate) fn take(&mut self, entry: EntryKey) -> Option<Taken> {
         loop {
-            let e = self.entries.get_mut(entry)?;
+            let e = self.entries.get_mut(entry).filter(|e| !e.ending)?;
             let call = e.queue.front(&self.calls)?;
             e.queue.pop();
             let hosted = e.hosted;
@@ -339,9 +346,13 @@ impl Router {
 
     /// The answer to a taken call.
     pub(crate) fn answer(&mut self, call: CallKey, outcome: Outcome) {
-        if self.calls.get(call).is_some_and(|record| record.phase == Phase::Taken && record.reply) {
-            self.end(call, outcome);
+        let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
+            return;
+        };
+        if let Outcome::Fatal(_) = outcome {
+            self.incarnation_ends(record.entry);
         }
+        self.end(call, outcome);
     }
 
     /// The call with this number came in over this link, or will, and is wanted back: it is withdrawn unless its handler
@@ -380,9 +391,12 @@ impl Router {
         let Some(record) = self.calls.get_mut(key) else {
             return;
         };
-        record.unwanted = true;
+        // The word comes over both streams.
+        if std::mem::replace(&mut record.unwanted, true) && record.phase == Phase::Taken {
+            return;
+        }
         match (record.phase, record.handed) {
-            (Phase::Queued, _) | (Phase::Sent { .. }, None) => {
+            (Phase::Queued | Phase::Doomed, _) | (Phase::Sent { .. }, None) => {
                 self.send(link, &Frame::Reply { call, status: Status::Withdrawn, payload: Bytes::new() });
                 self.cancel(key);
             }

@@ -186,6 +186,24 @@ impl Router {
         }
     }
 
+    /// The present incarnation is about to end, as a caller already knows: what is queued goes with it, what comes from
+    /// now on waits for the next.
+    pub(super) fn incarnation_ends(&mut self, entry: EntryKey) {
+        let Some(e) = self.entries.get_mut(entry) else {
+            return;
+        };
+        if e.ending || e.hosted || !matches!(e.consumer, Consumer::Local | Consumer::Worker { .. }) {
+            return;
+        }
+        e.ending = true;
+        e.doomed = mem::take(&mut e.queue);
+        for key in e.doomed.keys() {
+            if let Some(record) = self.calls.get_mut(key) {
+                record.phase = Phase::Doomed;
+            }
+        }
+    }
+
     /// The present incarnation has ended: what it was handed and what is queued ends; the mailbox stays.
     pub(crate) fn incarnation_ended(&mut self, entry: EntryKey, exit: &Exit) {
         let died = |executed| CallError::Died { exit: Box::new(exit.clone()), executed };
@@ -234,14 +252,19 @@ impl Router {
                 self.send(*link, &Frame::Credit { to: e.route, returned: grant.returned, window: grant.window });
             }
         }
+        // What came for an incarnation that will not be.
         let mut dead_letters = 0;
-        for key in e.waiting.into_keys() {
+        for key in e.queue.into_keys() {
             if let Some(record) = self.calls.get(key) {
                 dead_letters += u64::from(!record.reply);
                 self.end(key, Outcome::Failed(undelivered.clone()));
             }
         }
         self.dead_letters(e.about.owner, &e.about.name, dead_letters);
+        // Whoever still waits for room is told so, casts included.
+        for key in e.waiting.into_keys() {
+            self.end(key, Outcome::Failed(undelivered.clone()));
+        }
     }
 
     fn remove_entry(&mut self, entry: EntryKey) -> Option<Entry> {
@@ -285,7 +308,7 @@ impl Router {
                 (Phase::Sent { seq }, _) => Some((seq, key, record.reply, Executed::No)),
                 (Phase::Taken, _) => Some((0, key, record.reply, Executed::Maybe)),
                 (Phase::Withdrawn, _) => Some((0, key, true, Executed::No)),
-                (Phase::Waiting | Phase::Queued | Phase::Watching, _) => None,
+                (Phase::Waiting | Phase::Queued | Phase::Doomed | Phase::Watching, _) => None,
             })
             .collect();
         open.sort_unstable_by_key(|&(seq, key, ..)| (seq, key));
@@ -298,7 +321,8 @@ impl Router {
         e.progress = None;
         e.running = None;
         e.sent.clear();
-        let queue = mem::take(&mut e.queue);
+        // What came since the end was known is for the next incarnation.
+        let queue = if mem::take(&mut e.ending) { mem::take(&mut e.doomed) } else { mem::take(&mut e.queue) };
         if let (Consumer::Worker { link, .. }, DownReason::Exit(exit)) = (consumer, down)
             && let Some(l) = self.links.get_mut(link)
         {
@@ -340,7 +364,7 @@ impl Router {
 
     /// Messages in the mailbox, and handed to its consumer and not finished.
     pub(crate) fn load(&self, entry: EntryKey) -> (usize, usize) {
-        self.entries.get(entry).map_or((0, 0), |e| (e.queue.len(), e.sent.len()))
+        self.entries.get(entry).map_or((0, 0), |e| (e.doomed.len() + e.queue.len(), e.sent.len()))
     }
 
     pub(super) fn resolve(&mut self, to: &Destination, from: Option<LinkKey>) -> Result<EntryKey, CallError<NoError>> {
@@ -498,6 +522,7 @@ impl Router {
             Outcome::HandlerError(payload) => Frame::Reply { call, status: Status::HandlerError, payload },
             Outcome::FailedElsewhere(payload) => Frame::Reply { call, status: Status::Failed, payload },
             Outcome::Failed(error) => Frame::Reply { call, status: Status::Failed, payload: encoded(&error) },
+            Outcome::Fatal(error) => Frame::Reply { call, status: Status::Fatal, payload: encoded(&error) },
             Outcome::Down(down) => Frame::Down { call, payload: encoded(&down) },
             Outcome::DownElsewhere(payload) => Frame::Down { call, payload },
         };

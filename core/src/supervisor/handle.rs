@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::child::{ChildInfo, ExitReport};
+use super::command::{Command, Unknown, Which};
 use super::intensity::Intensity;
+use super::over::Over;
 use super::policy::{Config, Counts, Policy, Strategy};
-use super::shell::{Command, Over, Shell, Unknown, Which};
+use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
 use crate::actor::address::Address;
 use crate::actor::leaving::Leaving;

@@ -101,6 +101,9 @@ pub(crate) enum Status {
     Failed,
     /// A cancel came before the handler was started; it never will be.
     Withdrawn,
+    /// The payload says why there is neither, and the actor ends by it: what is sent from now on is for its next
+    /// incarnation.
+    Fatal,
 }
 
 /// Why bytes are not a frame.
@@ -150,6 +153,7 @@ impl Frame {
                     Status::HandlerError => 1,
                     Status::Failed => 2,
                     Status::Withdrawn => 3,
+                    Status::Fatal => 4,
                 };
                 prefix(out, kind::REPLY, status, 0, *call, payload.len());
                 out.put_slice(payload);
@@ -295,6 +299,7 @@ impl Decoder {
                     1 => Status::HandlerError,
                     2 => Status::Failed,
                     3 => Status::Withdrawn,
+                    4 => Status::Fatal,
                     status => return Err(FrameError::Status { status }),
                 };
                 Frame::Reply { call, status, payload: frame }
@@ -403,8 +408,13 @@ mod tests {
 
     fn frame() -> impl Strategy<Value = Frame> {
         let call = || any::<u64>().prop_map(CallId);
-        let status =
-            prop_oneof![Just(Status::Value), Just(Status::HandlerError), Just(Status::Failed), Just(Status::Withdrawn)];
+        let status = prop_oneof![
+            Just(Status::Value),
+            Just(Status::HandlerError),
+            Just(Status::Failed),
+            Just(Status::Withdrawn),
+            Just(Status::Fatal)
+        ];
         prop_oneof![
             request(),
             (call(), status, payload()).prop_map(|(call, status, payload)| Frame::Reply { call, status, payload }),

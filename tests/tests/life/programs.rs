@@ -11,6 +11,8 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Signal, set_parent_process_death_signal};
+
 use super::{PATIENCE, Place, system};
 
 /// A test and the claim that is its name.
@@ -32,6 +34,8 @@ macro_rules! tests {
 /// finds its way in by the program's `#[procession::main]`.
 pub fn main(tests: &[Test], roles: &[Role]) -> ExitCode {
     if let Ok(asked) = std::env::var(ROLE) {
+        // A test that is killed takes its programs with it.
+        set_parent_process_death_signal(Some(Signal::KILL)).expect("any process may");
         let (_, role) = roles.iter().find(|(name, _)| *name == asked).expect("a test knows its roles");
         return role();
     }

@@ -19,6 +19,7 @@ pub(crate) use linux::*;
 #[cfg(unix)]
 mod linux {
     use std::fs;
+    use std::path::Path;
 
     use rustix::process::{Pid, Signal, getpid, kill_process};
 
@@ -41,6 +42,10 @@ mod linux {
     /// Holds a process, and every thread of it, where it is.
     pub(crate) fn freeze(pid: u32) {
         signal(pid, Signal::STOP);
+        // The signal is on its way; a thread that runs goes on until it meets it.
+        while !threads_are_stopped(pid) {
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn thaw(pid: u32) {
@@ -83,10 +88,19 @@ mod linux {
     /// A program that ends at once, whatever its arguments, and one that takes its time.
     pub(crate) const FOREIGN: [&str; 2] = ["/bin/true", "/bin/cat"];
 
+    fn threads_are_stopped(pid: u32) -> bool {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
+        threads.flatten().all(|thread| field(&thread.path().join("stat"), 0).is_none_or(|state| state == "T"))
+    }
+
     fn parent_of(pid: u32) -> Option<u32> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name is in parentheses and may have any in it.
-        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+        field(format!("/proc/{pid}/stat").as_ref(), 1)?.parse().ok()
+    }
+
+    /// A field of what the system says of a process, counted from behind its name, which may have anything in it.
+    fn field(stat: &Path, at: usize) -> Option<String> {
+        let stat = fs::read_to_string(stat).ok()?;
+        Some(stat.rsplit_once(") ")?.1.split(' ').nth(at)?.to_owned())
     }
 
     /// A zombie has no arguments any more.
