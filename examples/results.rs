@@ -47,7 +47,7 @@ async fn main() -> procession::Result<()> {
     let mut outcomes = pool.outcomes(meets, fates());
     while let Some(done) = outcomes.next().await {
         let worker = done.worker.map_or_else(|| "nobody".to_owned(), |worker| worker.name);
-        let said = done.outcome.map_or_else(|error| format!("failed: {error}"), |value| value);
+        let said = done.outcome.unwrap_or_else(|error| format!("failed: {error}"));
         println!("  {}, input {}, {} ms on {worker}: {said}", done.task, done.index, done.duration.as_millis());
     }
 
