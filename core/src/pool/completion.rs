@@ -61,6 +61,9 @@ impl<R: Payload> Completion<R> {
 /// Makes a task's end the message of its handler.
 pub(super) type Handler = Arc<dyn Fn(&Ended) -> Result<Message, String> + Send + Sync>;
 
+/// The handlers that are brought the completions of a type of result.
+pub(super) type Also = Arc<[(Destination, Handler)]>;
+
 /// What is to be delivered: the end of a task, and what makes a message of it.
 pub(super) struct Item {
     pub(super) ended: Ended,
@@ -76,7 +79,7 @@ pub(super) struct Deliveries {
     runtime: tokio::runtime::Handle,
     forwarders: Mutex<HashMap<Destination, mpsc::UnboundedSender<Item>>>,
     /// Handlers of all tasks with a result of this type.
-    by_result: RwLock<HashMap<TypeId, Arc<[(Destination, Handler)]>>>,
+    by_result: RwLock<HashMap<TypeId, Also>>,
 }
 
 /// What is known of completions on their way.
@@ -127,7 +130,7 @@ impl Deliveries {
     }
 
     /// The handlers of all tasks with this result.
-    pub(super) fn of<R: 'static>(&self) -> Option<Arc<[(Destination, Handler)]>> {
+    pub(super) fn of<R: 'static>(&self) -> Option<Also> {
         self.by_result.read().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<R>()).cloned()
     }
 
