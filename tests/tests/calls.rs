@@ -324,7 +324,12 @@ async fn a_call_that_was_not_started_by_its_deadline_says_so_and_what_the_actor_
     let shop = shop(&sup, "shop", probe).await;
     let running = begin(shop.wait("gate".to_owned()).no_timeout());
     within(probe.noted("at gate".to_owned(), 1)).await.expect("a running handler");
-    // One is with the worker already, the others are not.
+    // This one is with the worker already: whether it was started is the worker's word, for which there is little time.
+    let deadline = Duration::from_millis(100);
+    let error = timed(deadline, shop.buy(1).timeout(deadline)).await;
+    let CallError::TimedOut { doing: Some(doing), .. } = &error else { panic!("{error}") };
+    assert!(doing.starts_with("wait, for "), "{error}");
+    // It keeps its place there, so these are not.
     for _ in 0..4 {
         let deadline = Duration::from_millis(100);
         let error = timed(deadline, shop.buy(1).timeout(deadline)).await;
