@@ -359,7 +359,10 @@ async fn mourn(child: &Child, witness: &Witness, cause: Option<ExitCause>) -> Ex
         Err(_) => None,
     };
     let cause = cause.unwrap_or_else(|| match told.map(|exit| (exit.kind, exit.name())) {
-        Some((ExitKind::Code(code), _)) => ExitCause::Code(code),
+        Some((ExitKind::Code(code), None)) => ExitCause::Code(code),
+        Some((ExitKind::Code(code), Some(name))) => {
+            ExitCause::Status { code: code.cast_unsigned(), name: name.to_owned() }
+        }
         Some((ExitKind::Signal { number, core_dumped }, name)) => ExitCause::Signal {
             number,
             name: name.map_or_else(|| format!("signal {number}"), str::to_owned),
