@@ -184,9 +184,12 @@ fn a_process_that_hangs_after_its_last_word_is_killed_and_keeps_its_cause() {
         let plan = Plan { stop: AtStop::HoldOutput, ..Plan::default() };
         let spec = ChildSpec::<Probe>::new("p", plan).restart(Restart::Temporary);
         let probe = sup.start_child(spec).await?;
+        let mut events = sup.events();
         probe.end(How::Normal).await?;
         let exit = soon("it is killed", sup.join(&probe, life::PATIENCE)).await?;
         assert_eq!(exit.cause, ExitCause::Normal);
+        let seen = until(&mut events, "the end", |event| matches!(event, Event::Ended { .. })).await;
+        assert_eq!(shorts(&seen), ["killed p", "exited p: ended by itself", "ended p"]);
         sup.shutdown().await?;
         Ok(())
     });

@@ -13,14 +13,15 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::process::{ExitCode, Termination};
+    use std::os::unix::process::CommandExt;
+    use std::process::{ExitCode, Stdio, Termination};
     use std::time::{Duration, Instant};
 
     use procession::Failure;
     use procession::prelude::*;
     use rustix::process::Signal;
 
-    use crate::life::probe::{Plan, Probe, ProbeApi};
+    use crate::life::probe::{Init, Plan, Probe, ProbeApi};
     use crate::life::programs::{self, Program, code, eventually, marked, told};
     use crate::life::{Place, alone_on, quiet, system, touch};
 
@@ -34,7 +35,11 @@ mod linux {
                 sigint_for_the_whole_group_reaches_no_worker,
                 the_second_signal_kills_at_once,
                 the_second_signal_may_be_another_one,
+                the_second_signal_ends_a_main_that_computes,
+                the_second_signal_ends_a_program_whose_standard_error_nobody_reads,
                 a_main_that_does_not_heed_the_drain_is_ended_after_it,
+                a_supervisor_is_stopped_in_its_start,
+                no_supervisor_is_started_once_the_program_is_to_end,
                 main_that_returns_ok_exits_with_0,
                 main_that_returns_an_error_exits_with_1_and_says_it_in_words,
                 a_main_that_panics_exits_with_101_and_leaves_nobody,
@@ -46,12 +51,17 @@ mod linux {
                 a_signal_during_the_orderly_end_does_not_turn_a_failure_into_success,
                 the_second_signal_during_the_orderly_end_kills,
                 a_supervisor_that_main_drops_before_its_end_is_killed,
+                a_worker_of_a_program_has_one_argument,
                 a_test_without_the_entry_is_told_so,
             ],
             &[
                 ("drain", || drain().report()),
                 ("drain on one thread", || drain_on_one_thread().report()),
                 ("stubborn", || stubborn().report()),
+                ("complains", || complains().report()),
+                ("computes", || computes().report()),
+                ("starts slowly", || starts_slowly().report()),
+                ("starts late", || starts_late().report()),
                 ("heedless", || heedless().report()),
                 ("succeeds", || succeeds().report()),
                 ("fails", || fails().report()),
@@ -99,6 +109,44 @@ mod linux {
         let probe = sup.start_child(spec).await?;
         probe.grandchild(true).await?;
         probe.compute(told("began")).await?;
+        Ok(())
+    }
+
+    /// Has no thread left that could hear anything.
+    #[procession::main(flavor = "current_thread")]
+    async fn computes() -> procession::Result {
+        let sup = quiet().start().await?;
+        sup.spawn::<Probe>("p", Plan::default()).await?;
+        println!("ready");
+        crate::life::probe::spin()
+    }
+
+    /// Has a worker that complains more than any pipe holds.
+    #[procession::main]
+    async fn complains() -> procession::Result {
+        let sup = Supervisor::builder().start().await?;
+        let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
+        probe.write("wrong\n".repeat(100_000), true).await?;
+        touch(&told("began"));
+        std::future::pending().await
+    }
+
+    #[procession::main]
+    async fn starts_slowly() -> procession::Result {
+        let plan = |init| Plan::init(init).log(told("log"));
+        let builder = quiet()
+            .child(ChildSpec::<Probe>::new("a", plan(Init::Ready)))
+            .child(ChildSpec::<Probe>::new("b", plan(Init::WaitFor(told("never")))));
+        builder.start().await?;
+        Ok(())
+    }
+
+    #[procession::main]
+    async fn starts_late() -> procession::Result {
+        let sup = quiet().start().await?;
+        println!("ready");
+        sup.wait().await?;
+        println!("{:?}", quiet().start().await.map(drop));
         Ok(())
     }
 
@@ -280,6 +328,56 @@ mod linux {
         two_signals(Signal::TERM, Signal::INT, 130);
     }
 
+    fn the_second_signal_ends_a_main_that_computes() {
+        let place = Place::new();
+        let mut program = Program::start("computes", &place);
+        assert_eq!(program.line(), "ready");
+        system::send(program.pid(), Signal::INT);
+        program.complains("finishing what runs");
+        system::send(program.pid(), Signal::INT);
+        let (status, _, err) = program.ended();
+        assert_eq!(code(status), 130, "{err:?}");
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn the_second_signal_ends_a_program_whose_standard_error_nobody_reads() {
+        let place = Place::new();
+        let mut command = programs::command("complains", &place.file(""));
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut program = command.spawn().expect("this program runs");
+        eventually("its worker has complained", || place.file("began").exists());
+        system::send(program.id(), Signal::TERM);
+        eventually("it is drained", || system::children(program.id()).iter().all(|child| child.name != "p"));
+        let since = Instant::now();
+        system::send(program.id(), Signal::TERM);
+        let status = program.wait().expect("it is ours");
+        assert_eq!(code(status), 143);
+        assert!(since.elapsed() < Duration::from_secs(4), "not by the end of its time: {:?}", since.elapsed());
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn a_supervisor_is_stopped_in_its_start() {
+        let place = Place::new();
+        let program = Program::start("starts slowly", &place);
+        eventually("the second one starts", || place.lines("log").len() == 3);
+        let since = Instant::now();
+        system::send(program.pid(), Signal::TERM);
+        let (status, _, err) = program.ended();
+        assert_eq!(code(status), 143, "{err:?}");
+        assert!(since.elapsed() < Duration::from_secs(4), "without a wait for main: {:?}", since.elapsed());
+        assert_eq!(place.lines("log")[3..], ["stop a"]);
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn no_supervisor_is_started_once_the_program_is_to_end() {
+        let place = Place::new();
+        let mut program = Program::start("starts late", &place);
+        assert_eq!(program.line(), "ready");
+        system::send(program.pid(), Signal::TERM);
+        let (status, out, err) = program.ended();
+        assert_eq!((code(status), out), (143, vec!["Err(ProgramEnding)".to_owned()]), "{err:?}");
+    }
+
     fn a_main_that_does_not_heed_the_drain_is_ended_after_it() {
         let place = Place::new();
         let mut program = Program::start("heedless", &place);
@@ -378,6 +476,18 @@ mod linux {
         let (status, _, err) = Program::start("drops early", &place).ended();
         assert_eq!(code(status), 0, "{err:?}");
         assert_eq!(place.lines("log").len(), 6, "nobody was asked");
+        eventually("nobody is left", || marked().is_empty());
+    }
+
+    fn a_worker_of_a_program_has_one_argument() {
+        let place = Place::new();
+        let mut program = Program::start("heedless", &place);
+        assert_eq!(program.line(), "ready");
+        let workers = system::children(program.pid()).into_iter().filter(|child| child.name == "p");
+        let arguments: Vec<_> = workers.map(|worker| system::arguments(worker.pid)).collect();
+        let me = std::env::current_exe().expect("a path").to_string_lossy().into_owned();
+        assert_eq!(arguments, [[me, format!("procession-worker:{}", program.pid())]]);
+        program.kill();
         eventually("nobody is left", || marked().is_empty());
     }
 

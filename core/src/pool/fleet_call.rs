@@ -93,7 +93,7 @@ impl Sending {
         let task = NewTask {
             name,
             index: 0,
-            caused_by: message::current().map(|current| current.call),
+            caused_by: message::current().and_then(|current| current.call),
             message: self.message.into_parts()?,
             terms: Terms { worker: self.worker, ..Terms::default() },
             deadline,

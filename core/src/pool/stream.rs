@@ -200,7 +200,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
     fn refill(&mut self) {
         let Ok(function) = self.function else { return };
         // Whoever polls waits for the tasks; who submits one does not.
-        let caused_by = message::current().map(|current| current.call);
+        let caused_by = message::current().and_then(|current| current.call);
         while self.outstanding < self.limit
             && self.bytes < BYTES
             && let Some(input) = &mut self.input

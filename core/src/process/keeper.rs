@@ -198,6 +198,7 @@ impl Keeper {
                 }
                 () = until(rung.due()) => rung = self.climb_on(rung),
                 () = until(lost), if !matches!(rung, Rung::Killed) => {
+                    event::publish(self.incarnation.owner, Event::Killed { child: self.incarnation.name.clone() });
                     self.cause.get_or_insert_with(|| ExitCause::Protocol("it closed its connection".to_owned()));
                     self.born.child.kill();
                     rung = Rung::Killed;
@@ -310,7 +311,10 @@ impl Keeper {
             // Who is not ready yet has nothing to bring in order.
             (Wish::Stop { grace }, Rung::Living) if !starting && !grace.is_zero() => {
                 Node::here().with(|router| {
+                    // Over the control stream, to be heard while a handler computes; and over the data stream, to be
+                    // heard before whatever is sent from now on.
                     router.send_control(self.born.link, &Frame::Stop { payload: Bytes::new() });
+                    router.send(self.born.link, &Frame::Stop { payload: Bytes::new() });
                 });
                 Rung::Asked { until: Instant::now() + grace }
             }

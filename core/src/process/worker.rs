@@ -103,7 +103,8 @@ async fn serve(
     let connection = Arc::new(Connection::new(stream, None));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
-    let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)) };
+    let stop = Stop::new();
+    let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)), stop: stop.clone() };
     let link = node.add_link(|_| Arc::new(uplink));
     node.with(|router| router.set_uplink(link));
     let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
@@ -116,7 +117,6 @@ async fn serve(
     };
     let entry = node.with(|router| router.host(hello.to, about));
     node.add_local(entry, &end);
-    let stop = Stop::new();
     obey(control, link, connection.clone(), stop.clone())?;
     let driven = connection.clone();
     tokio::task::spawn_local(async move {
@@ -206,6 +206,7 @@ fn speak(connection: &Connection, link: LinkKey) {
 struct Uplink {
     connection: Arc<Connection>,
     init: Mutex<Option<oneshot::Sender<Bytes>>>,
+    stop: Stop,
 }
 
 impl Peer for Uplink {
@@ -214,10 +215,14 @@ impl Peer for Uplink {
     }
 
     fn frame(&self, frame: Frame) {
-        if let Frame::Init { payload } = frame
-            && let Some(init) = self.init.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
-            let _ = init.send(payload);
+        match frame {
+            Frame::Init { payload } => {
+                if let Some(init) = self.init.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    let _ = init.send(payload);
+                }
+            }
+            Frame::Stop { .. } => self.stop.ask(StopReason::Shutdown),
+            _ => {}
         }
     }
 
