@@ -171,7 +171,7 @@ impl Shared {
 
     /// Tasks that have not ended, and those that have whose completion is still to be delivered.
     pub(super) fn held(&self) -> usize {
-        self.open.load(Ordering::Relaxed) + self.deliveries.open()
+        self.open.load(Ordering::Relaxed) + self.deliveries.ledger().open()
     }
 
     /// Whether less is in the pool than its workers could be given.
@@ -183,7 +183,7 @@ impl Shared {
     pub(super) async fn room(&self) {
         loop {
             let mut told = pin!(self.room.notified());
-            let mut delivered = pin!(self.deliveries.told());
+            let mut delivered = pin!(self.deliveries.ledger().told());
             // Before the look, so that nothing in between is missed.
             told.as_mut().enable();
             delivered.as_mut().enable();

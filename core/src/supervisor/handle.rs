@@ -55,7 +55,12 @@ pub(crate) struct Inner {
 }
 
 /// Something that is to end before the supervisor's own children do.
-pub(crate) type Dependent = Box<dyn Fn(Winding) -> Ended + Send + Sync>;
+pub(crate) struct Dependent {
+    /// Begins the end; it goes on whether the future is awaited or not.
+    pub(crate) end: Box<dyn Fn(Winding) -> Ended + Send + Sync>,
+    /// Whether it has ended by itself.
+    pub(crate) is_over: Box<dyn Fn() -> bool + Send + Sync>,
+}
 /// Completes when it has ended.
 pub(crate) type Ended = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -311,13 +316,16 @@ impl Supervisor {
 
     /// Adds something that ends before the supervisor's own children do.
     pub(crate) fn depend(&self, dependent: Dependent) {
-        self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner).push(dependent);
+        let mut dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
+        // A supervisor may outlive any number of them.
+        dependents.retain(|dependent| !(dependent.is_over)());
+        dependents.push(dependent);
     }
 
     pub(crate) async fn wind_up(&self, how: Winding) {
         let ending: Vec<_> = {
             let dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
-            dependents.iter().rev().map(|dependent| dependent(how)).collect()
+            dependents.iter().rev().map(|dependent| (dependent.end)(how)).collect()
         };
         for ended in ending {
             ended.await;
@@ -508,7 +516,7 @@ impl Drop for Inner {
         let dependents = Arc::new(dependents);
         let (commands, mut over, ends) = (self.commands.clone(), self.over.clone(), dependents.clone());
         let in_order = Box::pin(async move {
-            let ending: Vec<_> = ends.iter().rev().map(|dependent| dependent(Winding::Drain)).collect();
+            let ending: Vec<_> = ends.iter().rev().map(|dependent| (dependent.end)(Winding::Drain)).collect();
             for ended in ending {
                 ended.await;
             }
@@ -519,7 +527,7 @@ impl Drop for Inner {
         let at_once = Box::new(move || {
             for dependent in dependents.iter() {
                 // Begun by the call itself; nobody waits here.
-                drop(dependent(Winding::Kill));
+                drop((dependent.end)(Winding::Kill));
             }
             let _ = commands.send(Command::Kill);
         });
