@@ -25,7 +25,8 @@ export WINEPREFIX=$home/prefix
 export WINEARCH=win64
 export WINELOADER=$wine
 export WINEDEBUG=${WINEDEBUG:--all}
-export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="   # no Mono, no Gecko, no desktop files
+# No Mono, no Gecko, no desktop files; no debugger, which would end a crashed process in its own name.
+export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe,winedbg.exe="
 unset DISPLAY WAYLAND_DISPLAY
 # Debian's own 1.96 toolchain has std's source with its vendored dependencies; rustup's has not.
 export PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc

@@ -1,172 +1,65 @@
-//! Private byte streams between two processes.
+//! One end of a private byte stream, before it is bound to a way of waiting.
 
-use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::io;
+use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 
-use bytes::BufMut;
-
-use crate::{Child, Never, Segment, unsupported};
+use crate::{BlockingStream, Stream, pipe};
 
 /// One end of a private byte stream between two processes, not bound to any runtime yet.
+///
+/// It has no name that another process could find, carries bytes both ways, and the peer's death is the end of the
+/// stream. It is not inherited: a child gets it only as the standard input that [`Launch::stdin`](crate::Launch::stdin)
+/// makes of it, or in a [`Greeting`](crate::Greeting).
+///
+/// # Platform-specific behavior
+/// On Linux one side of a socketpair, on Windows one side of a pipe with a single instance. Its name is 128 random bits,
+/// only the user of this process may open it, and nobody can once this process has done so itself.
 #[derive(Debug)]
-pub struct Endpoint(Never);
+pub struct Endpoint {
+    pipe: OwnedHandle,
+}
 
 impl Endpoint {
-    /// Makes both ends of a new stream.
+    /// Makes both ends of a new stream. The second is the one to give to a child.
     ///
     /// # Errors
-    /// `Unsupported`, always.
+    /// The system is out of memory or has no random numbers.
     pub fn pair() -> io::Result<(Self, Self)> {
-        unsupported()
+        let (server, client) = pipe::duplex()?;
+        Ok((Self { pipe: server }, Self { pipe: client }))
     }
 
     /// Binds this end to the tokio runtime of the caller.
     ///
     /// # Errors
     /// The runtime's driver refuses the handle.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or in one whose IO driver is not enabled.
     pub fn into_stream(self) -> io::Result<Stream> {
-        match self.0 {}
+        Stream::new(self.pipe)
     }
 
     /// Makes this end one that blocks the calling thread.
     ///
     /// # Errors
-    /// The mode of the handle cannot be set.
+    /// The system is out of memory.
     pub fn into_blocking(self) -> io::Result<BlockingStream> {
-        match self.0 {}
+        BlockingStream::new(self.pipe)
     }
 
-    /// Parent: hands over the greeting, which must be the first thing that is sent on this stream.
-    ///
-    /// # Errors
-    /// As in the Linux leaf.
-    pub fn send_greeting(&self, child: &Child, bytes: &[u8], control: Endpoint, journal: &Segment) -> io::Result<()> {
-        let _ = (child, bytes, control, journal);
-        match self.0 {}
+    /// Adopts a handle that came from elsewhere, if it is what [`Endpoint::pair`] makes for a child; gives it back if not.
+    pub(crate) fn adopt(handle: OwnedHandle) -> Result<Self, OwnedHandle> {
+        if pipe::is_childs_end(handle.as_handle()) { Ok(Self { pipe: handle }) } else { Err(handle) }
     }
 
-    /// Child: waits for the greeting, at most `timeout`, and reads exactly that.
-    ///
-    /// # Errors
-    /// As in the Linux leaf.
-    pub fn receive_greeting(&self, timeout: Duration) -> io::Result<Greeting> {
-        let _ = timeout;
-        match self.0 {}
+    pub(crate) fn into_handle(self) -> OwnedHandle {
+        self.pipe
     }
 }
 
-/// What a child got from its parent at its start.
-#[derive(Debug)]
-pub struct Greeting {
-    /// The parent's bytes, uninterpreted.
-    pub bytes: Vec<u8>,
-    /// The child's end of the control stream.
-    pub control: Endpoint,
-    /// The memory that the child shares with its parent.
-    pub journal: Segment,
-}
-
-/// An [`Endpoint`] that is bound to a tokio runtime and never blocks.
-#[derive(Debug)]
-pub struct Stream(Never);
-
-/// What a [`Stream`] is ready for. Either may turn out to be stale: the `try_` call then says `WouldBlock`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ready {
-    /// Reading will give bytes, the end of the stream or an error.
-    pub readable: bool,
-    /// Writing will take bytes or give an error.
-    pub writable: bool,
-}
-
-impl Stream {
-    /// Waits until the stream is readable or, if `write` is set, writable as well.
-    ///
-    /// # Errors
-    /// The runtime is shutting down.
-    pub async fn ready(&self, write: bool) -> io::Result<Ready> {
-        let _ = write;
-        match self.0 {}
-    }
-
-    /// Reads what is there into `buf`, which must not be empty; `Ok(0)` means that the peer is gone.
-    ///
-    /// # Errors
-    /// `WouldBlock` if nothing is there.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let _ = buf;
-        match self.0 {}
-    }
-
-    /// Reads what is there into the spare room of `buf`, which must have some; `Ok(0)` means that the peer is gone.
-    ///
-    /// # Errors
-    /// `WouldBlock` if nothing is there.
-    pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
-        let _ = buf;
-        match self.0 {}
-    }
-
-    /// Writes as much of `buf` as fits now and says how much that was.
-    ///
-    /// # Errors
-    /// `WouldBlock` if nothing fits, `BrokenPipe` if the peer is gone.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        let _ = buf;
-        match self.0 {}
-    }
-}
-
-/// An [`Endpoint`] that blocks the calling thread.
-#[derive(Debug)]
-pub struct BlockingStream(Never);
-
-impl BlockingStream {
-    /// A second handle on the same stream; the stream ends when the last one is dropped.
-    ///
-    /// # Errors
-    /// The process is out of handles.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        match self.0 {}
-    }
-
-    /// Ends the stream in both directions, for every handle on it and for the peer.
-    ///
-    /// # Errors
-    /// As in the Linux leaf.
-    pub fn shutdown(&self) -> io::Result<()> {
-        match self.0 {}
-    }
-}
-
-impl Read for &BlockingStream {
-    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-        match self.0 {}
-    }
-}
-
-impl Write for &BlockingStream {
-    fn write(&mut self, _buf: &[u8]) -> io::Result<usize> {
-        match self.0 {}
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self.0 {}
-    }
-}
-
-impl Read for BlockingStream {
-    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-        match self.0 {}
-    }
-}
-
-impl Write for BlockingStream {
-    fn write(&mut self, _buf: &[u8]) -> io::Result<usize> {
-        match self.0 {}
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self.0 {}
+impl AsHandle for Endpoint {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.pipe.as_handle()
     }
 }

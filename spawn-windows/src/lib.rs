@@ -1,34 +1,48 @@
-//! The Windows leaf of procession: the names that every leaf has, and no more yet.
+//! The Windows leaf of procession: child processes, the private streams and the shared memory between them, signals.
 //!
-//! Windows support has its own milestone. Until then the types cannot be made and the functions say so with
-//! [`Unsupported`](std::io::ErrorKind::Unsupported), so that all above builds and is checked on Windows today. What each name
-//! promises is written in the Linux leaf, with what it becomes here: a pipe with one instance, inherited as the standard input;
-//! duplicated handles; a section; a job object that ends with its last handle.
+//! Nothing here knows what a child does. One dedicated thread per process, independent of any runtime, starts the
+//! children, reads their output and learns of their deaths by process handle; each child lives in a job of its own, which
+//! the system ends together with this process. The Linux leaf has the same names with the same meaning.
 //!
-//! On any other system this crate is empty.
+//! A child is started with one end of an `Endpoint::pair` as its standard input and nothing else. It takes that end
+//! with `enter_worker`, and what it needs beyond is handed to it in the `Greeting`.
+//!
+//! Windows 10 or newer (nested jobs, jobs at creation). On any other system this crate is empty.
 #![cfg(windows)]
 
+mod blocking;
+mod child;
+mod command;
 mod endpoint;
-mod process;
+mod event;
+mod exit;
+mod greeting;
+mod guardian;
+mod job;
+mod launch;
+mod operation;
+mod output;
+mod pipe;
+mod port;
+mod processes;
+mod quote;
+mod security;
 mod segment;
 mod shutdown;
+mod stream;
 mod this_program;
 mod worker;
 
-pub use endpoint::{BlockingStream, Endpoint, Greeting, Ready, Stream};
-pub use process::{Child, Exit, ExitKind, Launch, Output, Program, Watch, run_guardian, set_guardian, spawn};
+pub use blocking::BlockingStream;
+pub use child::Child;
+pub use endpoint::Endpoint;
+pub use exit::{Exit, ExitKind};
+pub use greeting::Greeting;
+pub use guardian::{run_guardian, set_guardian};
+pub use launch::{Launch, Output, Program, Watch};
+pub use processes::spawn;
 pub use segment::Segment;
 pub use shutdown::{ShutdownSignal, ShutdownSignals};
+pub use stream::{Ready, Stream};
 pub use this_program::this_program;
 pub use worker::{die_with_tree, enter_worker, set_process_name};
-
-/// The content of a type that cannot be made yet.
-#[derive(Debug, Clone, Copy)]
-enum Never {}
-
-fn unsupported<T>() -> std::io::Result<T> {
-    Err(std::io::Error::new(
-        std::io::ErrorKind::Unsupported,
-        "procession does not start processes on Windows yet: Windows support has its own milestone",
-    ))
-}

@@ -258,7 +258,7 @@ async fn a_flooded_worker_that_stands_still_holds_nobody_else_up_and_takes_bound
     println!("the supervisor's process has grown by {} KiB", grown >> 10);
     // Three senders with their windows; without a bound it would be 30 MiB.
     assert!(grown < 20 << 20, "{grown}");
-    assert!(floods.into_iter().map(|mut flood| poll_once(flood.as_mut()).is_pending()).all(|waits| waits));
+    assert!(floods.into_iter().all(|mut flood| poll_once(flood.as_mut()).is_pending()));
     system::thaw(pid);
     assert!(within(frozen.papers()).await.is_ok());
     end(sup).await;

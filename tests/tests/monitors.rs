@@ -21,9 +21,7 @@ enum Fate {
 /// Fails its second start, and only that.
 #[derive(Actor)]
 #[actor(restart = "permanent")]
-struct Patient {
-    probe: Address<Probe>,
-}
+struct Patient;
 
 #[handlers]
 impl Patient {
@@ -34,7 +32,7 @@ impl Patient {
             probe.pass("relapse".to_owned()).await?;
             return Err(Failure::new("too weak"));
         }
-        Ok(Self { probe })
+        Ok(Self)
     }
 
     #[call]

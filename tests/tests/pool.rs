@@ -1,64 +1,27 @@
 //! Task pools: functions that run in other processes, each to exactly one end.
 
+mod pools;
 mod processes;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use procession::prelude::*;
-use procession::{
-    CodecError, EncodeError, Event, Events, ExitCause, Panic, StartError, TryMapError, WorkerState, task, task_context,
-};
-use serde::{Deserialize, Serialize};
+use procession::{CodecError, EncodeError, Event, ExitCause, Panic, TryMapError, task, task_context};
 use tempfile::TempDir;
 
+use pools::{Fate, Place, computes, end, meets, passes, pid, square};
 use processes::system::{self, Death};
-use processes::{Probe, ProbeApi, event, probe, start, within};
+use processes::{ProbeApi, event, probe, within};
 
 procession::test_workers!();
-
-#[task]
-fn square(n: u64) -> u64 {
-    n * n
-}
-
-#[task]
-fn pid() -> u32 {
-    std::process::id()
-}
 
 #[task]
 fn refuses(n: u64, unwanted: u64) -> u64 {
     assert_ne!(n, unwanted, "{n} is not wanted");
     n
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum Fate {
-    Survive,
-    Exit(i32),
-    Abort,
-    Fault,
-    Killed,
-}
-
-#[task]
-fn meets(fate: Fate) {
-    match fate {
-        Fate::Survive => {}
-        Fate::Exit(code) => {
-            eprintln!("leaving with {code}");
-            std::process::exit(code)
-        }
-        Fate::Abort => std::process::abort(),
-        Fate::Fault => system::fault(),
-        Fate::Killed => loop {
-            system::kill(std::process::id());
-        },
-    }
 }
 
 /// Leaves a line in a file: what was run is known though the worker dies.
@@ -68,18 +31,12 @@ fn leaves_a_line(file: PathBuf, number: u64) -> u64 {
     number
 }
 
+/// Computes until the file is there.
 #[task]
-async fn passes(probe: Address<Probe>, gate: String) -> Result<String, CallError> {
-    probe.pass(gate.clone()).no_timeout().await?;
-    Ok(gate)
-}
-
-/// Says that it is there, and computes until it is not wanted any more.
-#[task]
-async fn computes(probe: Address<Probe>) -> bool {
-    let context = task_context().expect("a worker runs this");
-    probe.note("computing".to_owned()).await.expect("a probe");
-    tokio::task::spawn_blocking(move || while !context.is_cancelled() {}).await.is_ok()
+fn blocks(file: PathBuf) {
+    while !file.exists() {
+        std::hint::spin_loop();
+    }
 }
 
 #[task]
@@ -123,49 +80,6 @@ fn lines(file: &Path) -> HashMap<u64, usize> {
     lines
 }
 
-/// A supervisor with one pool, and what becomes of their processes.
-struct Place {
-    sup: Supervisor,
-    events: Events,
-}
-
-impl Place {
-    async fn new() -> Self {
-        let sup = start().await;
-        let events = sup.events();
-        Self { sup, events }
-    }
-
-    async fn with_pool(workers: usize) -> (Self, TaskPool) {
-        let place = Self::new().await;
-        let pool = within(place.sup.task_pool("pool", workers)).await.expect("a pool");
-        (place, pool)
-    }
-
-    /// Ends the supervisor and fails if a process that was ever started is left.
-    async fn end(mut self) {
-        processes::end(self.sup).await;
-        let mut pids = Vec::new();
-        while let Ok(Ok(event)) = tokio::time::timeout(Duration::ZERO, self.events.next()).await {
-            if let Event::Started { pid, .. } = event {
-                pids.push(pid);
-            }
-        }
-        pids.retain(|&pid| pid != std::process::id() && system::is_worker_of_this_process(pid));
-        assert_eq!(pids, [], "these processes are left");
-    }
-}
-
-/// Ends a pool in order and its supervisor, and returns the pool's report.
-async fn end(place: Place, pool: TaskPool) -> PoolReport {
-    let report = within(pool.finish()).await;
-    assert_eq!(within(pool.finish()).await, report, "a second finish waits for the same end");
-    place.end().await;
-    let ended = report.done + report.failed + report.lost + report.cancelled + report.killed + report.no_workers;
-    assert_eq!(ended, report.submitted, "{report}");
-    report
-}
-
 #[tokio::test]
 async fn a_map_keeps_the_order_of_its_input() {
     let (place, pool) = Place::with_pool(2).await;
@@ -197,7 +111,7 @@ async fn an_outcome_tells_the_task_its_duration_and_its_worker() {
     let mut outcomes = pool.outcomes(square, [3, 4]);
     for index in 0..2 {
         let completion = within(outcomes.next()).await.expect("a completion");
-        assert_eq!((completion.index, &completion.name[..]), (index, "pool::square"));
+        assert_eq!((completion.index, &completion.name[..]), (index, "pool::pools::square"));
         assert_eq!(completion.outcome, Ok((index + 3) * (index + 3)));
         let worker = completion.worker.expect("one ran it");
         assert_eq!((&worker.name[..], worker.pid), ("pool#1", pid));
@@ -239,7 +153,7 @@ async fn a_worker_that_dies_fails_the_task_it_ran_only_and_is_replaced() {
         let [(2, TaskError::Died { task, exit, executed: Executed::Maybe })] = &failures[..] else {
             panic!("{failures:?}")
         };
-        assert_eq!((&task[..], exit.pid), ("pool::meets", before));
+        assert_eq!((&task[..], exit.pid), ("pool::pools::meets", before));
         assert!(dead(&exit.cause, fate), "{fate:?}: {exit}");
         if let Fate::Exit(code) = fate {
             assert_eq!(exit.stderr, format!("leaving with {code}"));
@@ -387,6 +301,26 @@ async fn an_endless_input_is_pulled_as_it_is_needed_and_given_up_with_the_stream
 }
 
 #[tokio::test]
+async fn tasks_that_wait_behind_a_long_one_are_run_by_another_worker() {
+    let (place, pool) = Place::with_pool(2).await;
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("go");
+    for _ in 0..5 {
+        // Short ones first, so that each worker is given many at once.
+        within(pool.map(square, 0..5000)).await.expect("all are done");
+        let long = pool.submit(blocks, file.clone());
+        let rest: Vec<_> = (0..300).map(|n| pool.submit(square, n)).collect();
+        for (n, task) in rest.into_iter().enumerate() {
+            assert_eq!(within(task).await, Ok((n * n) as u64));
+        }
+        fs::write(&file, "").expect("a file");
+        assert_eq!(within(long).await, Ok(()));
+        fs::remove_file(&file).expect("a file");
+    }
+    assert_eq!(end(place, pool).await.done, 5 * 5301);
+}
+
+#[tokio::test]
 async fn a_queued_task_can_be_taken_back_and_a_running_one_is_told() {
     let (place, pool) = Place::with_pool(1).await;
     let probe = probe(&place.sup).await;
@@ -429,168 +363,6 @@ async fn a_failure_that_nobody_awaits_is_an_event() {
 }
 
 #[tokio::test]
-async fn finish_runs_all_that_was_taken_and_takes_no_more() {
-    let (place, pool) = Place::with_pool(2).await;
-    let probe = probe(&place.sup).await;
-    let first = pool.submit(passes, (probe, "gate".to_owned()));
-    let rest: Vec<_> = (0..1000).map(|n| pool.submit(square, n)).collect();
-    let finishing = processes::begin(pool.finish());
-    let Err(TaskError::Closed { why, .. }) = within(pool.submit(square, 1)).await else { panic!("it was taken") };
-    assert_eq!(why, "it was told to finish");
-    within(probe.open("gate".to_owned())).await.expect("a probe");
-    let report = within(finishing).await;
-    assert_eq!((report.submitted, report.done), (1001, 1001));
-    assert_eq!(within(first).await, Ok(Ok("gate".to_owned())));
-    for (n, task) in rest.into_iter().enumerate() {
-        assert_eq!(within(task).await, Ok((n * n) as u64));
-    }
-    assert_eq!(pool.workers().await, [], "no worker is left");
-    end(place, pool).await;
-}
-
-#[tokio::test]
-async fn drain_finishes_what_runs_and_cancels_what_is_queued() {
-    let (place, pool) = Place::with_pool(1).await;
-    let probe = probe(&place.sup).await;
-    let running = pool.submit(passes, (probe, "gate".to_owned()));
-    within(probe.noted("at gate".to_owned(), 1)).await.expect("it runs");
-    let queued: Vec<_> = (0..100).map(|n| pool.submit(square, n)).collect();
-    let draining = processes::begin(pool.drain(processes::PATIENCE));
-    within(probe.open("gate".to_owned())).await.expect("a probe");
-    let report = within(draining).await;
-    assert_eq!(within(running).await, Ok(Ok("gate".to_owned())));
-    let mut cancelled = 0;
-    for task in queued {
-        cancelled += u64::from(matches!(within(task).await, Err(TaskError::Cancelled { .. })));
-    }
-    // The worker may have had one ahead.
-    assert!(cancelled >= 98, "{cancelled}");
-    assert_eq!((report.cancelled, report.done), (cancelled, 101 - cancelled));
-    place.end().await;
-}
-
-#[tokio::test]
-async fn what_still_runs_when_a_drain_is_over_is_killed() {
-    let (place, pool) = Place::with_pool(1).await;
-    let probe = probe(&place.sup).await;
-    let running = pool.submit(computes, probe);
-    within(probe.noted("computing".to_owned(), 1)).await.expect("it runs");
-    let report = within(pool.drain(Duration::from_millis(50))).await;
-    assert_eq!(report.killed, 1, "{report}");
-    assert!(matches!(within(running).await, Err(TaskError::Killed { .. })));
-    place.end().await;
-}
-
-#[tokio::test]
-async fn kill_ends_everything_at_once() {
-    let (place, pool) = Place::with_pool(2).await;
-    let probe = probe(&place.sup).await;
-    let running: Vec<_> = (0..2).map(|_| pool.submit(computes, probe)).collect();
-    within(probe.noted("computing".to_owned(), 2)).await.expect("they run");
-    let queued: Vec<_> = (0..100).map(|n| pool.submit(square, n)).collect();
-    let report = within(pool.kill()).await;
-    assert_eq!(report.cancelled + report.killed, 102, "{report}");
-    for task in running {
-        assert!(matches!(within(task).await, Err(TaskError::Killed { .. })));
-    }
-    for task in queued {
-        assert!(matches!(within(task).await, Err(TaskError::Killed { .. } | TaskError::Cancelled { .. })));
-    }
-    place.end().await;
-}
-
-#[tokio::test]
-async fn a_pool_that_is_dropped_ends_its_tasks_and_its_processes() {
-    let (place, pool) = Place::with_pool(2).await;
-    let probe = probe(&place.sup).await;
-    let pids: Vec<_> = pool.workers().await.into_iter().filter_map(|worker| worker.pid).collect();
-    let running = pool.submit(computes, probe);
-    within(probe.noted("computing".to_owned(), 1)).await.expect("it runs");
-    drop(pool);
-    assert!(matches!(within(running).await, Err(TaskError::Killed { .. })));
-    // It ends by itself; the supervisor's end waits for it.
-    place.end().await;
-    assert!(!pids.into_iter().any(system::is_worker_of_this_process));
-}
-
-#[tokio::test]
-async fn a_supervisor_that_shuts_down_drains_its_pools_first() {
-    let (place, pool) = Place::with_pool(1).await;
-    let probe = probe(&place.sup).await;
-    let running = pool.submit(passes, (probe, "gate".to_owned()));
-    within(probe.noted("at gate".to_owned(), 1)).await.expect("it runs");
-    let queued: Vec<_> = (0..10).map(|n| pool.submit(square, n)).collect();
-    let sup = place.sup.clone();
-    let mut ending = processes::begin(async move { sup.shutdown().await });
-    // The probe is a child of the supervisor: it is there until the pool has ended.
-    within(probe.open("gate".to_owned())).await.expect("a probe");
-    within(ending.as_mut()).await.expect("an orderly end");
-    assert_eq!(within(running).await, Ok(Ok("gate".to_owned())));
-    for task in queued {
-        assert!(matches!(within(task).await, Err(TaskError::Cancelled { .. }) | Ok(_)));
-    }
-    assert!(matches!(within(pool.submit(square, 1)).await, Err(TaskError::Closed { .. })));
-    place.end().await;
-}
-
-#[tokio::test]
-async fn a_size_of_none_is_refused_and_every_other_size_is_at_least_one() {
-    let place = Place::new().await;
-    let Err(StartError::BadSpec(why)) = within(place.sup.task_pool("none", 0)).await else { panic!("it started") };
-    assert!(why.contains("none") && why.contains("LeaveOne"), "{why}");
-    let pool = within(place.sup.task_pool("some", PoolSize::LeaveOne)).await.expect("a pool");
-    assert!(pool.size() >= 1);
-    assert_eq!(within(pool.map(square, 0..3)).await.expect("all are done"), [0, 1, 4]);
-    end(place, pool).await;
-}
-
-#[tokio::test]
-async fn a_pool_whose_workers_cannot_start_says_why() {
-    let sup = processes::quiet().program(system::FOREIGN[0]).start().await.expect("a supervisor");
-    let began = Instant::now();
-    let error = within(sup.task_pool("pool", 3)).await.expect_err("no worker starts");
-    let StartError::Exited { child, exit } = &error else { panic!("{error}") };
-    assert!(child.starts_with("pool#") && exit.cause == ExitCause::Code(0), "{error}");
-    println!("it was known after {:?}", began.elapsed());
-    processes::end(sup).await;
-}
-
-#[tokio::test]
-async fn a_pool_that_can_keep_no_worker_ends_its_tasks_with_the_cause() {
-    // The program is there for the first workers and gone for those that replace them.
-    let folder = TempDir::new().expect("a folder");
-    let program = folder.path().join("program");
-    fs::copy(std::env::current_exe().expect("a path"), &program).expect("a copy");
-    let sup = processes::quiet().program(&program).start().await.expect("a supervisor");
-    let mut place = Place { events: sup.events(), sup };
-    let pool = within(place.sup.task_pool("pool", 2)).await.expect("a pool");
-    within(pool.map(square, 0..100)).await.expect("all are done");
-    fs::remove_file(&program).expect("it is there");
-    let last: Vec<_> = (0..2).map(|_| pool.submit(meets, Fate::Killed)).collect();
-    let tasks: Vec<_> = (0..100).map(|n| pool.submit(square, n)).collect();
-    for task in last {
-        assert!(matches!(within(task).await, Err(TaskError::Died { .. } | TaskError::NoWorkers { .. })));
-    }
-    let mut none = 0;
-    for (n, task) in tasks.into_iter().enumerate() {
-        match within(task).await {
-            Ok(square) => assert_eq!(square, (n * n) as u64),
-            Err(TaskError::NoWorkers { cause, .. }) => {
-                assert!(cause.contains("pool#"), "{cause}");
-                none += 1;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert!(none > 0);
-    event(&mut place.events, |event| matches!(event, Event::PoolGaveUp { .. })).await;
-    let report = within(pool.finish()).await;
-    assert!(report.gave_up.is_some() && report.no_workers >= none, "{report}");
-    assert!(matches!(within(pool.submit(square, 1)).await, Err(TaskError::Closed { .. })));
-    place.end().await;
-}
-
-#[tokio::test]
 async fn large_arguments_and_results_pass_and_those_beyond_a_frame_fail_alone() {
     let (place, pool) = Place::with_pool(2).await;
     for size in [1 << 20, 8 << 20] {
@@ -613,25 +385,4 @@ async fn large_arguments_and_results_pass_and_those_beyond_a_frame_fail_alone() 
     assert_eq!(method, "pool::makes");
     assert_eq!(within(pool.map(square, 0..10)).await.expect("all are done"), before);
     assert_eq!(end(place, pool).await.workers_lost, 0);
-}
-
-#[tokio::test]
-async fn the_workers_of_a_pool_are_named_and_told() {
-    let (mut place, pool) = Place::with_pool(3).await;
-    for _ in 0..3 {
-        event(&mut place.events, |event| matches!(event, Event::Started { .. })).await;
-    }
-    let workers = pool.workers().await;
-    let names: Vec<_> = workers.iter().map(|worker| &worker.name[..]).collect();
-    assert_eq!(names, ["pool#1", "pool#2", "pool#3"]);
-    let pids: HashSet<_> = workers.iter().filter_map(|worker| worker.pid).collect();
-    assert_eq!(pids.len(), 3);
-    assert!(workers.iter().all(|worker| worker.state == WorkerState::Ready && worker.incarnation == 1));
-    let dead = workers[1].pid.expect("it is ready");
-    system::kill(dead);
-    let wanted = |event: &Event| matches!(event, Event::Started { child, .. } if child == "pool#2");
-    event(&mut place.events, wanted).await;
-    let workers = pool.workers().await;
-    assert_eq!((workers[1].incarnation, workers[1].pid == Some(dead)), (2, false));
-    assert_eq!(end(place, pool).await.workers_lost, 1);
 }

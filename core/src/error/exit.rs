@@ -27,7 +27,15 @@ pub enum ExitCause {
     Panicked(String),
     /// The process ended with an exit code and without a word; 0 is no success here: nobody had asked.
     Code(i32),
-    /// A signal ended the process (an NTSTATUS on Windows is a [`Code`](Self::Code)).
+    /// The process ended with a code that the system has a name for: on Windows the NTSTATUS of a crash, and `KILLED` for a
+    /// process that procession itself has killed.
+    Status {
+        /// The code, unsigned as such codes are written.
+        code: u32,
+        /// Its name, such as `STATUS_ACCESS_VIOLATION`.
+        name: String,
+    },
+    /// A signal ended the process: on Linux only.
     Signal {
         /// Its number.
         number: i32,
@@ -79,6 +87,7 @@ impl fmt::Display for ExitCause {
             Self::Shutdown => f.write_str("stopped as asked"),
             Self::Panicked(message) => write!(f, "panicked: {message}"),
             Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Status { code, name } => write!(f, "was ended by {name} ({code:#010X})"),
             Self::Signal { number, name, core_dumped } => {
                 write!(f, "was killed by {name} ({number})")?;
                 if *core_dumped { f.write_str(" and left a core file") } else { Ok(()) }

@@ -1,14 +1,14 @@
 //! The pool as its user holds it.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::action::Closing;
-use super::completion::{self, Completion};
-use super::ended::{Ended, Receiver};
+use super::completion::{self, Completion, Ledger};
+use super::ended::{Ended as TaskEnded, Receiver};
 use super::error::{TaskError, TasksFailed, TryMapError};
 use super::function::{self, Function, Task, result_header};
 use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
@@ -28,7 +28,7 @@ use crate::error::call::CodecError;
 use crate::error::start::StartError;
 use crate::process::registration::{ActorEntry, actor_id, registered};
 use crate::router::{CallKey, Message};
-use crate::supervisor::handle::{Supervisor, Winding};
+use crate::supervisor::handle::{Dependent, Ended, Supervisor, Winding};
 use crate::wire::codec;
 use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
 
@@ -118,8 +118,7 @@ pub(super) async fn start<A: Handlers>(
     let (started, wait) = oneshot::channel();
     let handle = Arc::new(Handle { shared: shared.clone() });
     tokio::spawn(Shell::new(shared.clone(), plan, read, started).run());
-    let weak = Arc::downgrade(&shared);
-    supervisor.depend(Box::new(move |how| Box::pin(wind_up(weak.clone(), how))));
+    supervisor.depend(dependent(&shared));
     match wait.await.unwrap_or(Err(StartError::SupervisorEnded)) {
         Ok(()) => Ok(handle),
         Err(error) => {
@@ -131,9 +130,21 @@ pub(super) async fn start<A: Handlers>(
     }
 }
 
+/// A pool as its supervisor knows it.
+fn dependent(shared: &Arc<Shared>) -> Dependent {
+    let ledger = shared.deliveries.ledger().clone();
+    let (pool, completions) = (Arc::downgrade(shared), ledger.clone());
+    let is_over = move || {
+        let ended = pool.upgrade().is_none_or(|shared| shared.over.borrow().is_some());
+        ended && completions.open() == 0
+    };
+    let pool = Arc::downgrade(shared);
+    let end = move |how| -> Ended { Box::pin(wind_up(pool.upgrade(), ledger.clone(), how)) };
+    Dependent { end: Box::new(end), is_over: Box::new(is_over) }
+}
+
 /// Ends a pool with its supervisor. What is said is said at the call, whether the future is awaited or not.
-fn wind_up(shared: Weak<Shared>, how: Winding) -> impl Future<Output = ()> + Send {
-    let shared = shared.upgrade();
+fn wind_up(shared: Option<Arc<Shared>>, ledger: Arc<Ledger>, how: Winding) -> impl Future<Output = ()> + Send {
     if let Some(shared) = &shared {
         shared.tell(match how {
             Winding::Drain => Arrival::Close(Closing::Drain, Some(Instant::now() + DRAIN)),
@@ -143,9 +154,9 @@ fn wind_up(shared: Weak<Shared>, how: Winding) -> impl Future<Output = ()> + Sen
     async move {
         if let Some(shared) = shared {
             shared.ended().await;
-            if how == Winding::Drain {
-                let _ = tokio::time::timeout(LAST_COMPLETIONS, shared.deliveries.done()).await;
-            }
+        }
+        if how == Winding::Drain && tokio::time::timeout(LAST_COMPLETIONS, ledger.done()).await.is_err() {
+            ledger.lost(ledger.open(), "its handler did not take it before the supervisor's end");
         }
     }
 }
@@ -186,7 +197,7 @@ impl TaskPool {
         );
         match taken {
             Ok(id) => slot.number(id),
-            Err((name, error)) => slot.ended(Ended::not_taken(name, 0, error)),
+            Err((name, error)) => slot.ended(TaskEnded::not_taken(name, 0, error)),
         }
         Submitted::new(slot)
     }
@@ -393,7 +404,7 @@ impl Handle {
         self.shared.tell(Arrival::Close(Closing::Finish, None));
         let report = self.shared.ended().await;
         if waits {
-            self.shared.deliveries.done().await;
+            self.shared.deliveries.ledger().done().await;
         }
         report
     }
@@ -404,7 +415,7 @@ impl Handle {
         self.shared.tell(Arrival::Close(Closing::Drain, Some(until)));
         let report = self.shared.ended().await;
         if waits {
-            let _ = tokio::time::timeout_at(until.into(), self.shared.deliveries.done()).await;
+            let _ = tokio::time::timeout_at(until.into(), self.shared.deliveries.ledger().done()).await;
         }
         report
     }

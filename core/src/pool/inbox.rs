@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::action::Closing;
-use super::completion::{Deliveries, Handler};
+use super::completion::{Also, Deliveries};
 use super::ended::Receiver;
 use super::info::{PoolReport, PoolWorker};
 use super::task::{TaskId, Terms};
@@ -18,7 +18,6 @@ use super::worker::WorkerId;
 use crate::actor::node::Sink;
 use crate::process::keeper::End;
 use crate::router::{CallKey, Message, Outcome};
-use crate::wire::ids::Destination;
 
 /// Tasks that a pool holds, ended or not, before it takes no more; a map or a stream never comes near it.
 pub(super) const MOST_TASKS: usize = 1 << 20;
@@ -79,7 +78,7 @@ pub(super) struct NewTask {
     pub(super) deadline: Option<Instant>,
     pub(super) receiver: Arc<dyn Receiver>,
     /// Who else is brought its completion.
-    pub(super) also: Option<Arc<[(Destination, Handler)]>>,
+    pub(super) also: Option<Also>,
 }
 
 /// A task was not taken.
@@ -172,7 +171,7 @@ impl Shared {
 
     /// Tasks that have not ended, and those that have whose completion is still to be delivered.
     pub(super) fn held(&self) -> usize {
-        self.open.load(Ordering::Relaxed) + self.deliveries.open()
+        self.open.load(Ordering::Relaxed) + self.deliveries.ledger().open()
     }
 
     /// Whether less is in the pool than its workers could be given.
@@ -184,7 +183,7 @@ impl Shared {
     pub(super) async fn room(&self) {
         loop {
             let mut told = pin!(self.room.notified());
-            let mut delivered = pin!(self.deliveries.told());
+            let mut delivered = pin!(self.deliveries.ledger().told());
             // Before the look, so that nothing in between is missed.
             told.as_mut().enable();
             delivered.as_mut().enable();

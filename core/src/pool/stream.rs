@@ -47,7 +47,7 @@ pub struct Outcomes<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> 
     ends: Arc<Ends>,
     here: VecDeque<Ended>,
     next: u64,
-    /// Tasks that are in the pool.
+    /// Tasks that were begun and not yielded.
     outstanding: usize,
     /// The bytes of their arguments.
     bytes: usize,
@@ -135,24 +135,29 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
     ///
     /// # Errors
     /// Why the rest of the input was not taken, if it was not.
-    pub async fn completed_to<A: Handlers>(
+    pub fn completed_to<A: Handlers, C>(
         mut self,
         address: &Address<A>,
-        cast: impl Fn(&Address<A>, Completion<F::Output>) -> Cast + Send + Sync + 'static,
-    ) -> Result<u64, TaskError> {
+        cast: C,
+    ) -> impl Future<Output = Result<u64, TaskError>> + use<F, Args, I, A, C>
+    where
+        C: Fn(&Address<A>, Completion<F::Output>) -> Cast + Send + Sync + 'static,
+    {
         let (to, handler) = (address.destination(), completion::handler(address, cast));
         let permits = u32::try_from(self.limit).unwrap_or(u32::MAX).min(MOST_PERMITS);
         let room = Arc::new(Semaphore::new(permits as usize));
-        let mut count = 0;
-        while let Some(ended) = self.next_ended().await {
-            // The semaphore is never closed.
-            let permit = room.clone().acquire_owned().await.ok();
-            let held = permit.map(|permit| Arc::new(permit) as Arc<dyn Any + Send + Sync>);
-            self.pool.shared().deliveries.deliver(to, Item { ended, handler: handler.clone(), held });
-            count += 1;
+        async move {
+            let mut count = 0;
+            while let Some(ended) = self.next_ended().await {
+                // The semaphore is never closed.
+                let permit = room.clone().acquire_owned().await.ok();
+                let held = permit.map(|permit| Arc::new(permit) as Arc<dyn Any + Send + Sync>);
+                self.pool.shared().deliveries.deliver(to, Item { ended, handler: handler.clone(), held });
+                count += 1;
+            }
+            let _all = room.acquire_many(permits).await;
+            self.refused().map_or(Ok(count), Err)
         }
-        let _all = room.acquire_many(permits).await;
-        self.refused().map_or(Ok(count), Err)
     }
 
     /// Why the rest of the input was not taken, if it was not: what was given is no task, or the pool has closed.
@@ -167,11 +172,16 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
 
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         loop {
-            if self.outstanding <= self.limit / 2 {
-                self.refill();
-            }
             if let Some(ended) = self.here.pop_front() {
+                self.outstanding -= 1;
+                self.bytes -= ended.size;
+                if self.outstanding <= self.limit / 2 {
+                    self.refill();
+                }
                 return Poll::Ready(Some(ended));
+            }
+            if self.outstanding == 0 {
+                self.refill();
             }
             let mut state = self.ends.lock();
             std::mem::swap(&mut state.ends, &mut self.here);
@@ -183,8 +193,6 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
                 return Poll::Pending;
             }
             drop(state);
-            self.outstanding -= self.here.len();
-            self.bytes -= self.here.iter().map(|ended| ended.size).sum::<usize>();
         }
     }
 

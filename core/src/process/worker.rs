@@ -117,7 +117,7 @@ async fn serve(
     };
     let entry = node.with(|router| router.host(hello.to, about));
     node.add_local(entry, &end);
-    obey(control, link, stop.clone())?;
+    obey(control, link, connection.clone(), stop.clone())?;
     let driven = connection.clone();
     tokio::task::spawn_local(async move {
         let mut reader = Reader::new();
@@ -155,7 +155,7 @@ async fn serve(
 }
 
 /// Reads the control stream on a thread of its own, so that a stop and a cancel arrive while a handler computes.
-fn obey(control: BlockingStream, link: LinkKey, stop: Stop) -> Result<(), String> {
+fn obey(control: BlockingStream, link: LinkKey, connection: Arc<Connection>, stop: Stop) -> Result<(), String> {
     std::thread::Builder::new()
         .name("procession-control".to_owned())
         .spawn(move || {
@@ -179,6 +179,11 @@ fn obey(control: BlockingStream, link: LinkKey, stop: Stop) -> Result<(), String
                         Ok(Some(Frame::Stop { .. })) => stop.ask(StopReason::Shutdown),
                         Ok(Some(Frame::Cancel { call })) => {
                             Node::here().with(|router| router.cancel_inbound(link, call));
+                            speak(&connection, link);
+                        }
+                        Ok(Some(Frame::Recall { call })) => {
+                            Node::here().with(|router| router.recall_inbound(link, call));
+                            speak(&connection, link);
                         }
                         Ok(Some(_)) => {}
                         Err(_) => sys::die_with_tree(),
@@ -188,6 +193,13 @@ fn obey(control: BlockingStream, link: LinkKey, stop: Stop) -> Result<(), String
         })
         .map(drop)
         .map_err(|error| format!("failed to start the control thread: {error}"))
+}
+
+/// Writes what there is to say: the thread that does it otherwise may be computing.
+fn speak(connection: &Connection, link: LinkKey) {
+    connection.write(&mut |data: &mut BytesMut, control: &mut BytesMut| {
+        Node::here().with(|router| router.take_output(link, data, control));
+    });
 }
 
 /// The supervisor, as the router of a worker speaks to it.

@@ -1,7 +1,5 @@
 //! What a supervisor is asked, and what it answers with.
 
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 
 use super::child::ChildInfo;
@@ -76,11 +74,3 @@ impl<A: Handlers> From<&Address<A>> for Which {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the supervisor has no such child")]
 pub struct Unknown;
-
-/// How a supervisor ended.
-#[derive(Clone, Debug)]
-pub(crate) enum Over {
-    Shutdown,
-    Escalated { child: String, restarts: u32, within: Duration },
-    StartFailed(StartError),
-}

@@ -7,7 +7,8 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::child::{ChildInfo, ChildState, ExitReport};
-use super::command::{By, Command, Over, Unknown, Which};
+use super::command::{By, Command, Unknown, Which};
+use super::over::{Finished, Over};
 use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
 use super::spec::{AtEnd, Home, Spec};
 use crate::actor::lookup::Named;
@@ -55,21 +56,6 @@ struct Child {
     stopped: Vec<oneshot::Sender<Result<Exit, Unknown>>>,
     restarted: Vec<oneshot::Sender<Result<(), Unknown>>>,
     joined: Vec<oneshot::Sender<Option<Exit>>>,
-}
-
-/// The end of a supervisor, to be made known.
-#[must_use = "nobody hears of an end that is not told"]
-pub(crate) struct Finished {
-    over: Option<watch::Sender<Option<Over>>>,
-    how: Over,
-}
-
-impl Finished {
-    pub(crate) fn tell(self) {
-        if let Some(over) = self.over {
-            over.send_replace(Some(self.how));
-        }
-    }
 }
 
 impl Shell {
@@ -362,14 +348,15 @@ impl Shell {
         self.policy.handle_ready(Instant::now(), id);
         let Some(child) = self.children.get_mut(&id) else { return };
         child.pid = Some(pid);
+        // Told first: who has its answer and then listens has not to hear of it again.
+        let event = Event::Started { child: child.spec.name.clone(), pid, incarnation: child.incarnation };
+        event::publish(self.launcher.owner, event);
         if let Some(started) = child.started.take() {
             let _ = started.send(Ok(child.to));
         }
         for restarted in child.restarted.drain(..) {
             let _ = restarted.send(Ok(()));
         }
-        let event = Event::Started { child: child.spec.name.clone(), pid, incarnation: child.incarnation };
-        self.tell(event);
     }
 
     /// Ends that were not followed by another action: the child will be started again.
@@ -516,7 +503,7 @@ impl Shell {
                 _ => {}
             }
         }
-        Finished { over: self.over.take(), how }
+        Finished::new(self.over.take(), how)
     }
 }
 
@@ -526,7 +513,10 @@ impl Drop for Shell {
     fn drop(&mut self) {
         let node = Node::here();
         for child in self.children.values() {
-            node.with(|router| router.retire(child.entry, &NotDelivered::Stopped, None));
+            // What its process was doing may have been done.
+            let killed = |pid| Exit { pid, cause: ExitCause::Killed, stderr: String::new() };
+            let exit = child.pid.map(killed);
+            node.with(|router| router.retire(child.entry, &NotDelivered::Stopped, exit.as_ref()));
         }
         if let Some(over) = self.over.take() {
             self.registry.close();

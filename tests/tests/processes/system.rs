@@ -118,3 +118,76 @@ mod linux {
         arguments.is_empty() || String::from_utf8_lossy(&arguments).contains("procession-worker:")
     }
 }
+
+#[cfg(windows)]
+pub(crate) use windows::*;
+
+#[cfg(windows)]
+mod windows {
+    use procession_inspect_windows::{self as inspect, Process};
+
+    use super::{Death, ExitCause};
+
+    /// What a test's own kill ends a process with.
+    const KILLED: u32 = 9;
+
+    /// Whether a cause is what this system says of such a death.
+    pub(crate) fn is_death_by(death: Death, cause: &ExitCause) -> bool {
+        let is_status = |wanted: &[&str]| matches!(cause, ExitCause::Status { name, .. } if wanted.contains(&&**name));
+        match death {
+            Death::Kill => *cause == ExitCause::Code(KILLED.cast_signed()),
+            // An abort is told as the overrun of a buffer, whatever its reason was.
+            Death::Abort => is_status(&["STATUS_STACK_BUFFER_OVERRUN", "STATUS_STACK_OVERFLOW"]),
+            Death::Fault => is_status(&["STATUS_ACCESS_VIOLATION"]),
+        }
+    }
+
+    pub(crate) fn kill(pid: u32) {
+        living(pid).terminate(KILLED);
+    }
+
+    /// Holds a process, and every thread of it, where it is.
+    pub(crate) fn freeze(pid: u32) {
+        living(pid).suspend();
+    }
+
+    pub(crate) fn thaw(pid: u32) {
+        living(pid).resume();
+    }
+
+    /// Dies as at a memory fault.
+    pub(crate) fn fault() -> ! {
+        inspect::fault()
+    }
+
+    fn living(pid: u32) -> Process {
+        Process::open(pid).expect("a living process")
+    }
+
+    /// Whether a worker that this very process has started is still there.
+    pub(crate) fn is_worker_of_this_process(pid: u32) -> bool {
+        workers_of_this_process().contains(&pid) && is_alive(pid)
+    }
+
+    /// Whether a process is there.
+    pub(crate) fn is_alive(pid: u32) -> bool {
+        Process::open(pid).is_some_and(|process| process.is_alive())
+    }
+
+    pub(crate) fn workers_of_this_process() -> Vec<u32> {
+        workers_of(std::process::id())
+    }
+
+    /// The workers of another process: it has no other children.
+    pub(crate) fn workers_of(parent: u32) -> Vec<u32> {
+        inspect::children_of(parent)
+    }
+
+    /// A program that ends at once, whatever its arguments, and one that takes its time.
+    pub(crate) const FOREIGN: [&str; 2] = ["hostname.exe", "ping.exe"];
+
+    /// Bytes of memory that this process has in use.
+    pub(crate) fn memory_of_this_process() -> usize {
+        inspect::memory()
+    }
+}

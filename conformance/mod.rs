@@ -1,0 +1,21 @@
+//! What every leaf must do, as one text that both leaves' tests include.
+//!
+//! Whoever includes this has in the module above a `leaf`, the crate that is tested, and a `system`: how the tests see processes
+//! there, kill them, and find those that a test has left behind.
+
+mod death;
+mod greeting;
+mod harness;
+mod orphans;
+mod processes;
+mod streams;
+
+use std::process::ExitCode;
+
+use super::{leaf, system};
+
+pub(crate) fn main() -> ExitCode {
+    let tests = [death::TESTS, greeting::TESTS, orphans::TESTS, processes::TESTS, streams::TESTS].concat();
+    let roles = [death::ROLES, greeting::ROLES, orphans::ROLES, processes::ROLES, harness::ROLES].concat();
+    harness::main(&tests, &roles)
+}

@@ -1,0 +1,99 @@
+//! How tests see processes on Linux.
+
+// A test program may use a part of this.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+/// What a memory fault, an abort and a kill are called.
+pub(crate) const FAULT: &str = "SIGSEGV";
+pub(crate) const ABORT: &str = "SIGABRT";
+pub(crate) const KILL: &str = "SIGKILL";
+
+/// By which what a test has started is found: everybody inherits the environment.
+const MARK: &str = "LEAF_TEST_MARK";
+
+/// A process that was seen alive.
+pub(crate) struct Process(u32);
+
+impl Process {
+    pub(crate) fn open(pid: u32) -> Option<Self> {
+        is_alive(pid).then_some(Self(pid))
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        is_alive(self.0)
+    }
+
+    pub(crate) fn kill(&self) {
+        kill(self.0, libc::SIGKILL);
+    }
+}
+
+/// A process and all that it starts.
+pub(crate) struct Started {
+    pub(crate) process: Child,
+    mark: String,
+}
+
+impl Started {
+    pub(crate) fn by(command: &mut Command, mark: &str) -> io::Result<Self> {
+        let process = command.env(MARK, mark).process_group(0).spawn()?;
+        Ok(Self { process, mark: format!("{MARK}={mark}") })
+    }
+
+    /// How many of them live.
+    pub(crate) fn left(&self) -> usize {
+        self.living().len()
+    }
+
+    pub(crate) fn kill_all(&self) {
+        for pid in self.living() {
+            kill(pid, libc::SIGKILL);
+        }
+    }
+
+    fn living(&self) -> Vec<u32> {
+        let carries_mark = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|variable| variable == self.mark.as_bytes()))
+        };
+        pids().into_iter().filter(carries_mark).filter(|pid| is_alive(*pid)).collect()
+    }
+}
+
+pub(crate) fn pids() -> Vec<u32> {
+    fs::read_dir("/proc")
+        .expect("proc is mounted")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The state letter and the parent of a process.
+pub(crate) fn stat(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?))
+}
+
+pub(crate) fn is_alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+}
+
+pub(crate) fn kill(pid: u32, signal: i32) {
+    // SAFETY: sends a signal.
+    unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Writes to where nothing may be written.
+pub(crate) fn fault() -> ! {
+    loop {
+        // SAFETY: none, on purpose: this process ends here.
+        unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
+    }
+}

@@ -1,0 +1,86 @@
+//! A started process, to be killed.
+
+use std::io;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, OwnedHandle};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use windows_sys::Win32::Foundation::WAIT_OBJECT_0;
+use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObject};
+
+use crate::Exit;
+use crate::exit::{ExitKind, KILLED};
+use crate::job::Job;
+
+/// A started process; cheap to clone, and dropping it does nothing to the process.
+///
+/// The process has a job of its own, with all its descendants in it, which is what is killed. Once the process has ended
+/// nothing is: a process that was given the same id is never hit.
+#[derive(Debug, Clone)]
+pub struct Child {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pid: u32,
+    process: OwnedHandle,
+    /// There until the end of the process has been seen.
+    job: Mutex<Option<Job>>,
+}
+
+impl Child {
+    pub(crate) fn new(pid: u32, process: OwnedHandle, job: Job) -> Self {
+        Self { shared: Arc::new(Shared { pid, process, job: Mutex::new(Some(job)) }) }
+    }
+
+    /// The id of the process. The system gives it to others once the process has ended and the last `Child` is dropped.
+    pub fn pid(&self) -> u32 {
+        self.shared.pid
+    }
+
+    /// Asks the process and its group to end.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux this is `SIGTERM`. On Windows there is nothing of the kind that a process without a console hears, so this does
+    /// nothing: a process that did not end when it was asked over its stream has what is left of its grace, and is killed.
+    pub fn terminate(&self) {}
+
+    /// Kills the process and everything in its job.
+    ///
+    /// # Platform-specific behavior
+    /// On Windows they end with the code `0xE0500009`, whose name is `KILLED`, and no descendant is outside the job.
+    pub fn kill(&self) {
+        let job = self.shared.job.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(job) = &*job {
+            job.terminate(KILLED);
+        }
+    }
+
+    /// Ends what is left of the job of a process that has ended, and says how that was.
+    pub(crate) fn mourn(&self) -> Exit {
+        // With a code first: what only loses its job ends as if all were well.
+        self.kill();
+        let _closed = self.shared.job.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut code = 0;
+        // SAFETY: the handle is that of a process, with all rights; the code is written to where it may be.
+        let told = unsafe { GetExitCodeProcess(self.shared.process.as_raw_handle(), &mut code) };
+        if told == 0 { Exit { kind: ExitKind::Unknown } } else { Exit::from_code(code) }
+    }
+
+    /// Whether the process has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        // SAFETY: the handle is that of a process, and open.
+        unsafe { WaitForSingleObject(self.shared.process.as_raw_handle(), 0) == WAIT_OBJECT_0 }
+    }
+
+    /// The error of something that was done to the process: where it has ended, that is why.
+    pub(crate) fn failed(&self, error: io::Error) -> io::Error {
+        if self.has_ended() { io::ErrorKind::BrokenPipe.into() } else { error }
+    }
+}
+
+impl AsHandle for Child {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.shared.process.as_handle()
+    }
+}

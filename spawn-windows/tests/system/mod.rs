@@ -1,0 +1,57 @@
+//! How tests see processes on Windows.
+
+// A test program may use a part of this.
+#![allow(dead_code, unused_imports)]
+
+use std::io;
+use std::process::{Child, Command};
+
+use procession_inspect_windows::{self as inspect, Job};
+
+pub(crate) use procession_inspect_windows::fault;
+
+/// What a memory fault, an abort and a kill are called.
+pub(crate) const FAULT: &str = "STATUS_ACCESS_VIOLATION";
+pub(crate) const ABORT: &str = "STATUS_STACK_BUFFER_OVERRUN";
+pub(crate) const KILL: &str = "KILLED";
+
+/// A process that was seen alive.
+pub(crate) struct Process(inspect::Process);
+
+impl Process {
+    pub(crate) fn open(pid: u32) -> Option<Self> {
+        inspect::Process::open(pid).map(Self)
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.is_alive()
+    }
+
+    pub(crate) fn kill(&self) {
+        self.0.terminate(9);
+    }
+}
+
+/// A process and all that it starts.
+pub(crate) struct Started {
+    pub(crate) process: Child,
+    job: Job,
+}
+
+impl Started {
+    pub(crate) fn by(command: &mut Command, _mark: &str) -> io::Result<Self> {
+        let process = command.spawn()?;
+        // It needs more time than this before it can start another.
+        let job = Job::of(&process);
+        Ok(Self { process, job })
+    }
+
+    /// How many of them live.
+    pub(crate) fn left(&self) -> usize {
+        self.job.living() as usize
+    }
+
+    pub(crate) fn kill_all(&self) {
+        self.job.terminate();
+    }
+}
