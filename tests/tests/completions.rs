@@ -267,7 +267,9 @@ async fn a_handler_may_shut_the_pool_down_from_inside() {
     for n in 100..200 {
         place.pool.submit(square, n).completed_to(&handler, |handler, done| handler.done(done));
     }
-    within(place.probe.noted((199 * 199).to_string(), 1)).await.expect("it was handled");
+    within(place.probe.noted("4".to_owned(), 1)).await.expect("it was handled");
+    // The same end, waited for from outside: the last completion was handled.
+    within(place.pool.finish()).await;
     let notes = place.notes().await;
     assert!(
         notes[0].starts_with("finished after ") || notes.iter().any(|note| note.starts_with("finished")),
