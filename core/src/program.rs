@@ -1,14 +1,21 @@
 //! The program around its supervisors: its runtime, its signals, its end.
 
+use std::convert::Infallible;
+use std::io;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::actor::leaving::{self, Leaving};
 use crate::process::{entry, output};
-use crate::supervisor::handle::{Winding, alive};
+use crate::supervisor::handle::{Winding, alive, refuse_to_start};
 use crate::sys::{ShutdownSignal, ShutdownSignals};
 
 /// How long the last lines of workers may take to be printed.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long a line of this program's own on standard error is waited for.
+const SAYING: Duration = Duration::from_millis(100);
 /// How long main's own code has to come to its end after a signal has drained everything it supervises.
 const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
@@ -28,6 +35,7 @@ pub enum Flavor {
 /// end of what the body left running.
 pub fn main<T, F: Future<Output = T>>(flavor: Flavor, body: impl FnOnce() -> F) -> T {
     entry::enter_main();
+    let first = hear_signals();
     let mut builder = match flavor {
         Flavor::CurrentThread => tokio::runtime::Builder::new_current_thread(),
         Flavor::MultiThread { worker_threads } => {
@@ -47,15 +55,21 @@ pub fn main<T, F: Future<Output = T>>(flavor: Flavor, body: impl FnOnce() -> F) 
     };
     // Also where the body panics: the last lines may say why.
     let flush = Flush;
-    let (result, signalled) = runtime.block_on(run(body()));
-    drop(runtime);
-    drop(flush);
+    let (result, signalled) = runtime.block_on(run(body(), first));
     match signalled {
         Some(code) => {
+            // What main has left running elsewhere is not waited for any longer than main was.
+            runtime.shutdown_timeout(AFTER_DRAIN);
+            drop(flush);
             drop(result);
             std::process::exit(code)
         }
-        None => result,
+        None => {
+            drop(runtime);
+            drop(flush);
+            // The drain of a signal that comes this late is through already.
+            result
+        }
     }
 }
 
@@ -68,68 +82,95 @@ impl Drop for Flush {
     }
 }
 
-async fn run<T>(body: impl Future<Output = T>) -> (T, Option<i32>) {
-    let mut signals = match ShutdownSignals::install() {
-        Ok(signals) => signals,
-        Err(error) => {
-            eprintln!("procession: no signal handlers, Ctrl-C ends this program at once: {error}");
-            let (result, left) = leaving::collect_at_end(body).await;
+async fn run<T>(body: impl Future<Output = T>, mut first: Signalled) -> (T, Option<i32>) {
+    let mut body = std::pin::pin!(leaving::collect_at_end(body));
+    let signal = tokio::select! {
+        (result, left) = &mut body => {
+            // What main held to its end, or somebody else holds still, ends in order. A first signal has nothing to add to
+            // that, nor to what main says of its own success.
             end_in_order(left).await;
             return (result, None);
         }
+        signal = first.recv() => signal,
     };
-    let mut body = std::pin::pin!(leaving::collect_at_end(body));
-    let first = tokio::select! {
-        (result, left) = &mut body => {
-            // What main held to its end, or somebody else holds still, ends in order. A signal has nothing to add to that,
-            // nor to what main says of its own success; the second one kills.
-            tokio::select! {
-                () = end_in_order(left) => {}
-                second = second(&mut signals) => killed(&second),
-            }
-            return (result, None);
-        }
-        signal = signals.recv() => signal,
-    };
-    announce(&first);
-    let drained = async {
+    refuse_to_start();
+    // Lives until everything has ended: it may hold what main has dropped meanwhile, which would be killed with it.
+    let mut drained = std::pin::pin!(async {
         end_in_order(Vec::new()).await;
         tokio::time::sleep(AFTER_DRAIN).await;
-    };
+    });
     let ended = tokio::select! {
         ended = &mut body => Some(ended),
-        () = drained => None,
-        second = signals.recv() => killed(&second),
+        () = &mut drained => None,
     };
     match ended {
         Some((result, left)) => {
-            tokio::select! {
-                () = end_in_order(left) => {}
-                second = signals.recv() => killed(&second),
-            }
-            (result, Some(first.exit_code))
+            end_in_order(left).await;
+            (result, Some(signal.exit_code))
         }
         None => {
             output::flush(LAST_LINES);
-            std::process::exit(first.exit_code)
+            std::process::exit(signal.exit_code)
         }
     }
 }
 
-/// Waits for the second signal.
-async fn second(signals: &mut ShutdownSignals) -> ShutdownSignal {
-    announce(&signals.recv().await);
-    signals.recv().await
+/// The first signal, for the runtime of main.
+struct Signalled(watch::Receiver<Option<ShutdownSignal>>);
+
+impl Signalled {
+    async fn recv(&mut self) -> ShutdownSignal {
+        match self.0.wait_for(Option::is_some).await.map(|signal| *signal) {
+            Ok(Some(signal)) => signal,
+            // Nobody hears signals here.
+            _ => std::future::pending().await,
+        }
+    }
 }
 
-fn announce(first: &ShutdownSignal) {
-    eprintln!("procession: {}: finishing what runs; once more kills", first.name);
+/// Takes over the signals, on a thread of its own: the second one must end this program whatever its other threads are at.
+fn hear_signals() -> Signalled {
+    let (tell, first) = watch::channel(None);
+    let (installed, ready) = channel();
+    let unheard = |error| say(format!("procession: no signal handlers, Ctrl-C ends this program at once: {error}"));
+    let hearing = move || {
+        let Err(error) = hear(&installed, &tell);
+        unheard(error);
+    };
+    match std::thread::Builder::new().name("procession-signals".to_owned()).spawn(hearing) {
+        // Main begins with the handlers in place, or knowing that there are none.
+        Ok(_) => drop(ready.recv()),
+        Err(error) => unheard(error),
+    }
+    Signalled(first)
 }
 
-/// Ends this program; its workers go with it.
-fn killed(second: &ShutdownSignal) -> ! {
-    eprintln!("procession: {}: killed", second.name);
+fn hear(installed: &Sender<()>, tell: &watch::Sender<Option<ShutdownSignal>>) -> io::Result<Infallible> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _runtime = runtime.enter();
+        ShutdownSignals::install()?
+    };
+    let _ = installed.send(());
+    let first = runtime.block_on(signals.recv());
+    tell.send_replace(Some(first));
+    say(format!("procession: {}: finishing what runs; once more kills", first.name));
+    let second = runtime.block_on(signals.recv());
+    say(format!("procession: {}: killed", second.name));
+    // Its workers go with it.
     std::process::exit(second.exit_code)
+}
+
+/// Writes a line on standard error, and does not wait for a reader that does not read.
+fn say(line: String) {
+    let (said, done) = channel();
+    let spawned = std::thread::Builder::new().spawn(move || {
+        eprintln!("{line}");
+        let _ = said.send(());
+    });
+    if spawned.is_ok() {
+        let _ = done.recv_timeout(SAYING);
+    }
 }
 
 async fn end_in_order(left: Vec<Leaving>) {

@@ -17,7 +17,7 @@ use proc_macro::TokenStream;
 
 /// Makes a type an actor: its name, the place it is registered under, and the defaults of its child spec.
 ///
-/// ```ignore
+/// ```text
 /// #[derive(Actor)]
 /// #[actor(restart = "transient", mailbox = 256, shutdown = "5s", init_timeout = "10s")]
 /// struct Counter { n: i64 }

@@ -52,6 +52,23 @@ impl Special {
     }
 }
 
+/// Kills a process, as somebody from outside would: nothing of it is asked.
+#[cfg(unix)]
+pub(crate) fn kill(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Kills a process, as somebody from outside would: nothing of it is asked.
+#[cfg(windows)]
+pub(crate) fn kill(pid: u32) {
+    // It may have ended by itself.
+    let _ = std::process::Command::new("taskkill").args(["/F", "/PID", &pid.to_string()]).output();
+}
+
 /// Opens for reading what should be a file, in a way that neither follows a link nor waits.
 ///
 /// Between the walk and this call the file may have become anything. A symlink is refused here; opening a FIFO returns at

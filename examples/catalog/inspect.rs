@@ -61,7 +61,6 @@ impl Job {
     }
 
     /// The row of a file that nobody could inspect: its worker died, or it was given up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the job has no workers yet"))]
     pub(crate) fn failed(&self, error: String) -> FileRow {
         failed(&self.path, None, error)
     }

@@ -1,38 +1,49 @@
 //! Catalogues a directory tree into SQLite, by workers that may die: `cargo run --release --example catalog -- [DIR]`.
 //!
 //! More arguments: `[--db FILE] [--workers N] [--chaos]`. Without DIR it is the current folder, without FILE `catalog.db`.
-//! The last line says `catalog: N files, M failures`; a file that cannot be read is a row with its error. A second run
-//! brings the table up to date. The modules know nothing of actors: here one thread does all of the work.
+//! Worker processes read the files; one actor of the main process owns the database. The last line says `catalog: N files,
+//! M failures`; a file that cannot be read is a row with its error. A second run brings the table up to date.
 
 mod arguments;
+mod chaos;
 mod door;
 mod inspect;
 mod kind;
 mod name;
 mod progress;
+mod recorder;
 mod store;
 mod summary;
 mod text;
+mod tree;
 mod walk;
 
-use std::error::Error;
-use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::Arc;
 
 use clap::Parser;
+use procession::Failure;
+use procession::prelude::*;
 
 use crate::arguments::Arguments;
+use crate::chaos::Chaos;
 use crate::inspect::{Finding, Job, inspect};
-use crate::progress::Progress;
-use crate::store::Store;
-use crate::summary::Summary;
-use crate::walk::{Found, Walk};
+use crate::recorder::{Recorder, RecorderApi};
+use crate::tree::Tree;
 
-fn main() -> ExitCode {
-    let done = catalogue(&Arguments::parse()).and_then(|summary| Ok(write!(stdout().lock(), "{summary}")?));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+/// What a worker does.
+#[procession::task]
+fn examine(job: Job) -> Finding {
+    inspect(&job)
+}
+
+#[procession::main]
+async fn main() -> ExitCode {
+    match catalogue(Arguments::parse()).await {
+        Ok(summary) => {
+            print!("{summary}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("catalog: {error}");
             ExitCode::FAILURE
@@ -40,43 +51,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn catalogue(arguments: &Arguments) -> Result<Summary, Box<dyn Error>> {
-    let started = Instant::now();
-    let mut store = Store::open(&arguments.database)?;
-    let progress = Progress::start();
-    let walk = || Walk::new(&arguments.dir, &store.own_files());
-    let tree = walk().map_err(|error| format!("{} cannot be read: {error}", arguments.dir.display()))?;
-    progress.count_ahead(walk)?;
-    progress.say(&format!("catalog: {} into {}", arguments.dir.display(), arguments.database.display()));
-    if arguments.chaos || arguments.workers.is_some() {
-        progress.say("catalog: one thread does the work as yet; --workers and --chaos change nothing");
-    }
-    let mut summary = read(tree, &mut store, progress)?;
-    store.remove_vanished()?;
-    summary.finish(started.elapsed(), store.changes(), store.duplicates()?);
-    store.close()?;
-    Ok(summary)
-}
-
-/// Reads every file of the tree, one after the other.
-fn read(tree: Walk, store: &mut Store, mut progress: Progress) -> Result<Summary, Box<dyn Error>> {
-    let mut summary = Summary::default();
-    let root = tree.root().to_owned();
-    for found in tree {
-        summary.found(&found);
-        match found {
-            Found::File(path) => {
-                let finding = inspect(&Job::new(&root, path));
-                summary.finding(&finding);
-                if let Finding::Row(row) = finding {
-                    progress.file(&row);
-                    store.push(row)?;
-                }
-            }
-            Found::Unreadable { path, .. } => store.keep_below(&path.text())?,
-            Found::Special(_) | Found::LeftOut(_) => {}
+async fn catalogue(arguments: Arguments) -> Result<String, Failure> {
+    let sup = Supervisor::builder().start().await?;
+    let (database, dir) = (arguments.database.into_os_string(), arguments.dir.as_os_str().to_owned());
+    let recorder = sup.spawn_local::<Recorder>("recorder", (database.clone(), dir)).await?;
+    let tree = Tree::walk(&arguments.dir, &database)?;
+    let size = arguments.workers.map_or(PoolSize::LeaveOne, |workers| PoolSize::Exactly(usize::from(workers)));
+    let pool = sup.task_pool("reader", size).await?;
+    let chaos = Arc::new(Chaos::default());
+    let reign = arguments.chaos.then(|| tokio::spawn(chaos.clone().reign(pool.clone())));
+    let mut round = tree.attempts();
+    loop {
+        let (tree, chaos) = (tree.clone(), chaos.clone());
+        let jobs = tree.clone().send(round);
+        // Bounded: the tree is walked as the workers and the recorder keep up.
+        let all = pool.outcomes(examine, jobs).completed_to(&recorder, move |recorder, completion| {
+            chaos.count();
+            recorder.done(tree.take(completion.index), completion)
+        });
+        all.await.map_err(|_| Failure::new("interrupted"))?;
+        let again = recorder.again().await?;
+        if again.is_empty() {
+            break;
         }
+        round = Box::new(again.into_iter());
     }
-    progress.finish();
+    if let Some(reign) = reign {
+        reign.abort();
+    }
+    let report = pool.finish().await;
+    let (walked, unreadable) = tree.walked();
+    let summary = recorder.finish(walked, unreadable, report.workers_lost).await?;
+    sup.shutdown().await?;
     Ok(summary)
 }

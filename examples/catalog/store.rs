@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
 
 use crate::inspect::FileRow;
 
@@ -54,7 +55,7 @@ pub(crate) struct Store {
 }
 
 /// What a run did to the table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Changes {
     /// Rows that are new or say something else than before.
     pub(crate) written: u64,
@@ -65,7 +66,7 @@ pub(crate) struct Changes {
 }
 
 /// The files of the table that have the same content as another one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Duplicates {
     /// Contents that more than one file has.
     pub(crate) contents: u64,
@@ -86,6 +87,19 @@ pub(crate) enum StoreError {
     OtherFiles { path: PathBuf, found: String },
     #[error("{} cannot be written: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
+}
+
+/// The files that make up the database at `path`, which is there, by their canonical paths.
+pub(crate) fn own_files(path: &Path) -> Vec<PathBuf> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    ["", "-journal", "-wal", "-shm"]
+        .iter()
+        .map(|ending| {
+            let mut file = OsString::from(&path);
+            file.push(ending);
+            PathBuf::from(file)
+        })
+        .collect()
 }
 
 impl Store {
@@ -109,18 +123,6 @@ impl Store {
             }
             Err(source) => Err(error(&path, source)),
         }
-    }
-
-    /// The files that make up the database, there or not, by their canonical paths.
-    pub(crate) fn own_files(&self) -> Vec<PathBuf> {
-        ["", "-journal", "-wal", "-shm"]
-            .iter()
-            .map(|ending| {
-                let mut file = OsString::from(&self.path);
-                file.push(ending);
-                PathBuf::from(file)
-            })
-            .collect()
     }
 
     /// Takes a row, and writes a batch when enough have gathered.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use indicatif::{BinaryBytes, HumanCount};
+use serde::{Deserialize, Serialize};
 
 use crate::door::Special;
 use crate::inspect::{FileRow, Finding};
@@ -17,7 +18,7 @@ const LISTED: usize = 10;
 
 /// The counts of a run, gathered as it goes. Displayed, its last line is `catalog: N files, M failures`: N rows were
 /// written or confirmed, M of them with an error.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Summary {
     files: u64,
     bytes: u64,
@@ -34,7 +35,7 @@ pub(crate) struct Summary {
 }
 
 /// A count, with the first few names and what is said of each.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Listed {
     count: u64,
     first: Vec<(String, String)>,
@@ -60,14 +61,21 @@ impl Summary {
         }
     }
 
-    /// Counts a worker that ended before its work did.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the job has no workers yet"))]
-    pub(crate) fn worker_died(&mut self) {
-        self.workers_died += 1;
+    /// Counts workers that ended before their work did.
+    pub(crate) fn workers_died(&mut self, count: u64) {
+        self.workers_died += count;
+    }
+
+    /// Adds what a walk has counted.
+    pub(crate) fn absorb(&mut self, walked: Self) {
+        for (kind, count) in walked.special {
+            *self.special.entry(kind).or_default() += count;
+        }
+        self.unreadable = walked.unreadable;
+        self.left_out += walked.left_out;
     }
 
     /// Says that the run was ended before it had seen the whole tree.
-    #[cfg_attr(not(test), expect(dead_code, reason = "one thread has no orderly interruption"))]
     pub(crate) fn interrupted(&mut self) {
         self.interrupted = true;
     }
@@ -219,8 +227,8 @@ mod tests {
     fn what_happened_to_the_run_is_said() {
         let mut summary = Summary::default();
         assert!(!summary.to_string().contains("interrupted"));
-        summary.worker_died();
-        summary.worker_died();
+        summary.workers_died(1);
+        summary.workers_died(1);
         summary.interrupted();
         summary.finish(Duration::from_secs(2), Changes { written: 1, removed: 2, kept: 0 }, Duplicates::default());
         let text = summary.to_string();

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, ioctl_fionbio, read};
-use rustix::process::{Pid, PidfdFlags, Signal, chdir, getppid, kill_process_group, pidfd_open, setsid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, chdir, getppid, kill_process_group, pidfd_open, set_parent_process_death_signal, setsid,
+};
 use rustix::stdio::stdin;
 
 use crate::descriptors::close_all_but;
@@ -23,6 +25,8 @@ pub fn run_guardian() -> ! {
         eprintln!("standard input is not a pipe: the guardian is started by its parent, not by hand");
         exit_now(2);
     }
+    // A program may have asked to be killed with its own parent before it became this one.
+    let _ = set_parent_process_death_signal(None);
     let _ = setsid();
     ignore_signals();
     reset_signals();

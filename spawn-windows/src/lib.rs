@@ -4,8 +4,8 @@
 //! children, reads their output and learns of their deaths by process handle; each child lives in a job of its own, which
 //! the system ends together with this process. The Linux leaf has the same names with the same meaning.
 //!
-//! A child is started with one end of an [`Endpoint::pair`] as its standard input and nothing else. It takes that end
-//! with [`enter_worker`], and what it needs beyond is handed to it in the [`Greeting`].
+//! A child is started with one end of an `Endpoint::pair` as its standard input and nothing else. It takes that end
+//! with `enter_worker`, and what it needs beyond is handed to it in the `Greeting`.
 //!
 //! Windows 10 or newer (nested jobs, jobs at creation). On any other system this crate is empty.
 #![cfg(windows)]

@@ -5,7 +5,7 @@ mod processes;
 use std::time::{Duration, Instant};
 
 use procession::prelude::*;
-use procession::{CodecError, EncodeError, Event, ExitCause, Handlers, NotDelivered, Panic};
+use procession::{CodecError, EncodeError, Event, Handlers, NoError, NotDelivered, Panic, Target};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use processes::system::{self, Death};
@@ -47,6 +47,7 @@ impl<'de> Deserialize<'de> for Stubborn {
 }
 
 #[derive(Actor)]
+#[actor(shutdown = "300ms")]
 struct Shop {
     probe: Address<Probe>,
     next: Option<Address<Shop>>,
@@ -108,6 +109,11 @@ impl Shop {
     #[call]
     fn eat(&self, data: Stubborn) -> Stubborn {
         data
+    }
+
+    #[cast]
+    fn swallow(&self, data: Stubborn) {
+        let _ = data;
     }
 
     #[call]
@@ -318,7 +324,12 @@ async fn a_call_that_was_not_started_by_its_deadline_says_so_and_what_the_actor_
     let shop = shop(&sup, "shop", probe).await;
     let running = begin(shop.wait("gate".to_owned()).no_timeout());
     within(probe.noted("at gate".to_owned(), 1)).await.expect("a running handler");
-    // One is with the worker already, the others are not.
+    // This one is with the worker already: whether it was started is the worker's word, for which there is little time.
+    let deadline = Duration::from_millis(100);
+    let error = timed(deadline, shop.buy(1).timeout(deadline)).await;
+    let CallError::TimedOut { doing: Some(doing), .. } = &error else { panic!("{error}") };
+    assert!(doing.starts_with("wait, for "), "{error}");
+    // It keeps its place there, so these are not.
     for _ in 0..4 {
         let deadline = Duration::from_millis(100);
         let error = timed(deadline, shop.buy(1).timeout(deadline)).await;
@@ -577,13 +588,53 @@ async fn a_call_that_is_not_polled_does_nothing() {
 }
 
 #[tokio::test]
-async fn an_actor_of_an_older_protocol_says_which_method_it_lacks() {
+async fn a_method_that_the_actor_does_not_have_is_another_version() {
     let sup = start().await;
     let shop = shop(&sup, "shop", probe(&sup).await).await;
-    // No type of this build has another protocol under the same address: the address itself is refused.
-    let error = address::<Probe>(numbers(shop)).expect_err("a shop is no probe");
-    println!("{error}");
-    let exit = within(sup.kill("shop")).await.expect("it was there");
-    assert_eq!(exit.cause, ExitCause::Shutdown);
+    // What a caller of a later build would send, if its address were not refused before.
+    let message = procession::__private::Message::new::<Shop, _>(999, &());
+    let error = within(shop.start_call::<u32, NoError>(message)).await.expect_err("there is none");
+    assert_eq!(error, CallError::Version("the actor has no method number 999".to_owned()));
+    assert!(!error.may_have_executed());
+    assert_eq!(within(shop.buy(1)).await, Ok(2));
+    end(sup).await;
+}
+
+#[tokio::test]
+async fn an_address_is_read_as_one_of_its_own_type_only() {
+    let sup = start().await;
+    let numbers = numbers(shop(&sup, "shop", probe(&sup).await).await);
+    assert!(address::<Shop>(numbers).is_ok());
+    assert!(address::<Probe>(numbers).is_err());
+    end(sup).await;
+}
+
+#[tokio::test]
+async fn a_cast_that_cannot_be_read_is_an_event() {
+    let sup = start().await;
+    let mut events = sup.events();
+    let shop = shop(&sup, "shop", probe(&sup).await).await;
+    within(shop.swallow(Stubborn::Unreadable)).await.expect("a cast");
+    let failed = event(&mut events, |event| matches!(event, Event::CastFailed { .. })).await;
+    let Event::CastFailed { actor, method, error } = failed else { unreachable!() };
+    assert_eq!((actor.as_str(), method.as_str()), ("shop", "swallow"));
+    assert!(error.contains("this is not for you"), "{error}");
+    assert_eq!(within(shop.buy(1)).await, Ok(2));
+    end(sup).await;
+}
+
+#[tokio::test]
+async fn a_circle_through_an_actor_on_a_thread_is_told_with_its_path() {
+    let sup = start().await;
+    let probe = probe(&sup).await;
+    let there = shop(&sup, "there", probe).await;
+    let here = within(sup.spawn_local::<Shop>("here", probe)).await.expect("a start");
+    for (from, to) in [(there, here), (here, there)] {
+        within(from.know(to)).await.expect("a cast");
+    }
+    for (first, path) in [(here, "here -> there -> here"), (there, "there -> here -> there")] {
+        let CallError::Handler(said) = within(first.round()).await.expect_err("a circle") else { panic!("no word") };
+        assert_eq!(said, format!("the call would wait for itself: {path}"));
+    }
     end(sup).await;
 }

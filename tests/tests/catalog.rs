@@ -2,17 +2,16 @@
 //!
 //! Nothing here knows how the example divides its work.
 
+mod built;
 #[path = "catalog/special.rs"]
 mod special;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
@@ -98,36 +97,9 @@ impl Said {
     }
 }
 
-/// The example's program, built from the sources as they are now.
+/// The example's program.
 fn example() -> &'static Path {
-    static EXAMPLE: OnceLock<PathBuf> = OnceLock::new();
-    EXAMPLE.get_or_init(|| {
-        // This test is `target/[triple/]profile/deps/catalog-hash`; the example is `target/[triple/]profile/examples/catalog`.
-        let this = env::current_exe().expect("a test has a path");
-        let profile = this.parent().and_then(Path::parent).expect("cargo's layout");
-        let program = profile.join("examples").join(format!("catalog{}", env::consts::EXE_SUFFIX));
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        // The whole workspace, for the same features as in a test of all: the dependencies are then built already.
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--workspace", "--example", "catalog"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if let Some(name) = profile.file_name().and_then(OsStr::to_str).filter(|name| *name != "debug") {
-            build.args(["--profile", name]);
-        }
-        // Cargo marks the top of a target folder; one level further down is a triple.
-        let above = profile.parent().expect("cargo's layout");
-        if above.join("CACHEDIR.TAG").exists() {
-            build.arg("--target-dir").arg(above);
-        } else if let (Some(target), Some(triple)) = (above.parent(), above.file_name()) {
-            build.arg("--target-dir").arg(target).arg("--target").arg(triple);
-        }
-        match build.status() {
-            Ok(status) => assert!(status.success(), "the example could not be built"),
-            // Where cargo is out of reach (Wine), what is there counts.
-            Err(error) => assert!(program.exists(), "{} is missing, and cargo: {error}", program.display()),
-        }
-        assert!(program.exists(), "cargo did not put the example at {}", program.display());
-        program
-    })
+    built::example("catalog")
 }
 
 fn table(database: &Path) -> Table {

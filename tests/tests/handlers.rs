@@ -430,32 +430,31 @@ async fn a_handler_that_depends_on_its_caller_is_dropped_with_it() {
     end(sup).await;
 }
 
+/// Calls a clerk for its own caller.
+#[derive(Actor, Default)]
+struct Visitor;
+
+#[handlers]
+impl Visitor {
+    #[call]
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    #[call]
+    async fn linger(&self, at: Address<Clerk>) {
+        let _ = at.linger().await;
+    }
+}
+
 #[tokio::test]
 async fn a_call_from_a_worker_is_taken_back_when_that_worker_dies() {
     let sup = start().await;
     let probe = probe(&sup).await;
-    let (caller, callee) = (clerk(&sup, "caller", probe).await, clerk(&sup, "callee", probe).await);
-    #[derive(Actor)]
-    struct Caller;
-    drop(caller);
-    #[handlers]
-    impl Caller {
-        #[init]
-        fn new() -> Self {
-            Self
-        }
-        #[call]
-        fn pid(&self) -> u32 {
-            std::process::id()
-        }
-        #[call]
-        async fn linger(&self, at: Address<Clerk>) {
-            let _ = at.linger().await;
-        }
-    }
-    let caller = within(sup.spawn::<Caller>("third", ())).await.expect("a start");
-    let pid = within(caller.pid()).await.expect("a pid");
-    let call = begin(caller.linger(callee));
+    let clerk = clerk(&sup, "clerk", probe).await;
+    let visitor = within(sup.spawn::<Visitor>("visitor", ())).await.expect("a start");
+    let pid = within(visitor.pid()).await.expect("a pid");
+    let call = begin(visitor.linger(clerk));
     seen(&probe, "lingering").await;
     system::kill(pid);
     seen(&probe, "caller gone").await;

@@ -196,6 +196,14 @@ fn a_program_without_an_entry_is_told_what_it_lacks_and_starts_nothing() {
     assert_eq!(said.lines().filter(|line| line.contains("main runs")).count(), 1);
 }
 
+#[test]
+fn two_actors_that_cannot_be_told_apart_are_named_at_the_start() {
+    let output = Command::new(env!("CARGO_BIN_EXE_twins")).output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(said.contains("two actor types have the id twins::") && said.contains("another name"), "{said}");
+}
+
 /// Starts another of its kind below itself, as deep as it may.
 #[derive(Actor)]
 struct Deeper {

@@ -163,7 +163,7 @@ impl Cast {
         if !node.with(|router| router.has_room(&to, content.payload.len())) {
             return Err(TrySendError::Full);
         }
-        let caused_by = message::current().map(|current| current.call);
+        let caused_by = message::current().and_then(|current| current.call);
         let (token, call) = node.submit(|router, token| router.submit(token, to, false, None, caused_by, content));
         let waited = node.poll(token, true, &mut Context::from_waker(std::task::Waker::noop()));
         match waited {
@@ -249,8 +249,14 @@ impl Request {
         let inherited = current.and_then(|current| current.deadline).filter(|_| kind == Kind::Call);
         let deadline = [own, inherited].into_iter().flatten().min();
         let content = message.into_parts()?;
-        let caused_by = current.map(|current| current.call);
+        let caused_by = current.and_then(|current| current.call);
         let to = self.to;
+        // Seen here, since an init, a tick and a stop are no messages that anyone on the way could know of.
+        if kind == Kind::Call
+            && let Some(path) = message::self_call(&to)
+        {
+            return Err(CallError::WouldDeadlock { path });
+        }
         let (token, call) = Node::here()
             .submit(|router, token| router.submit(token, to, kind == Kind::Call, deadline, caused_by, content));
         self.state = State::Sent { token, call, deadline, sleep: None };

@@ -23,14 +23,14 @@ pub(crate) struct Leaving {
 impl Leaving {
     /// Hands this to whoever collects on this thread; where nobody does it ends at once.
     pub(crate) fn offer(self) {
-        let refused = OFFERED.with(|offered| match offered.borrow_mut().as_mut() {
-            Some(offered) => {
-                offered.push(self);
-                None
+        let mut leaving = Some(self);
+        // A thread that ends drops what it has kept when this is gone: nobody collects there.
+        let _ = OFFERED.try_with(|offered| {
+            if let Some(offered) = offered.borrow_mut().as_mut() {
+                offered.extend(leaving.take());
             }
-            None => Some(self),
         });
-        if let Some(leaving) = refused {
+        if let Some(leaving) = leaving {
             (leaving.at_once)();
         }
     }

@@ -1,6 +1,6 @@
 //! A request before it is sent.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use crate::error::call::{CallError, CodecError, NoError};
 use crate::router::CallKey;
 use crate::wire::codec::{self, EncodeError, Handle};
 use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
-use crate::wire::ids::TypeHash;
+use crate::wire::ids::{Destination, TypeHash};
 
 /// The deadline of a call that sets none.
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -62,20 +62,36 @@ pub(crate) fn type_hash<A: Handlers>() -> TypeHash {
     TypeHash::of(&[std::any::type_name::<A>(), A::LOCATION, A::SCHEMA, env!("CARGO_PKG_VERSION")])
 }
 
-/// The message that the handler on this thread is handling.
-#[derive(Clone, Copy, Debug)]
+/// What the handler on this thread is handling.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Current {
-    pub(crate) call: CallKey,
+    /// The message; none in an init, a tick or a stop.
+    pub(crate) call: Option<CallKey>,
     pub(crate) deadline: Option<Instant>,
 }
 
 thread_local! {
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    static ACTOR: RefCell<Option<(Destination, String)>> = const { RefCell::new(None) };
 }
 
-/// The message whose handler is being polled on this thread.
+/// What is handled by the handler that is being polled on this thread.
 pub(crate) fn current() -> Option<Current> {
     CURRENT.get()
+}
+
+/// Says which actor runs on this thread, from now on.
+pub(crate) fn settle(actor: Destination, name: &str) {
+    ACTOR.replace(Some((actor, name.to_owned())));
+}
+
+/// The path by which a call to `to` from the handler that is being polled on this thread would wait for its own actor.
+pub(crate) fn self_call(to: &Destination) -> Option<Vec<String>> {
+    current()?;
+    ACTOR.with_borrow(|actor| {
+        let (me, name) = actor.as_ref()?;
+        (me == to).then(|| vec![name.clone(), name.clone()])
+    })
 }
 
 /// Polls a handler's future as the handler of `current`.

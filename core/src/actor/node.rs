@@ -54,6 +54,8 @@ pub(crate) struct Numbered {
     pub(crate) number: u64,
     pub(crate) to: Destination,
     pub(crate) deadline: Option<Instant>,
+    /// The message whose handler makes the call.
+    pub(crate) caused_by: Option<CallKey>,
     pub(crate) message: Message,
 }
 
@@ -164,29 +166,14 @@ impl Node {
         (token, call)
     }
 
-    /// Submits a request whose outcome goes to a sink.
-    pub(crate) fn submit_to(
-        &self,
-        sink: Arc<dyn Sink>,
-        number: u64,
-        submit: impl FnOnce(&mut Router, Token) -> CallKey,
-    ) -> CallKey {
-        let mut inner = self.lock();
-        inner.router.advance(Instant::now());
-        let token = inner.waiters.insert(Waiter::Sink { sink, number });
-        let call = submit(&mut inner.router, token);
-        self.react(inner);
-        call
-    }
-
     /// Submits calls whose outcomes go to one sink, each under its number, and says what they are called in the router.
     pub(crate) fn submit_all(&self, sink: &Arc<dyn Sink>, calls: impl IntoIterator<Item = Numbered>) -> Vec<CallKey> {
         let mut inner = self.lock();
         inner.router.advance(Instant::now());
         let mut keys = Vec::new();
-        for Numbered { number, to, deadline, message } in calls {
+        for Numbered { number, to, deadline, caused_by, message } in calls {
             let token = inner.waiters.insert(Waiter::Sink { sink: sink.clone(), number });
-            keys.push(inner.router.submit(token, to, true, deadline, None, message));
+            keys.push(inner.router.submit(token, to, true, deadline, caused_by, message));
         }
         self.react(inner);
         keys

@@ -87,6 +87,7 @@ pub(crate) enum Ended {
 /// Builds the actor and runs it to its end. Needs a `LocalSet`.
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
     let Hosting { to, registry, entry, end, name, incarnation, parent, stop, init, ready, turn } = hosting;
+    message::settle(to, &name);
     let shared = Rc::new(Shared {
         name,
         incarnation,
@@ -102,7 +103,7 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
         Err(error) => return Ended::StartFailed(StartFailure::Arguments(error.to_string())),
     };
     drop(init);
-    let mut actor = match caught(A::init(args, &ctx)).await {
+    let mut actor = match caught(handling(Current::default(), A::init(args, &ctx))).await {
         Ok(Ok(actor)) => actor,
         Ok(Err(failure)) => return Ended::StartFailed(StartFailure::Init(failure.to_string())),
         Err(message) => return Ended::StartFailed(StartFailure::Panicked(message)),
@@ -111,7 +112,7 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
     let mut runner = Runner { entry, end, shared, stop, turn, ctx };
     let ended = runner.serve(&mut actor).await;
     if let Ended::Stopped(reason) = ended
-        && let Err(message) = caught(actor.stop(&runner.ctx, reason)).await
+        && let Err(message) = caught(handling(Current::default(), actor.stop(&runner.ctx, reason))).await
     {
         runner.end.close();
         return Ended::Panicked(Panic { message, at: "the stop hook".to_owned() });
@@ -216,23 +217,18 @@ impl<A: Handlers> Runner<A> {
         self.shared.message.replace(token.clone());
         let incoming = Incoming::new(A::METHODS, method, payload, call, &self.end);
         let name = incoming.name;
-        let current = Current { call: taken.call, deadline: taken.deadline };
+        let current = Current { call: Some(taken.call), deadline: taken.deadline };
         self.turn.started(taken.seq, method);
         let began = Instant::now();
         let drops = A::METHODS.get(usize::from(method)).is_some_and(|method| method.cancel_drops);
         let result = {
-            let mut handled = pin!(actor.handle(&self.ctx, incoming));
+            let mut handled = pin!(caught(handling(current, actor.handle(&self.ctx, incoming))));
             let mut cancelled = pin!(token.cancelled());
             poll_fn(|cx| {
                 if drops && cancelled.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Ok(()));
                 }
-                let polled = message::enter(current, || catch_unwind(AssertUnwindSafe(|| handled.as_mut().poll(cx))));
-                match polled {
-                    Ok(Poll::Pending) => Poll::Pending,
-                    Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-                    Err(panic) => Poll::Ready(Err(text_of(&*panic))),
-                }
+                handled.as_mut().poll(cx)
             })
             .await
         };
@@ -250,7 +246,7 @@ impl<A: Handlers> Runner<A> {
 
     async fn tick(&mut self, actor: &mut A, index: usize) -> Result<(), Panic> {
         let name = A::TICKS[index].name;
-        match caught(actor.tick(&self.ctx, index)).await {
+        match caught(handling(Current::default(), actor.tick(&self.ctx, index))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => {
                 self.end.cast_failed(name, failure.to_string());
@@ -259,6 +255,12 @@ impl<A: Handlers> Runner<A> {
             Err(message) => Err(Panic { message, at: format!("{}::{name}", A::NAME) }),
         }
     }
+}
+
+/// Awaits a future of user code as the handler of `current`.
+async fn handling<F: Future>(current: Current, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| message::enter(current, || future.as_mut().poll(cx))).await
 }
 
 /// Awaits a future of user code; a panic is its message.

@@ -11,7 +11,7 @@ pub struct Exit {
     pub pid: u32,
     /// What ended it.
     pub cause: ExitCause,
-    /// The last lines of its standard error, at most 4 KiB; empty where nothing was captured.
+    /// The last lines of its standard error, at most 16 KiB; empty where nothing was captured.
     pub stderr: String,
 }
 

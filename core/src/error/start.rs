@@ -129,6 +129,9 @@ pub enum StartError {
     /// It was stopped before it was ready.
     #[error("{0} was stopped before it was ready")]
     Stopped(String),
+    /// A signal has asked this program to end.
+    #[error("this program was told to end, and starts no supervisor any more")]
+    ProgramEnding,
     /// The supervisor has ended.
     #[error("the supervisor has ended")]
     SupervisorEnded,

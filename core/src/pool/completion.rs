@@ -61,11 +61,15 @@ impl<R: Payload> Completion<R> {
 /// Makes a task's end the message of its handler.
 pub(super) type Handler = Arc<dyn Fn(&Ended) -> Result<Message, String> + Send + Sync>;
 
+/// The handlers that are brought the completions of a type of result.
+pub(super) type Also = Arc<[(Destination, Handler)]>;
+
 /// What is to be delivered: the end of a task, and what makes a message of it.
 pub(super) struct Item {
     pub(super) ended: Ended,
     pub(super) handler: Handler,
     /// Dropped when it is delivered, or lost.
+    #[expect(dead_code, reason = "it is there to be dropped")]
     pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -75,7 +79,7 @@ pub(super) struct Deliveries {
     runtime: tokio::runtime::Handle,
     forwarders: Mutex<HashMap<Destination, mpsc::UnboundedSender<Item>>>,
     /// Handlers of all tasks with a result of this type.
-    by_result: RwLock<HashMap<TypeId, Arc<[(Destination, Handler)]>>>,
+    by_result: RwLock<HashMap<TypeId, Also>>,
 }
 
 /// What is known of completions on their way.
@@ -97,9 +101,9 @@ impl Deliveries {
         }
     }
 
-    /// Completions that are still to be delivered.
-    pub(super) fn open(&self) -> usize {
-        self.ledger.open.load(Ordering::Acquire)
+    /// What outlives the pool until the last completion is delivered.
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Delivers the end of a task to its handler, after those before it.
@@ -126,8 +130,25 @@ impl Deliveries {
     }
 
     /// The handlers of all tasks with this result.
-    pub(super) fn of<R: 'static>(&self) -> Option<Arc<[(Destination, Handler)]>> {
+    pub(super) fn of<R: 'static>(&self) -> Option<Also> {
         self.by_result.read().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<R>()).cloned()
+    }
+
+    /// Whether the handler on this thread is, or is called by, one that completions are brought to: it cannot wait for
+    /// them.
+    pub(super) fn is_inside_handler(&self) -> bool {
+        let Some(call) = message::current().and_then(|current| current.call) else { return false };
+        let forwarders = self.forwarders.lock().unwrap_or_else(PoisonError::into_inner);
+        let targets: Vec<_> = forwarders.keys().copied().collect();
+        drop(forwarders);
+        Node::here().with(|router| router.is_caused_at(call, &targets))
+    }
+}
+
+impl Ledger {
+    /// Completions that are still to be delivered.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Waits until none is left.
@@ -144,21 +165,9 @@ impl Deliveries {
 
     /// Completes when the next one is delivered.
     pub(super) fn told(&self) -> Notified<'_> {
-        self.ledger.delivered.notified()
+        self.delivered.notified()
     }
 
-    /// Whether the handler on this thread is, or is called by, one that completions are brought to: it cannot wait for
-    /// them.
-    pub(super) fn is_inside_handler(&self) -> bool {
-        let Some(current) = message::current() else { return false };
-        let forwarders = self.forwarders.lock().unwrap_or_else(PoisonError::into_inner);
-        let targets: Vec<_> = forwarders.keys().copied().collect();
-        drop(forwarders);
-        Node::here().with(|router| router.is_caused_at(current.call, &targets))
-    }
-}
-
-impl Ledger {
     /// One is delivered, or lost and said to be.
     pub(super) fn settled(&self, item: Item) {
         drop(item);
@@ -205,7 +214,7 @@ impl<R> fmt::Display for Completion<R> {
 
 impl fmt::Debug for Deliveries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deliveries").field("open", &self.open()).finish_non_exhaustive()
+        f.debug_struct("Deliveries").field("open", &self.ledger.open()).finish_non_exhaustive()
     }
 }
 

@@ -88,7 +88,7 @@ fn send(
     match (item.handler)(&item.ended) {
         Ok(message) => {
             open.insert(number, item);
-            Node::here().submit_all(sink, [Numbered { number, to, deadline: None, message }]);
+            Node::here().submit_all(sink, [Numbered { number, to, deadline: None, caused_by: None, message }]);
         }
         Err(error) => {
             ledger.lost(1, &error);

@@ -1,15 +1,14 @@
 //! The pool as its user holds it.
 
 use std::fmt;
-use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::action::Closing;
-use super::completion::{self, Completion};
-use super::ended::{Ended, Receiver};
+use super::completion::{self, Completion, Ledger};
+use super::ended::{Ended as TaskEnded, Receiver};
 use super::error::{TaskError, TasksFailed, TryMapError};
 use super::function::{self, Function, Task, result_header};
 use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
@@ -28,8 +27,8 @@ use crate::actor::traits::{Handlers, Payload};
 use crate::error::call::CodecError;
 use crate::error::start::StartError;
 use crate::process::registration::{ActorEntry, actor_id, registered};
-use crate::router::Message;
-use crate::supervisor::handle::{Supervisor, Winding};
+use crate::router::{CallKey, Message};
+use crate::supervisor::handle::{Dependent, Ended, Supervisor, Winding};
 use crate::wire::codec;
 use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
 
@@ -119,8 +118,7 @@ pub(super) async fn start<A: Handlers>(
     let (started, wait) = oneshot::channel();
     let handle = Arc::new(Handle { shared: shared.clone() });
     tokio::spawn(Shell::new(shared.clone(), plan, read, started).run());
-    let weak = Arc::downgrade(&shared);
-    supervisor.depend(Box::new(move |how| Box::pin(wind_up(weak.clone(), how))));
+    supervisor.depend(dependent(&shared));
     match wait.await.unwrap_or(Err(StartError::SupervisorEnded)) {
         Ok(()) => Ok(handle),
         Err(error) => {
@@ -132,9 +130,21 @@ pub(super) async fn start<A: Handlers>(
     }
 }
 
+/// A pool as its supervisor knows it.
+fn dependent(shared: &Arc<Shared>) -> Dependent {
+    let ledger = shared.deliveries.ledger().clone();
+    let (pool, completions) = (Arc::downgrade(shared), ledger.clone());
+    let is_over = move || {
+        let ended = pool.upgrade().is_none_or(|shared| shared.over.borrow().is_some());
+        ended && completions.open() == 0
+    };
+    let pool = Arc::downgrade(shared);
+    let end = move |how| -> Ended { Box::pin(wind_up(pool.upgrade(), ledger.clone(), how)) };
+    Dependent { end: Box::new(end), is_over: Box::new(is_over) }
+}
+
 /// Ends a pool with its supervisor. What is said is said at the call, whether the future is awaited or not.
-fn wind_up(shared: Weak<Shared>, how: Winding) -> impl Future<Output = ()> + Send {
-    let shared = shared.upgrade();
+fn wind_up(shared: Option<Arc<Shared>>, ledger: Arc<Ledger>, how: Winding) -> impl Future<Output = ()> + Send {
     if let Some(shared) = &shared {
         shared.tell(match how {
             Winding::Drain => Arrival::Close(Closing::Drain, Some(Instant::now() + DRAIN)),
@@ -144,9 +154,9 @@ fn wind_up(shared: Weak<Shared>, how: Winding) -> impl Future<Output = ()> + Sen
     async move {
         if let Some(shared) = shared {
             shared.ended().await;
-            if how == Winding::Drain {
-                let _ = tokio::time::timeout(LAST_COMPLETIONS, shared.deliveries.done()).await;
-            }
+        }
+        if how == Winding::Drain && tokio::time::timeout(LAST_COMPLETIONS, ledger.done()).await.is_err() {
+            ledger.lost(ledger.open(), "its handler did not take it before the supervisor's end");
         }
     }
 }
@@ -178,7 +188,7 @@ impl TaskPool {
         let slot = Slot::new(shared.clone());
         let taken = Function::of::<F>().map_err(|name| (name, TaskError::NotATask { name: name.to_owned() })).and_then(
             |function| {
-                let task = self.new_task::<Args, F>(function, input, 0, slot.clone());
+                let task = self.new_task::<Args, F>(function, input, 0, None, slot.clone());
                 let taken = task.and_then(|task| {
                     shared.submit([task].into_iter()).map_err(|error| not_taken(error, function.name))
                 });
@@ -187,7 +197,7 @@ impl TaskPool {
         );
         match taken {
             Ok(id) => slot.number(id),
-            Err((name, error)) => slot.ended(Ended::not_taken(name, 0, error)),
+            Err((name, error)) => slot.ended(TaskEnded::not_taken(name, 0, error)),
         }
         Submitted::new(slot)
     }
@@ -307,20 +317,7 @@ impl TaskPool {
     ///
     /// For loops that submit task by task. A map and a stream do this by themselves.
     pub async fn room(&self) {
-        let shared = self.shared();
-        loop {
-            let mut told = pin!(shared.room.notified());
-            told.as_mut().enable();
-            let mut delivered = pin!(shared.deliveries.told());
-            delivered.as_mut().enable();
-            if shared.held() < in_flight(shared.size) || shared.over.borrow().is_some() {
-                return;
-            }
-            tokio::select! {
-                () = told => {}
-                () = delivered => {}
-            }
-        }
+        self.shared().room().await;
     }
 
     /// Tasks that no worker has yet.
@@ -368,6 +365,7 @@ impl TaskPool {
         function: Function,
         input: F::Input,
         index: u64,
+        caused_by: Option<CallKey>,
         receiver: Arc<dyn Receiver>,
     ) -> Result<NewTask, TaskError> {
         let (payload, handles) = function
@@ -376,6 +374,7 @@ impl TaskPool {
         Ok(NewTask {
             name: function.name,
             index,
+            caused_by,
             message: Message { method: 0, priority: 0, trace: Trace::default(), handles, payload },
             terms: Terms::default(),
             deadline: None,
@@ -383,11 +382,6 @@ impl TaskPool {
             also: self.shared().deliveries.of::<F::Output>(),
         })
     }
-}
-
-/// How many tasks a map or a stream has in the pool: what all its workers may hold, twice.
-pub(super) fn in_flight(workers: usize) -> usize {
-    (2 * super::window::MAX * workers).min(MOST_TASKS / 4)
 }
 
 pub(super) fn not_taken(why: NotTaken, task: &str) -> TaskError {
@@ -410,7 +404,7 @@ impl Handle {
         self.shared.tell(Arrival::Close(Closing::Finish, None));
         let report = self.shared.ended().await;
         if waits {
-            self.shared.deliveries.done().await;
+            self.shared.deliveries.ledger().done().await;
         }
         report
     }
@@ -421,7 +415,7 @@ impl Handle {
         self.shared.tell(Arrival::Close(Closing::Drain, Some(until)));
         let report = self.shared.ended().await;
         if waits {
-            let _ = tokio::time::timeout_at(until.into(), self.shared.deliveries.done()).await;
+            let _ = tokio::time::timeout_at(until.into(), self.shared.deliveries.ledger().done()).await;
         }
         report
     }

@@ -1,6 +1,7 @@
 //! What a pool is told, until its task takes it all at once.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -8,18 +9,23 @@ use std::time::Instant;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::action::Closing;
-use super::completion::{Deliveries, Handler};
+use super::completion::{Also, Deliveries};
 use super::ended::Receiver;
 use super::info::{PoolReport, PoolWorker};
 use super::task::{TaskId, Terms};
+use super::window;
 use super::worker::WorkerId;
 use crate::actor::node::Sink;
 use crate::process::keeper::End;
-use crate::router::{Message, Outcome};
-use crate::wire::ids::Destination;
+use crate::router::{CallKey, Message, Outcome};
 
 /// Tasks that a pool holds, ended or not, before it takes no more; a map or a stream never comes near it.
 pub(super) const MOST_TASKS: usize = 1 << 20;
+
+/// How many tasks a map or a stream has in the pool: what all its workers may hold, twice.
+pub(super) fn in_flight(workers: usize) -> usize {
+    (2 * window::MAX * workers).min(MOST_TASKS / 4)
+}
 
 /// What the handles of a pool and its task share.
 pub(super) struct Shared {
@@ -65,12 +71,14 @@ pub(super) enum Arrival {
 pub(super) struct NewTask {
     pub(super) name: &'static str,
     pub(super) index: u64,
+    /// The message whose handler submitted it.
+    pub(super) caused_by: Option<CallKey>,
     pub(super) message: Message,
     pub(super) terms: Terms,
     pub(super) deadline: Option<Instant>,
     pub(super) receiver: Arc<dyn Receiver>,
     /// Who else is brought its completion.
-    pub(super) also: Option<Arc<[(Destination, Handler)]>>,
+    pub(super) also: Option<Also>,
 }
 
 /// A task was not taken.
@@ -163,7 +171,30 @@ impl Shared {
 
     /// Tasks that have not ended, and those that have whose completion is still to be delivered.
     pub(super) fn held(&self) -> usize {
-        self.open.load(Ordering::Relaxed) + self.deliveries.open()
+        self.open.load(Ordering::Relaxed) + self.deliveries.ledger().open()
+    }
+
+    /// Whether less is in the pool than its workers could be given.
+    pub(super) fn has_room(&self) -> bool {
+        self.held() < in_flight(self.size) || self.over.borrow().is_some()
+    }
+
+    /// Waits until that is so.
+    pub(super) async fn room(&self) {
+        loop {
+            let mut told = pin!(self.room.notified());
+            let mut delivered = pin!(self.deliveries.ledger().told());
+            // Before the look, so that nothing in between is missed.
+            told.as_mut().enable();
+            delivered.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            tokio::select! {
+                () = told => {}
+                () = delivered => {}
+            }
+        }
     }
 
     /// Waits for the pool's end.

@@ -22,6 +22,7 @@
 //! | `function` | a function that workers know by an id |
 //! | `runner` | the actor in each worker |
 //! | `submitted`, `stream` | who awaits tasks: one, or many |
+//! | `fleet`, `fleet_call` | a pool of any actor, and messages through it |
 //! | `ended` | the end of a task on its way to them |
 //! | `completion`, `forward` | the end of a task as a message to an actor |
 
@@ -29,6 +30,8 @@ mod action;
 pub(crate) mod completion;
 pub(crate) mod ended;
 pub(crate) mod error;
+pub(crate) mod fleet;
+pub(crate) mod fleet_call;
 mod forward;
 pub(crate) mod function;
 pub(crate) mod handle;

@@ -29,6 +29,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// How many tasks have ended, however that was; equal to `submitted` once the pool is closed.
+    #[cfg(test)]
     pub(crate) fn ended(&self) -> u64 {
         self.done + self.cancelled + self.lost + self.quarantined + self.killed + self.no_workers
     }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Buf;
@@ -21,7 +21,10 @@ use crate::router::Outcome;
 
 /// Runs task functions by their id. It has no state: a worker that is replaced has lost nothing.
 #[derive(Debug)]
-pub(crate) struct TaskRunner;
+pub(crate) struct TaskRunner {
+    /// The worker's name.
+    name: Arc<str>,
+}
 
 inventory::submit! { ActorEntry::of::<TaskRunner>() }
 
@@ -37,9 +40,9 @@ impl Handlers for TaskRunner {
     const TICKS: &'static [Tick] = &[];
     const SCHEMA: &'static str = "run(function: u64 le, arguments) -> (failed: u8, nanos: u64 le, value)";
 
-    async fn init(tasks: u64, _: &Context<Self>) -> Result<Self, Failure> {
+    async fn init(tasks: u64, ctx: &Context<Self>) -> Result<Self, Failure> {
         if function::fingerprint()? == tasks {
-            Ok(Self)
+            Ok(Self { name: ctx.name().into() })
         } else {
             Err(Failure::new("the worker has other tasks than its supervisor: it is another build of the program"))
         }
@@ -51,7 +54,7 @@ impl Handlers for TaskRunner {
             None => Outcome::Failed(CallError::Version("the worker does not have this task".to_owned())),
             Some(entry) => {
                 bytes.advance(CALL_HEADER);
-                let _entered = TaskContext::enter(ctx);
+                let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation() }.enter();
                 let arguments = TaskArguments { task: entry.name, bytes };
                 match run(entry.run, arguments).await {
                     Ok(Ok(value)) => Outcome::Value(value),
@@ -89,7 +92,7 @@ async fn run(run: fn(&TaskArguments) -> function::TaskRun, arguments: TaskArgume
 /// What a task knows of the worker that runs it.
 #[derive(Clone, Debug)]
 pub struct TaskContext {
-    worker: Rc<str>,
+    worker: Arc<str>,
     cancelled: CancellationToken,
 }
 
@@ -98,14 +101,15 @@ thread_local! {
 }
 
 impl TaskContext {
-    fn enter(ctx: &Context<TaskRunner>) -> impl Drop {
+    /// Is what [`task_context`] tells until the result is dropped.
+    fn enter(self) -> impl Drop {
         struct Leave;
         impl Drop for Leave {
             fn drop(&mut self) {
                 CURRENT.take();
             }
         }
-        CURRENT.replace(Some(Self { worker: ctx.name().into(), cancelled: ctx.cancellation() }));
+        CURRENT.replace(Some(self));
         Leave
     }
 

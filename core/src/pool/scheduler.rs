@@ -291,6 +291,7 @@ impl Scheduler {
 
     /// Wants this worker no more, for one that cannot be started while others can: like those that leave by
     /// [`resize`](Self::resize), which is also what brings it back. Without the last one the pool gives up.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for pools that are resized at run time"))]
     pub(crate) fn remove_worker(&mut self, now: Instant, worker: WorkerId) {
         self.advance(now);
         let Some(index) = self.workers.find(worker) else {
@@ -348,6 +349,7 @@ impl Scheduler {
     }
 
     /// How many tasks no worker holds.
+    #[cfg(test)]
     pub(crate) fn queued(&self) -> usize {
         self.tasks.len() - self.running
     }
@@ -364,17 +366,20 @@ impl Scheduler {
     }
 
     /// How many tasks a worker may hold at present.
+    #[cfg(test)]
     pub(crate) fn window(&self, worker: WorkerId) -> usize {
         let worker = self.workers.get(worker);
         worker.map_or(0, |worker| worker.window.size())
     }
 
     /// How many workers take tasks.
+    #[cfg(test)]
     pub(crate) fn ready(&self) -> usize {
         self.workers.ready()
     }
 
     /// The workers that are wanted, ready or not: those that a task can be bound to.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for pools that are resized at run time"))]
     pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> + '_ {
         self.workers.wanted().map(WorkerId::of)
     }

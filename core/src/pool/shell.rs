@@ -292,7 +292,13 @@ impl Shell {
             .filter_map(|(worker, id)| {
                 let task = &self.tasks.get(id)?.task;
                 let to = self.team.destination(*worker)?;
-                Some(Numbered { number: id.0, to, deadline: task.deadline, message: task.message.clone() })
+                Some(Numbered {
+                    number: id.0,
+                    to,
+                    deadline: task.deadline,
+                    caused_by: task.caused_by,
+                    message: task.message.clone(),
+                })
             })
             .collect();
         for ((_, id), key) in self.outgoing.drain(..).zip(Node::here().submit_all(&self.sink, calls)) {

@@ -1,5 +1,6 @@
 //! The tasks of one input as a stream of their ends.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -9,20 +10,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
+use tokio::sync::Semaphore;
 
-use super::completion::Completion;
+use super::completion::{self, Completion, Item};
 use super::ended::{Ended, Receiver};
 use super::error::TaskError;
 use super::function::{Function, Task};
-use super::handle::{TaskPool, in_flight, not_taken};
-use super::inbox::Arrival;
-use crate::actor::traits::Payload;
+use super::handle::{TaskPool, not_taken};
+use super::inbox::{Arrival, in_flight};
+use crate::actor::address::Address;
+use crate::actor::call::Cast;
+use crate::actor::message;
+use crate::actor::traits::{Handlers, Payload};
 
 /// Bytes of arguments that a stream has in the pool at once; one task may have more.
 const BYTES: usize = 64 << 20;
 
 /// Tasks that are submitted at once: the pool begins while the rest of the input is read.
 const PIECE: usize = 64;
+
+/// Completions that wait for an actor at once, however many may be in flight.
+const MOST_PERMITS: u32 = 1 << 20;
 
 /// The completions of tasks over an input, each as soon as it is there.
 ///
@@ -39,7 +47,7 @@ pub struct Outcomes<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> 
     ends: Arc<Ends>,
     here: VecDeque<Ended>,
     next: u64,
-    /// Tasks that are in the pool.
+    /// Tasks that were begun and not yielded.
     outstanding: usize,
     /// The bytes of their arguments.
     bytes: usize,
@@ -119,6 +127,39 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
         self.next_ended().await.map(|ended| Completion::of(&ended))
     }
 
+    /// Has every completion brought to an actor as a message, and says how many there were once the last one was
+    /// handled.
+    ///
+    /// As [`Submitted::completed_to`](crate::Submitted::completed_to), for any number of tasks: no more of them are begun
+    /// while completions wait for the actor than there may be in flight. The actor itself cannot wait for this.
+    ///
+    /// # Errors
+    /// Why the rest of the input was not taken, if it was not.
+    pub fn completed_to<A: Handlers, C>(
+        mut self,
+        address: &Address<A>,
+        cast: C,
+    ) -> impl Future<Output = Result<u64, TaskError>> + use<F, Args, I, A, C>
+    where
+        C: Fn(&Address<A>, Completion<F::Output>) -> Cast + Send + Sync + 'static,
+    {
+        let (to, handler) = (address.destination(), completion::handler(address, cast));
+        let permits = u32::try_from(self.limit).unwrap_or(u32::MAX).min(MOST_PERMITS);
+        let room = Arc::new(Semaphore::new(permits as usize));
+        async move {
+            let mut count = 0;
+            while let Some(ended) = self.next_ended().await {
+                // The semaphore is never closed.
+                let permit = room.clone().acquire_owned().await.ok();
+                let held = permit.map(|permit| Arc::new(permit) as Arc<dyn Any + Send + Sync>);
+                self.pool.shared().deliveries.deliver(to, Item { ended, handler: handler.clone(), held });
+                count += 1;
+            }
+            let _all = room.acquire_many(permits).await;
+            self.refused().map_or(Ok(count), Err)
+        }
+    }
+
     /// Why the rest of the input was not taken, if it was not: what was given is no task, or the pool has closed.
     #[must_use]
     pub fn refused(&self) -> Option<TaskError> {
@@ -131,11 +172,16 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
 
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         loop {
-            if self.outstanding <= self.limit / 2 {
-                self.refill();
-            }
             if let Some(ended) = self.here.pop_front() {
+                self.outstanding -= 1;
+                self.bytes -= ended.size;
+                if self.outstanding <= self.limit / 2 {
+                    self.refill();
+                }
                 return Poll::Ready(Some(ended));
+            }
+            if self.outstanding == 0 {
+                self.refill();
             }
             let mut state = self.ends.lock();
             std::mem::swap(&mut state.ends, &mut self.here);
@@ -147,14 +193,14 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
                 return Poll::Pending;
             }
             drop(state);
-            self.outstanding -= self.here.len();
-            self.bytes -= self.here.iter().map(|ended| ended.size).sum::<usize>();
         }
     }
 
     /// Pulls input and submits it until enough is in the pool.
     fn refill(&mut self) {
         let Ok(function) = self.function else { return };
+        // Whoever polls waits for the tasks; who submits one does not.
+        let caused_by = message::current().and_then(|current| current.call);
         while self.outstanding < self.limit
             && self.bytes < BYTES
             && let Some(input) = &mut self.input
@@ -168,7 +214,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
                 };
                 let index = self.next;
                 self.next += 1;
-                match self.pool.new_task::<Args, F>(function, next, index, self.ends.clone()) {
+                match self.pool.new_task::<Args, F>(function, next, index, caused_by, self.ends.clone()) {
                     Ok(task) => {
                         bytes += task.message.payload.len();
                         piece.push(task);

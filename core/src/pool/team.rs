@@ -199,7 +199,9 @@ impl Team {
 
     pub(super) fn stop_all(&mut self) {
         let grace = self.plan.shutdown;
-        self.members.iter_mut().for_each(|member| drop(member.wish(Wish::Stop { grace })));
+        for member in &mut self.members {
+            member.wish(Wish::Stop { grace });
+        }
     }
 
     pub(super) fn kill(&mut self, worker: WorkerId) {

@@ -38,6 +38,7 @@ impl Window {
         Self { size: START, average: None, reports: 0, filling: true }
     }
 
+    #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         self.size
     }

@@ -35,6 +35,7 @@ impl Workers {
     }
 
     /// How many are ready.
+    #[cfg(test)]
     pub(super) fn ready(&self) -> usize {
         self.ready
     }

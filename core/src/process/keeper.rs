@@ -26,6 +26,8 @@ use crate::wire::hello::Hello;
 
 /// How long a worker has between being asked by the system to end and being killed.
 const TERMINATE: Duration = Duration::from_millis(500);
+/// How long a process may take to end after its last word.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the last bytes of a dead process may take to be read.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -74,7 +76,7 @@ pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wis
     let witness = Arc::new(Witness::new(name.clone(), incarnation.children.marked, sink));
     match begin(&incarnation, &witness, capture).await {
         Ok(born) => {
-            let guard = Guard { child: born.child.clone(), link: Some(born.link) };
+            let guard = Guard { child: Some(born.child.clone()), link: Some(born.link) };
             Keeper { incarnation, witness, born, guard, cause: None, failed: None }.live(&mut wish, ready).await
         }
         Err(begun) => {
@@ -121,7 +123,7 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         Launch { program: incarnation.children.program.clone(), name: name.clone(), stdin: data_child, capture };
     let child = sys::spawn(launch, witness.clone()).await.map_err(failed(None))?;
     // From here on a task that is dropped must not leave the process behind.
-    let mut guard = Guard { child: child.clone(), link: None };
+    let mut guard = Guard { child: Some(child.clone()), link: None };
     let greeting = incarnation.hello.encode(build());
     if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.page())
         && error.kind() != std::io::ErrorKind::BrokenPipe
@@ -165,7 +167,9 @@ impl Keeper {
         let (link, connection, peer) = (self.born.link, self.born.connection.clone(), self.born.peer.clone());
         let mut reader = Reader::new();
         let mut driving = Box::pin(drive(node, link, &connection, &mut reader));
-        let mut driven = None;
+        let mut driven = false;
+        // When a process that has said its last word or closed its connection, and goes on nevertheless, is killed.
+        let mut lost: Option<Instant> = None;
         let mut exit = self.witness.exit();
         let mut starting = Some((Instant::now() + self.incarnation.init_timeout, ready));
         let mut rung = Rung::Living;
@@ -175,13 +179,15 @@ impl Keeper {
             tokio::select! {
                 biased;
                 _ = exit.wait_for(Option::is_some) => break,
-                end = &mut driving, if driven.is_none() => {
+                end = &mut driving, if !driven => {
+                    driven = true;
                     match end {
-                        // A peer that closes its stream and lives on can hear nothing more.
-                        DriveEnd::Closed => {}
+                        // The end of its process follows at once, unless something in there holds it up.
+                        DriveEnd::Closed => {
+                            lost.get_or_insert_with(|| rung.due().unwrap_or_else(|| Instant::now() + TERMINATE));
+                        }
                         DriveEnd::Bad(error) => self.refuse(error.to_string()),
                     }
-                    driven = Some(());
                 }
                 () = peer.arrived.notified() => {}
                 wished = wish.changed(), if !deserted => {
@@ -191,6 +197,12 @@ impl Keeper {
                     rung = self.climb(rung, wished, starting.is_some());
                 }
                 () = until(rung.due()) => rung = self.climb_on(rung),
+                () = until(lost), if !matches!(rung, Rung::Killed) => {
+                    event::publish(self.incarnation.owner, Event::Killed { child: self.incarnation.name.clone() });
+                    self.cause.get_or_insert_with(|| ExitCause::Protocol("it closed its connection".to_owned()));
+                    self.born.child.kill();
+                    rung = Rung::Killed;
+                }
                 () = until(start_due), if matches!(rung, Rung::Living) => {
                     starting = None;
                     self.failed = Some(StartError::TimedOut {
@@ -212,22 +224,19 @@ impl Keeper {
                             ready(self.born.child.pid());
                         }
                     }
-                    Arrival::Frame(frame) => self.hear(frame),
+                    Arrival::Frame(frame) => {
+                        // Its actor has ended: nobody in there takes a message any more, nor an order to stop.
+                        if matches!(frame, Frame::Bye { .. } | Frame::StartFailed { .. }) {
+                            lost.get_or_insert_with(|| rung.due().unwrap_or_else(|| Instant::now() + FAREWELL));
+                        }
+                        self.hear(frame);
+                    }
                     Arrival::Refused(why) => self.refuse(why),
-                }
-            }
-            // A stream that is closed while its process lives is a process that cannot be reached.
-            if driven.is_some() && exit.borrow().is_none() && !matches!(rung, Rung::Killed) {
-                let deadline = rung.due().unwrap_or_else(|| Instant::now() + TERMINATE);
-                if tokio::time::timeout_at(deadline.into(), exit.wait_for(Option::is_some)).await.is_err() {
-                    self.cause.get_or_insert(ExitCause::Protocol("it closed its connection".to_owned()));
-                    self.born.child.kill();
-                    rung = Rung::Killed;
                 }
             }
         }
         // What it sent before its end still counts.
-        if driven.is_none() {
+        if !driven {
             let _ = tokio::time::timeout(LAST_WORDS, &mut driving).await;
             for arrival in peer.take() {
                 if let Arrival::Frame(frame) = arrival {
@@ -302,7 +311,10 @@ impl Keeper {
             // Who is not ready yet has nothing to bring in order.
             (Wish::Stop { grace }, Rung::Living) if !starting && !grace.is_zero() => {
                 Node::here().with(|router| {
+                    // Over the control stream, to be heard while a handler computes; and over the data stream, to be
+                    // heard before whatever is sent from now on.
                     router.send_control(self.born.link, &Frame::Stop { payload: Bytes::new() });
+                    router.send(self.born.link, &Frame::Stop { payload: Bytes::new() });
                 });
                 Rung::Asked { until: Instant::now() + grace }
             }
@@ -417,20 +429,23 @@ impl Peer for Downlink {
 
 /// Kills the process, and closes its connection, of a task that was dropped in the middle.
 struct Guard {
-    child: Child,
+    child: Option<Child>,
     link: Option<LinkKey>,
 }
 
 impl Guard {
     fn disarm(&mut self) {
+        self.child = None;
         self.link = None;
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.kill();
+        }
         if let Some(link) = self.link.take() {
-            self.child.kill();
             Node::here().close_link(link);
         }
     }

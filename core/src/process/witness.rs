@@ -10,7 +10,7 @@ use super::lines::Lines;
 use crate::sys::{self, Exit, Output, Watch};
 
 /// Bytes of standard error that an exit tells.
-const TAIL: usize = 4 << 10;
+const TAIL: usize = 16 << 10;
 
 /// A line that libtest cannot have printed: what comes before it is not the worker's.
 pub(crate) const MARKER: &str = "\u{1}procession worker\u{1}";

@@ -103,7 +103,8 @@ async fn serve(
     let connection = Arc::new(Connection::new(stream, None));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
-    let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)) };
+    let stop = Stop::new();
+    let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)), stop: stop.clone() };
     let link = node.add_link(|_| Arc::new(uplink));
     node.with(|router| router.set_uplink(link));
     let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
@@ -116,8 +117,7 @@ async fn serve(
     };
     let entry = node.with(|router| router.host(hello.to, about));
     node.add_local(entry, &end);
-    let stop = Stop::new();
-    obey(control, link, stop.clone())?;
+    obey(control, link, connection.clone(), stop.clone())?;
     let driven = connection.clone();
     tokio::task::spawn_local(async move {
         let mut reader = Reader::new();
@@ -155,7 +155,7 @@ async fn serve(
 }
 
 /// Reads the control stream on a thread of its own, so that a stop and a cancel arrive while a handler computes.
-fn obey(control: BlockingStream, link: LinkKey, stop: Stop) -> Result<(), String> {
+fn obey(control: BlockingStream, link: LinkKey, connection: Arc<Connection>, stop: Stop) -> Result<(), String> {
     std::thread::Builder::new()
         .name("procession-control".to_owned())
         .spawn(move || {
@@ -179,6 +179,11 @@ fn obey(control: BlockingStream, link: LinkKey, stop: Stop) -> Result<(), String
                         Ok(Some(Frame::Stop { .. })) => stop.ask(StopReason::Shutdown),
                         Ok(Some(Frame::Cancel { call })) => {
                             Node::here().with(|router| router.cancel_inbound(link, call));
+                            speak(&connection, link);
+                        }
+                        Ok(Some(Frame::Recall { call })) => {
+                            Node::here().with(|router| router.recall_inbound(link, call));
+                            speak(&connection, link);
                         }
                         Ok(Some(_)) => {}
                         Err(_) => sys::die_with_tree(),
@@ -190,10 +195,18 @@ fn obey(control: BlockingStream, link: LinkKey, stop: Stop) -> Result<(), String
         .map_err(|error| format!("failed to start the control thread: {error}"))
 }
 
+/// Writes what there is to say: the thread that does it otherwise may be computing.
+fn speak(connection: &Connection, link: LinkKey) {
+    connection.write(&mut |data: &mut BytesMut, control: &mut BytesMut| {
+        Node::here().with(|router| router.take_output(link, data, control));
+    });
+}
+
 /// The supervisor, as the router of a worker speaks to it.
 struct Uplink {
     connection: Arc<Connection>,
     init: Mutex<Option<oneshot::Sender<Bytes>>>,
+    stop: Stop,
 }
 
 impl Peer for Uplink {
@@ -202,10 +215,14 @@ impl Peer for Uplink {
     }
 
     fn frame(&self, frame: Frame) {
-        if let Frame::Init { payload } = frame
-            && let Some(init) = self.init.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
-            let _ = init.send(payload);
+        match frame {
+            Frame::Init { payload } => {
+                if let Some(init) = self.init.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    let _ = init.send(payload);
+                }
+            }
+            Frame::Stop { .. } => self.stop.ask(StopReason::Shutdown),
+            _ => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! A connection as the router sees it: bytes to go out, and requests that came in.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +29,9 @@ pub(super) const NODES_LIMIT: usize = 1024;
 pub(super) const UNREAD_LIMIT: usize = 512 << 20;
 /// Cancels that have overtaken their requests and are remembered.
 const EARLY_CANCELS: usize = 64;
+/// Recalls that have overtaken their requests and are remembered: far more than there can be on the way at once, since
+/// forgetting one would run its request twice.
+const EARLY_RECALLS: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Link {
@@ -60,6 +63,9 @@ pub(super) struct Link {
     pub(super) exit: Option<Exit>,
     /// Cancels whose requests are still on the way: the control stream may be faster.
     early: VecDeque<CallId>,
+    /// Requests that are still on the way and were given back already, and in which order they were.
+    recalled: HashSet<CallId>,
+    recalls: VecDeque<CallId>,
     /// Whether the peer broke the protocol: it is not listened to any more.
     pub(super) refused: bool,
 }
@@ -76,6 +82,23 @@ impl Link {
             self.early.pop_front();
         }
         self.early.push_back(call);
+    }
+
+    /// A recall has come for a request that is not here: answered already, or still on its way.
+    pub(super) fn recalled_early(&mut self, call: CallId) {
+        if self.recalls.len() == EARLY_RECALLS
+            && let Some(oldest) = self.recalls.pop_front()
+        {
+            self.recalled.remove(&oldest);
+        }
+        if self.recalled.insert(call) {
+            self.recalls.push_back(call);
+        }
+    }
+
+    /// Whether the request that has come now was given back before. Its number stays on the list, which is its bound.
+    pub(super) fn was_recalled(&self, call: CallId) -> bool {
+        !self.recalled.is_empty() && self.recalled.contains(&call)
     }
 
     /// Whether the request that has come now was taken back before.

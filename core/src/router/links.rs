@@ -86,6 +86,7 @@ impl Router {
                     self.cancel_inbound(link, call);
                 }
             }
+            Frame::Recall { call } => self.recall_inbound(link, call),
             Frame::Credit { to, returned, window } => self.handle_credit(link, to, returned, window),
             Frame::Deferred { call } => {
                 if self.handed_to(link, call).is_some()
@@ -230,6 +231,9 @@ impl Router {
             }
             if hosted.is_some() && l.was_cancelled(request.call) {
                 self.cancel_inbound(link, request.call);
+            } else if hosted.is_some() && l.was_recalled(request.call) {
+                // It has its reply.
+                self.cancel(key);
             }
         }
         self.settle(entry);

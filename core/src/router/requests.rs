@@ -225,6 +225,7 @@ impl Router {
                 self.cancel(call);
             }
             (Phase::Sent { .. }, Some(link)) if tell => self.ask_back(call, entry, link),
+            (Phase::Sent { .. }, Some(link)) => self.send_control(link, &Frame::Recall { call: CallId(call) }),
             (Phase::Taken, _) if tell => self.actions.push_back(Action::Cancel(entry, call)),
             _ => {}
         }
@@ -352,6 +353,26 @@ impl Router {
             self.incarnation_ends(record.entry);
         }
         self.end(call, outcome);
+    }
+
+    /// The call with this number came in over this link, or will, and is wanted back: it is withdrawn unless its handler
+    /// has been started. Answered at once in any case.
+    ///
+    /// Called from the control stream, so that it works while a handler computes and nothing is read.
+    pub(crate) fn recall_inbound(&mut self, link: LinkKey, call: CallId) {
+        let hosts = self.uplink == Some(link) && self.hosted.is_some();
+        let Some(l) = self.links.get_mut(link).filter(|_| hosts) else {
+            return;
+        };
+        let known = l.inbound.get(&call).copied();
+        match known {
+            Some(key) if self.calls.get(key).is_some_and(|r| matches!(r.phase, Phase::Sent { .. })) => {
+                self.cancel(key);
+            }
+            Some(_) => return,
+            None => l.recalled_early(call),
+        }
+        self.send(link, &Frame::Reply { call, status: Status::Withdrawn, payload: Bytes::new() });
     }
 
     /// The call with this number came in over this link and is not wanted any more.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::child::{ChildInfo, ExitReport};
+use super::command::{Command, Unknown, Which};
 use super::intensity::Intensity;
+use super::over::Over;
 use super::policy::{Config, Counts, Policy, Strategy};
-use super::shell::{Command, Over, Shell, Unknown, Which};
+use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
 use crate::actor::address::Address;
 use crate::actor::leaving::Leaving;
@@ -53,7 +55,12 @@ pub(crate) struct Inner {
 }
 
 /// Something that is to end before the supervisor's own children do.
-pub(crate) type Dependent = Box<dyn Fn(Winding) -> Ended + Send + Sync>;
+pub(crate) struct Dependent {
+    /// Begins the end; it goes on whether the future is awaited or not.
+    pub(crate) end: Box<dyn Fn(Winding) -> Ended + Send + Sync>,
+    /// Whether it has ended by itself.
+    pub(crate) is_over: Box<dyn Fn() -> bool + Send + Sync>,
+}
 /// Completes when it has ended.
 pub(crate) type Ended = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -309,13 +316,16 @@ impl Supervisor {
 
     /// Adds something that ends before the supervisor's own children do.
     pub(crate) fn depend(&self, dependent: Dependent) {
-        self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner).push(dependent);
+        let mut dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
+        // A supervisor may outlive any number of them.
+        dependents.retain(|dependent| !(dependent.is_over)());
+        dependents.push(dependent);
     }
 
     pub(crate) async fn wind_up(&self, how: Winding) {
         let ending: Vec<_> = {
             let dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
-            dependents.iter().rev().map(|dependent| dependent(how)).collect()
+            dependents.iter().rev().map(|dependent| (dependent.end)(how)).collect()
         };
         for ended in ending {
             ended.await;
@@ -415,6 +425,9 @@ impl SupervisorBuilder {
     pub async fn start(self) -> Result<Supervisor, StartError> {
         let Self { strategy, intensity, backoff, output, program, children: specs, on_exit } = self;
         check_depth()?;
+        if ENDING.load(Ordering::Acquire) {
+            return Err(StartError::ProgramEnding);
+        }
         backoff.check().map_err(|error| StartError::BadSpec(error.to_string()))?;
         registered().map_err(StartError::DuplicateId)?;
         let mut children = Children::of_this_program()?;
@@ -460,11 +473,13 @@ impl SupervisorBuilder {
         let supervisor = Supervisor {
             inner: Arc::new(Inner { commands, launcher, registry, over, reports, dependents: Mutex::default() }),
         };
+        // From now on: a signal ends it in its start too.
+        remember(&supervisor.inner);
+        if ENDING.load(Ordering::Acquire) {
+            let _ = supervisor.send(Command::Shutdown);
+        }
         match started.await {
-            Ok(Ok(())) => {
-                remember(&supervisor.inner);
-                Ok(supervisor)
-            }
+            Ok(Ok(())) => Ok(supervisor),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::SupervisorEnded),
         }
@@ -501,7 +516,7 @@ impl Drop for Inner {
         let dependents = Arc::new(dependents);
         let (commands, mut over, ends) = (self.commands.clone(), self.over.clone(), dependents.clone());
         let in_order = Box::pin(async move {
-            let ending: Vec<_> = ends.iter().rev().map(|dependent| dependent(Winding::Drain)).collect();
+            let ending: Vec<_> = ends.iter().rev().map(|dependent| (dependent.end)(Winding::Drain)).collect();
             for ended in ending {
                 ended.await;
             }
@@ -512,7 +527,7 @@ impl Drop for Inner {
         let at_once = Box::new(move || {
             for dependent in dependents.iter() {
                 // Begun by the call itself; nobody waits here.
-                drop(dependent(Winding::Kill));
+                drop((dependent.end)(Winding::Kill));
             }
             let _ = commands.send(Command::Kill);
         });
@@ -522,6 +537,14 @@ impl Drop for Inner {
 
 /// The supervisors of this process, for the end of the program.
 static ALIVE: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// Whether this program starts no supervisors any more.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The program is ending: a supervisor that was not there when the others were ended would be killed at last.
+pub(crate) fn refuse_to_start() {
+    ENDING.store(true, Ordering::Release);
+}
 
 fn remember(inner: &Arc<Inner>) {
     let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);

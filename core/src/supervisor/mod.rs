@@ -5,8 +5,10 @@
 
 pub(crate) mod backoff;
 pub(crate) mod child;
+pub(crate) mod command;
 pub(crate) mod handle;
 pub(crate) mod intensity;
+pub(crate) mod over;
 pub(crate) mod policy;
 pub(crate) mod shell;
 pub(crate) mod spec;

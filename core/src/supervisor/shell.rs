@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::child::{ChildInfo, ChildState, ExitReport};
-use super::policy::{Action, ChildId, ChildPolicy, Counts, DoneReason, EndReason, Ending, Policy, Refused, State};
+use super::command::{By, Command, Unknown, Which};
+use super::over::{Finished, Over};
+use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
 use super::spec::{AtEnd, Home, Spec};
-use crate::actor::address::Address;
 use crate::actor::lookup::Named;
 use crate::actor::node::Node;
-use crate::actor::traits::Handlers;
 use crate::error::call::NotDelivered;
 use crate::error::exit::{Exit, ExitCause};
 use crate::error::start::StartError;
@@ -22,77 +22,6 @@ use crate::process::launcher::{Launcher, Order};
 use crate::registry::Registry;
 use crate::router::{EntryKey, NewEntry};
 use crate::wire::ids::Destination;
-
-/// What a supervisor is asked, and what it is told of its children.
-pub(crate) enum Command {
-    /// Start a child and say where it is once it is ready.
-    Start(Box<Spec>, oneshot::Sender<Result<Destination, StartError>>),
-    /// Stop a child, for good.
-    Stop {
-        child: Which,
-        kill: bool,
-        done: oneshot::Sender<Result<Exit, Unknown>>,
-    },
-    /// Stop a child and start it again.
-    Restart {
-        child: Which,
-        done: oneshot::Sender<Result<(), Unknown>>,
-    },
-    /// Say how a child ended once it has ended for good; nothing of one that is unknown.
-    Join {
-        child: Destination,
-        done: oneshot::Sender<Option<Exit>>,
-    },
-    Children(oneshot::Sender<Vec<ChildInfo>>),
-    Counts(oneshot::Sender<Counts>),
-    /// End in order.
-    Shutdown,
-    /// End at once.
-    Kill,
-    Ready(ChildId, u32),
-    Ended(ChildId, Box<End>),
-}
-
-/// A child, by name or by address: `"counter"`, or `&address`.
-#[derive(Clone, Debug)]
-pub struct Which(By);
-
-#[derive(Clone, Debug)]
-enum By {
-    Name(String),
-    At(Destination),
-}
-
-impl From<&str> for Which {
-    fn from(name: &str) -> Self {
-        Self(By::Name(name.to_owned()))
-    }
-}
-
-impl From<&String> for Which {
-    fn from(name: &String) -> Self {
-        Self(By::Name(name.clone()))
-    }
-}
-
-impl<A: Handlers> From<&Address<A>> for Which {
-    fn from(address: &Address<A>) -> Self {
-        Self(By::At(address.destination()))
-    }
-}
-
-/// The supervisor has no such child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supervisor has no such child")]
-pub struct Unknown;
-
-/// How a supervisor ended.
-#[derive(Clone, Debug)]
-pub(crate) enum Over {
-    Shutdown,
-    Escalated { child: String, restarts: u32, within: Duration },
-    StartFailed(StartError),
-}
 
 pub(crate) struct Shell {
     policy: Policy,
@@ -127,21 +56,6 @@ struct Child {
     stopped: Vec<oneshot::Sender<Result<Exit, Unknown>>>,
     restarted: Vec<oneshot::Sender<Result<(), Unknown>>>,
     joined: Vec<oneshot::Sender<Option<Exit>>>,
-}
-
-/// The end of a supervisor, to be made known.
-#[must_use = "nobody hears of an end that is not told"]
-pub(crate) struct Finished {
-    over: Option<watch::Sender<Option<Over>>>,
-    how: Over,
-}
-
-impl Finished {
-    pub(crate) fn tell(self) {
-        if let Some(over) = self.over {
-            over.send_replace(Some(self.how));
-        }
-    }
 }
 
 impl Shell {
@@ -434,14 +348,15 @@ impl Shell {
         self.policy.handle_ready(Instant::now(), id);
         let Some(child) = self.children.get_mut(&id) else { return };
         child.pid = Some(pid);
+        // Told first: who has its answer and then listens has not to hear of it again.
+        let event = Event::Started { child: child.spec.name.clone(), pid, incarnation: child.incarnation };
+        event::publish(self.launcher.owner, event);
         if let Some(started) = child.started.take() {
             let _ = started.send(Ok(child.to));
         }
         for restarted in child.restarted.drain(..) {
             let _ = restarted.send(Ok(()));
         }
-        let event = Event::Started { child: child.spec.name.clone(), pid, incarnation: child.incarnation };
-        self.tell(event);
     }
 
     /// Ends that were not followed by another action: the child will be started again.
@@ -588,7 +503,7 @@ impl Shell {
                 _ => {}
             }
         }
-        Finished { over: self.over.take(), how }
+        Finished::new(self.over.take(), how)
     }
 }
 
@@ -598,7 +513,10 @@ impl Drop for Shell {
     fn drop(&mut self) {
         let node = Node::here();
         for child in self.children.values() {
-            node.with(|router| router.retire(child.entry, &NotDelivered::Stopped, None));
+            // What its process was doing may have been done.
+            let killed = |pid| Exit { pid, cause: ExitCause::Killed, stderr: String::new() };
+            let exit = child.pid.map(killed);
+            node.with(|router| router.retire(child.entry, &NotDelivered::Stopped, exit.as_ref()));
         }
         if let Some(over) = self.over.take() {
             self.registry.close();

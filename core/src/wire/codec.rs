@@ -4,7 +4,7 @@
 //! decoding stops at a [`Budget`] before it recurses or allocates, an error keeps the words of the type that raised it,
 //! and the handles inside a message are [noted](note_handle) while it is encoded.
 //!
-//! ```ignore
+//! ```text
 //! let bytes = codec::encode(&(7u32, "seven"), 64)?;
 //! let value: (u32, String) = codec::decode(&bytes, Budget::default())?;
 //! ```

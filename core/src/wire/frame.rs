@@ -53,6 +53,8 @@ pub(crate) enum Frame {
     Bye { payload: Bytes },
     /// Control: end after the running message.
     Stop { payload: Bytes },
+    /// Control: give the call back, if its handler has not been started.
+    Recall { call: CallId },
 }
 
 /// The route of a credit: the node and the actor whose mailbox it counts.
@@ -137,6 +139,7 @@ mod kind {
     pub(super) const EVENT: u8 = 13;
     pub(super) const BYE: u8 = 14;
     pub(super) const STOP: u8 = 15;
+    pub(super) const RECALL: u8 = 16;
 }
 
 impl Frame {
@@ -179,6 +182,7 @@ impl Frame {
             Self::Event { payload } => body(out, kind::EVENT, CallId::NONE, payload),
             Self::Bye { payload } => body(out, kind::BYE, CallId::NONE, payload),
             Self::Stop { payload } => body(out, kind::STOP, CallId::NONE, payload),
+            Self::Recall { call } => prefix(out, kind::RECALL, 0, 0, *call, 0),
         }
     }
 }
@@ -322,6 +326,7 @@ impl Decoder {
             kind::EVENT => Frame::Event { payload: frame },
             kind::BYE => Frame::Bye { payload: frame },
             kind::STOP => Frame::Stop { payload: frame },
+            kind::RECALL => fixed(0).map(|()| Frame::Recall { call })?,
             kind => return Err(FrameError::Kind { kind }),
         }))
     }
@@ -427,6 +432,7 @@ mod tests {
             payload().prop_map(|payload| Frame::Event { payload }),
             payload().prop_map(|payload| Frame::Bye { payload }),
             payload().prop_map(|payload| Frame::Stop { payload }),
+            call().prop_map(|call| Frame::Recall { call }),
         ]
     }
 

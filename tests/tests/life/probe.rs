@@ -47,6 +47,8 @@ pub enum AtStop {
     /// Ends its own supervisor in order.
     EndNested,
     Panic,
+    /// Ends, but its process does not: what is left to be printed cannot be.
+    HoldOutput,
 }
 
 /// How it is told to end.
@@ -148,6 +150,17 @@ impl Probe {
                 }
             }
             AtStop::Panic => panic!("told to panic at the stop"),
+            AtStop::HoldOutput => {
+                let (held, holds) = std::sync::mpsc::channel();
+                std::thread::spawn(move || {
+                    let _output = std::io::stdout().lock();
+                    held.send(()).expect("it is awaited");
+                    loop {
+                        std::thread::park();
+                    }
+                });
+                holds.recv().expect("it holds it");
+            }
         }
     }
 
@@ -196,6 +209,14 @@ impl Probe {
     pub async fn work(&mut self, began: PathBuf, go_on: PathBuf) -> String {
         super::touch(&began);
         appears(&go_on).await;
+        "worked".to_owned()
+    }
+
+    /// Answers once it has heard that it is to stop.
+    #[call(timeout = "1h")]
+    pub async fn work_until_stopped(&mut self, began: PathBuf, ctx: &Context<Self>) -> String {
+        super::touch(&began);
+        ctx.stopping().await;
         "worked".to_owned()
     }
 

@@ -11,6 +11,8 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Signal, set_parent_process_death_signal};
+
 use super::{PATIENCE, Place, system};
 
 /// A test and the claim that is its name.
@@ -32,6 +34,11 @@ macro_rules! tests {
 /// finds its way in by the program's `#[procession::main]`.
 pub fn main(tests: &[Test], roles: &[Role]) -> ExitCode {
     if let Ok(asked) = std::env::var(ROLE) {
+        // A test that is killed takes its programs with it. Not so their workers and guardians, which have arguments: how
+        // these end is what is tested.
+        if std::env::args_os().len() == 1 {
+            set_parent_process_death_signal(Some(Signal::KILL)).expect("any process may");
+        }
         let (_, role) = roles.iter().find(|(name, _)| *name == asked).expect("a test knows its roles");
         return role();
     }
@@ -53,13 +60,14 @@ pub fn main(tests: &[Test], roles: &[Role]) -> ExitCode {
         let began = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
         let left = settled();
+        let seen: Vec<_> = left.iter().filter_map(|pid| system::look(*pid)).collect();
         for pid in &left {
             system::kill(*pid);
         }
         let passed = passed && left.is_empty();
         println!("test {name} ... {} ({:?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
         if !left.is_empty() {
-            println!("processes were left: {left:?}");
+            println!("processes were left: {seen:?}");
         }
         failed.extend((!passed).then_some(*name));
     }

@@ -63,7 +63,7 @@ pub fn family() -> Vec<Seen> {
         }
     }
     // That of a worker that has died is among the children for as long as it takes it to end.
-    let own = family.iter().position(|seen| seen.parent == me && seen.name == "guardian");
+    let own = family.iter().position(|seen| seen.parent == me && is_guardian(seen.pid));
     if let Some(own) = own {
         family.remove(own);
     }
@@ -72,7 +72,12 @@ pub fn family() -> Vec<Seen> {
 
 /// The guardian of a process.
 pub fn guardian(of: u32) -> Option<Seen> {
-    children(of).into_iter().find(|seen| seen.name == "guardian")
+    children(of).into_iter().find(|seen| is_guardian(seen.pid))
+}
+
+/// By its argument, which it has before it has had the time to name itself.
+fn is_guardian(pid: u32) -> bool {
+    arguments(pid).iter().any(|argument| argument == "procession-guardian")
 }
 
 pub fn kill(pid: u32) {

@@ -70,11 +70,13 @@ mod linux {
         parent_of(pid) == Some(std::process::id()) && is_worker(pid)
     }
 
+    /// Whether a process is there and no zombie.
+    pub(crate) fn is_alive(pid: u32) -> bool {
+        field(format!("/proc/{pid}/stat").as_ref(), 0).is_some_and(|state| state != "Z" && state != "X")
+    }
+
     pub(crate) fn workers_of_this_process() -> Vec<u32> {
-        let all = fs::read_dir("/proc").expect("/proc");
-        all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|&pid| is_worker_of_this_process(pid))
-            .collect()
+        workers_of(std::process::id())
     }
 
     /// The workers of another process.
@@ -87,6 +89,13 @@ mod linux {
 
     /// A program that ends at once, whatever its arguments, and one that takes its time.
     pub(crate) const FOREIGN: [&str; 2] = ["/bin/true", "/bin/cat"];
+
+    /// Bytes of memory that this process has in use.
+    pub(crate) fn memory_of_this_process() -> usize {
+        let statm = fs::read_to_string("/proc/self/statm").expect("/proc");
+        let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("pages");
+        pages * rustix::param::page_size()
+    }
 
     fn threads_are_stopped(pid: u32) -> bool {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");

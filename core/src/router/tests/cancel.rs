@@ -194,3 +194,67 @@ fn calls_that_are_made_and_taken_back_leave_nothing_while_the_mailbox_is_full() 
     assert!(w.processes[hub].router.lines(to_b.entry) < 200);
     assert_eq!(w.router(hub).load(to_b.entry), (1, 0));
 }
+
+#[test]
+fn a_call_that_is_wanted_back_is_withdrawn_unless_it_runs_and_ends_once() {
+    for tell in [false, true] {
+        let mut w = World::new();
+        let hub = w.process();
+        let (to_a, a) = w.worker(hub, "a");
+        let calls: Vec<_> = (0..4).map(|n| w.call(hub, to_a, &n.to_string())).collect();
+        w.drive();
+        let running = w.take(&a).unwrap();
+        // One runs, one waits in the worker, two in the mailbox.
+        for call in &calls[..3] {
+            w.take_back(hub, *call, tell);
+        }
+        w.drive();
+        assert_eq!(w.processes[a.process].cancelled.len(), usize::from(tell), "it is told if it is to be");
+        w.answer(a.process, running.call, "0");
+        w.finish(&a, &running);
+        assert_eq!(w.serve(&a), ["3"]);
+        w.drive();
+        assert_eq!(text(w.outcome(hub, calls[0])), "0");
+        for call in &calls[1..3] {
+            assert_eq!(failure(w.outcome(hub, *call)), CallError::Cancelled);
+        }
+        text(w.outcome(hub, calls[3]));
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_recall_that_overtakes_its_call_is_answered_at_once_and_the_call_never_runs() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let call = w.call(hub, to_a, "x");
+    w.take_back(hub, call, false);
+    // The worker computes: it hears the control stream, reads no data, and is still answered for.
+    while w.carry(a.wire, 0, true, usize::MAX) {}
+    w.carry(a.wire, 1, false, usize::MAX);
+    assert_eq!(failure(w.outcome(hub, call)), CallError::Cancelled);
+    let next = w.call(hub, to_a, "y");
+    w.drive();
+    assert_eq!(w.serve(&a), ["y"]);
+    w.drive();
+    text(w.outcome(hub, next));
+    w.assert_at_rest();
+}
+
+#[test]
+fn a_recall_that_crosses_the_answer_changes_nothing() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let call = w.call(hub, to_a, "x");
+    w.drive();
+    let running = w.take(&a).unwrap();
+    w.answer(a.process, running.call, "done");
+    w.finish(&a, &running);
+    w.take_back(hub, call, false);
+    while w.carry(a.wire, 0, true, usize::MAX) {}
+    w.drive();
+    assert_eq!(text(w.outcome(hub, call)), "done");
+    w.assert_at_rest();
+}

@@ -252,6 +252,14 @@ impl World {
         }
     }
 
+    /// Wants a call back that is still awaited.
+    pub(super) fn take_back(&mut self, from: ProcessId, token: Token, tell: bool) {
+        if let Some(&(key, _)) = self.processes[from].open.get(&token) {
+            self.router(from).take_back(key, tell);
+            self.pump(from);
+        }
+    }
+
     /// How a request ended; panics unless it ended exactly once.
     #[track_caller]
     pub(super) fn outcome(&mut self, process: ProcessId, token: Token) -> Outcome {

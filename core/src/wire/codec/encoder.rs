@@ -6,6 +6,9 @@ use super::EncodeError;
 use super::error::EncodeFault;
 use crate::wire::budget::MAX_DEPTH;
 
+/// So many elements are worth a look at whether they can fit.
+const MANY: usize = 1 << 20;
+
 /// Encodes a value in at most `limit` bytes.
 ///
 /// A piece that would pass the limit is refused before it is copied. Whole byte slices (`bytes::Bytes`, `serde_bytes`)
@@ -82,7 +85,15 @@ impl Encoder {
                 "a sequence or a map does not know its length beforehand, as with serde's `flatten`",
             ));
         };
-        self.put(|postcard| postcard.serialize_u64(length as u64))
+        self.put(|postcard| postcard.serialize_u64(length as u64))?;
+        // An element takes a byte or more: what cannot fit is refused before it is copied, element by element, as far as
+        // it would go. Elements that take none are so many only by mistake.
+        let Limited { bytes, limit, overflowed } = &mut self.postcard.output;
+        if length > *limit - bytes.len() && length > MANY {
+            *overflowed = true;
+            return Err(self.fault());
+        }
+        Ok(())
     }
 
     #[inline]

@@ -1,0 +1,222 @@
+//! A pool of actors: the methods of one, run by whichever worker has the least to do.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fleet_call::{Gather, PoolCall, PoolCast, Sending};
+use super::handle::{Handle, start};
+use super::info::{PoolReport, PoolWorker};
+use super::shell::Read;
+use super::size::PoolSize;
+use super::worker::WorkerId;
+use crate::actor::message::Message;
+use crate::actor::target::Target;
+use crate::actor::traits::{Handlers, Payload};
+use crate::error::start::StartError;
+use crate::supervisor::handle::Supervisor;
+
+/// Many actors of one type, each in a process of its own, behind one queue.
+///
+/// The actor's methods can be called on it as on an address. Each message goes to the worker with the fewest
+/// outstanding, ties round robin, so two of them may meet different actors; where state matters, choose by
+/// [`key`](PoolControl::key). The queue is the pool's: what no worker has begun survives all of them. A worker whose
+/// handler panics ends, as any actor does, and is replaced.
+///
+/// A handle: clones mean the same pool. When the last one is dropped, calls in flight included, the pool is killed
+/// without blocking; [`finish`](PoolControl::finish) ends it in order.
+pub struct Pool<A> {
+    handle: Arc<Handle>,
+    actor: PhantomData<fn() -> A>,
+}
+
+/// What can be done to a pool beside its actor's messages.
+#[derive(Debug)]
+pub struct PoolControl<'a, A> {
+    pool: &'a Pool<A>,
+}
+
+/// One worker of a pool, chosen by a key: the same key means the same worker, over all its incarnations.
+pub struct Keyed<A> {
+    handle: Arc<Handle>,
+    worker: WorkerId,
+    actor: PhantomData<fn() -> A>,
+}
+
+/// All workers of a pool.
+pub struct Broadcast<A> {
+    handle: Arc<Handle>,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl Supervisor {
+    /// Starts a pool of actors of one type, all at once and all from the same arguments, and returns it when the first
+    /// one is ready.
+    ///
+    /// # Errors
+    /// As for [`task_pool`](Self::task_pool).
+    ///
+    /// # Cancellation
+    /// Dropping the future ends the pool.
+    pub async fn pool<A: Handlers>(
+        &self,
+        name: impl Into<String>,
+        size: impl Into<PoolSize>,
+        args: A::Init,
+    ) -> Result<Pool<A>, StartError> {
+        // The answer is the actor's own: it says nothing of how long it took.
+        let read: Read = |_| (false, None);
+        let handle = start::<A>(self, name.into(), size.into(), &args, read).await?;
+        Ok(Pool { handle, actor: PhantomData })
+    }
+}
+
+impl<A: Handlers> Pool<A> {
+    /// The administrative verbs of this pool.
+    #[must_use]
+    pub fn ctl(&self) -> PoolControl<'_, A> {
+        PoolControl { pool: self }
+    }
+}
+
+impl<A: Handlers> PoolControl<'_, A> {
+    /// The worker that this key belongs to: messages to it are handled by that worker alone and in order.
+    pub fn key<K: Hash + ?Sized>(&self, key: &K) -> Keyed<A> {
+        // The worker with the highest hash of key and number: with one worker more only that one's keys move.
+        let weight = |worker: &u64| {
+            let mut hasher = DefaultHasher::new();
+            worker.hash(&mut hasher);
+            key.hash(&mut hasher);
+            hasher.finish()
+        };
+        let handle = self.pool.handle.clone();
+        let worker = (0..handle.shared.size as u64).max_by_key(weight).unwrap_or_default();
+        Keyed { handle, worker: WorkerId(worker), actor: PhantomData }
+    }
+
+    /// All workers: a call answers what each of them does.
+    #[must_use]
+    pub fn broadcast(&self) -> Broadcast<A> {
+        Broadcast { handle: self.pool.handle.clone(), actor: PhantomData }
+    }
+
+    /// The pool's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.pool.handle.shared.name
+    }
+
+    /// How many workers it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.pool.handle.shared.size
+    }
+
+    /// Messages that no worker has yet.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.pool.handle.shared.queued()
+    }
+
+    /// The workers at this moment.
+    pub async fn workers(&self) -> Vec<PoolWorker> {
+        self.pool.handle.workers().await
+    }
+
+    /// Takes no more messages, handles all that it has, and ends. Done when no process is left.
+    ///
+    /// # Cancellation
+    /// The pool ends without the future.
+    pub async fn finish(&self) -> PoolReport {
+        self.pool.handle.finish().await
+    }
+
+    /// Takes no more messages, finishes those that are being handled, cancels those that are queued, and ends; what is
+    /// still being handled after `deadline` is killed.
+    ///
+    /// # Cancellation
+    /// The pool ends without the future.
+    pub async fn drain(&self, deadline: Duration) -> PoolReport {
+        self.pool.handle.drain(deadline).await
+    }
+
+    /// Ends everything at once.
+    ///
+    /// # Cancellation
+    /// The pool ends without the future.
+    pub async fn kill(&self) -> PoolReport {
+        self.pool.handle.kill().await
+    }
+}
+
+impl<A: Handlers> Target<A> for Pool<A> {
+    type Call<T, E> = PoolCall<T, E>;
+    type Cast = PoolCast;
+
+    fn start_call<T: Payload, E: Payload>(&self, message: Message) -> PoolCall<T, E> {
+        PoolCall::new(Sending::new(self.handle.clone(), None, message))
+    }
+
+    fn start_cast(&self, message: Message) -> PoolCast {
+        PoolCast::new(vec![Sending::new(self.handle.clone(), None, message)])
+    }
+}
+
+impl<A: Handlers> Target<A> for Keyed<A> {
+    type Call<T, E> = PoolCall<T, E>;
+    type Cast = PoolCast;
+
+    fn start_call<T: Payload, E: Payload>(&self, message: Message) -> PoolCall<T, E> {
+        PoolCall::new(Sending::new(self.handle.clone(), Some(self.worker), message))
+    }
+
+    fn start_cast(&self, message: Message) -> PoolCast {
+        PoolCast::new(vec![Sending::new(self.handle.clone(), Some(self.worker), message)])
+    }
+}
+
+impl<A> Broadcast<A> {
+    fn sendings<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = Sending> + 'a {
+        let workers = (0..self.handle.shared.size as u64).map(WorkerId);
+        workers.map(|worker| Sending::new(self.handle.clone(), Some(worker), message.clone()))
+    }
+}
+
+impl<A: Handlers> Target<A> for Broadcast<A> {
+    type Call<T, E> = Gather<T, E>;
+    type Cast = PoolCast;
+
+    fn start_call<T: Payload, E: Payload>(&self, message: Message) -> Gather<T, E> {
+        Gather::new(self.sendings(&message).map(PoolCall::new))
+    }
+
+    fn start_cast(&self, message: Message) -> PoolCast {
+        PoolCast::new(self.sendings(&message).collect())
+    }
+}
+
+impl<A> Clone for Pool<A> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone(), actor: PhantomData }
+    }
+}
+
+impl<A> fmt::Debug for Pool<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
+
+impl<A> fmt::Debug for Keyed<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyed({}#{})", self.handle.shared.name, self.worker.0 + 1)
+    }
+}
+
+impl<A> fmt::Debug for Broadcast<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Broadcast({})", self.handle.shared.name)
+    }
+}

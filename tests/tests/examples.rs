@@ -1,0 +1,55 @@
+//! The examples say what they claim to show.
+
+mod built;
+
+use std::process::{Command, Stdio};
+
+/// Runs an example to its end, which must be a success, and returns what it said on standard output.
+fn run(name: &str) -> String {
+    let output = Command::new(built::example(name)).stdin(Stdio::null()).output().expect("the example runs");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} ended with {}:\n{said}\n{complaints}", output.status);
+    said
+}
+
+#[track_caller]
+fn line<'a>(said: &'a str, with: &str) -> &'a str {
+    said.lines().find(|line| line.contains(with)).unwrap_or_else(|| panic!("no line has {with:?}:\n{said}"))
+}
+
+#[test]
+fn a_pool_outlives_the_death_of_a_worker_and_reports_each_task() {
+    let said = run("pool");
+    assert!(line(&said, "cores").contains(" workers, all started by process "), "{said}");
+    line(&said, "1229 primes below 10000");
+    let failed = line(&said, "one task failed: ");
+    assert!(failed.contains("pool::crashes") && failed.contains("process "), "{failed}");
+    line(&said, "these are my last words");
+    assert!(said.contains("one went on: true") && said.contains("one went on: false"), "{said}");
+    line(&said, "10103 tasks: 10102 done, 0 failed, 1 lost, 1 workers lost");
+}
+
+#[test]
+fn results_are_in_order_or_as_they_come_and_none_is_hidden() {
+    let said = run("results");
+    let (ordered, rest) = said.split_once("as they come").expect("two parts");
+    let starts = ["  0: slow", "  1: quick", "  2: failed: ", "  3: failed: ", "  4: quick"];
+    // The last words of a dead worker are lines of their own.
+    let told = ordered.lines().filter(|line| line.as_bytes().get(2).is_some_and(u8::is_ascii_digit));
+    assert!(told.clone().count() == 5 && told.zip(starts).all(|(told, start)| told.starts_with(start)), "{said}");
+    assert!(line(ordered, "  2:").contains("this one panics") && line(ordered, "  3:").contains("code 3"), "{said}");
+    let streamed: Vec<_> = rest.lines().filter(|line| line.starts_with("  task ")).collect();
+    assert!(streamed.len() == 5 && streamed[4].contains("input 0") && streamed[4].ends_with("slow"), "{said}");
+    line(rest, r#"[Ok(2), Err("7 is no multiple of 3"), Err("8 is no multiple of 3")]"#);
+    line(rest, "Ok([1, 2, 3])");
+    line(rest, "stopped at task 7: 22 is no multiple of 3");
+}
+
+#[test]
+fn completions_reach_the_owner_of_the_database_though_another_consumer_fails() {
+    let said = run("completion");
+    line(&said, "500 completions: 499 values and 1 failure are in the book");
+    line(&said, "the bell broke 1 time and rings again");
+    line(&said, "500 tasks: 499 done, 1 failed, 0 lost");
+}
