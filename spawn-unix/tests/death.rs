@@ -16,23 +16,22 @@ mod linux {
     use std::io::{Read, Write};
     use std::os::unix::process::CommandExt;
     use std::process::{self, Command, ExitCode, Stdio};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use std::sync::{Arc, Mutex, mpsc};
-    use std::thread;
+
     use std::time::{Duration, Instant};
 
     use procession_spawn_unix::{Endpoint, Exit, ExitKind, Output, Watch, die_with_tree, spawn};
 
     use crate::harness::{
-        self, Impostor, Seen, all_die, block_on, code, ended, enter, eventually, eventually_stopped, guarded, is_alive,
-        kill, launch, linger, program, read_line, recorder, say, signal, sleep_for_ever, start, stop_self, tests,
+        self, Impostor, Seen, all_die, block_on, code, enter, eventually, eventually_stopped, guarded, is_alive, kill,
+        launch, linger, program, read_line, say, signal, sleep_for_ever, start, stop_self, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
         harness::main(
             tests![
                 each_cause_of_death_is_told_as_it_was,
-                exited_comes_once_and_after_all_output,
                 a_silent_escaped_grandchild_does_not_delay_the_exit,
                 a_flooding_escaped_grandchild_does_not_delay_the_exit,
                 grandchildren_of_the_group_die_with_the_leader,
@@ -41,10 +40,6 @@ mod linux {
                 terminate_asks_the_whole_group,
                 kill_after_the_reap_hits_nobody,
                 a_leader_that_changed_its_group_is_killed_all_the_same,
-                a_child_of_a_short_lived_thread_outlives_it,
-                a_child_of_a_short_lived_runtime_outlives_it,
-                a_flooding_child_does_not_delay_the_exit_of_another,
-                a_watch_that_panics_stops_nobody,
                 a_child_that_closes_its_output_is_still_watched,
                 a_status_survives_a_program_that_ignores_sigchld,
                 a_child_that_somebody_else_reaped_ends_as_unknown,
@@ -116,17 +111,6 @@ mod linux {
         std::io::stdout().flush().unwrap();
         drop(stream);
         kill(process::id(), libc::SIGKILL);
-    }
-
-    fn exited_comes_once_and_after_all_output() {
-        guarded();
-        for _ in 0..20 {
-            let (stdout, stderr, exit) = start("print", &[]).ended();
-            assert_eq!(signal(exit), Some(libc::SIGKILL));
-            assert_eq!(stdout.len(), MUCH + LAST);
-            assert!(stdout.ends_with(&[b'O'; LAST]));
-            assert_eq!(stderr.len(), LAST);
-        }
     }
 
     /// A worker with children: tells their pids, then does what it is told.
@@ -274,88 +258,6 @@ mod linux {
         worker.child.terminate();
         assert_eq!(signal(worker.ended().2), Some(libc::SIGTERM));
         kill(escaped, libc::SIGKILL);
-    }
-
-    fn a_child_of_a_short_lived_thread_outlives_it() {
-        guarded();
-        let worker = thread::spawn(|| start("family", &["linger", "sleep"])).join().unwrap();
-        // It answers after the thread's end, and goes on to.
-        assert!(is_alive(worker.number()));
-        assert!(is_alive(worker.child.pid()));
-        worker.stream.shutdown().unwrap();
-        assert_eq!(worker.ended().2, code(0));
-    }
-
-    fn a_child_of_a_short_lived_runtime_outlives_it() {
-        guarded();
-        let (ours, theirs) = Endpoint::pair().unwrap();
-        let (watch, seen) = recorder();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let starting = runtime.spawn(spawn(launch("linger", &[], theirs), watch));
-        let child = runtime.block_on(starting).unwrap().unwrap();
-        drop(runtime);
-        assert!(is_alive(child.pid()));
-        drop(ours);
-        assert_eq!(ended(&seen).2, code(0));
-    }
-
-    fn a_flooding_child_does_not_delay_the_exit_of_another() {
-        struct Count(AtomicUsize, Mutex<Option<mpsc::Sender<Exit>>>);
-        impl Watch for Count {
-            fn output(&self, _: Output, bytes: &[u8]) {
-                self.0.fetch_add(bytes.len(), Ordering::Relaxed);
-            }
-            fn exited(&self, exit: Exit) {
-                let _ = self.1.lock().unwrap().take().unwrap().send(exit);
-            }
-        }
-        guarded();
-        let (sender, gone) = mpsc::channel();
-        let flood = Arc::new(Count(AtomicUsize::new(0), Mutex::new(Some(sender))));
-        let (_ours, theirs) = Endpoint::pair().unwrap();
-        let watch: Arc<dyn Watch> = flood.clone();
-        let flooding = block_on(spawn(launch("flood", &[], theirs), watch)).unwrap();
-        eventually("it floods", || flood.0.load(Ordering::Relaxed) > 0);
-        let mut took = Vec::new();
-        for _ in 0..50 {
-            let worker = start("linger", &[]);
-            let asked = Instant::now();
-            worker.child.kill();
-            worker.ended();
-            took.push(asked.elapsed());
-        }
-        took.sort();
-        println!("death to event beside a flood: p50 {:?}, max {:?}", took[25], took[49]);
-        assert!(took[25] < Duration::from_millis(500), "{took:?}");
-        let before = flood.0.load(Ordering::Relaxed);
-        eventually("it still floods", || flood.0.load(Ordering::Relaxed) > before);
-        flooding.kill();
-        gone.recv_timeout(harness::PATIENCE).unwrap();
-    }
-
-    fn a_watch_that_panics_stops_nobody() {
-        struct Bad;
-        impl Watch for Bad {
-            fn output(&self, _: Output, _: &[u8]) {
-                panic!("of output, by intent");
-            }
-            fn exited(&self, _: Exit) {
-                panic!("of an exit, by intent");
-            }
-        }
-        guarded();
-        let panics = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&panics);
-        std::panic::set_hook(Box::new(move |_| {
-            counted.fetch_add(1, Ordering::Relaxed);
-        }));
-        let (_ours, theirs) = Endpoint::pair().unwrap();
-        let child = block_on(spawn(launch("print", &[], theirs), Arc::new(Bad))).unwrap();
-        all_die(&[child.pid()]);
-        let exit = start("die", &["3"]).ended().2;
-        let _ = std::panic::take_hook();
-        assert_eq!(exit, code(3));
-        assert!(panics.load(Ordering::Relaxed) > 1);
     }
 
     fn close_output(args: &[String]) {

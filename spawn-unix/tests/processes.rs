@@ -15,13 +15,12 @@ fn main() -> std::process::ExitCode {
 mod linux {
     use std::collections::BTreeMap;
     use std::fs;
-    use std::future::Future;
+
     use std::io;
     use std::os::fd::{AsRawFd, IntoRawFd};
-    use std::pin::pin;
-    use std::process::{self, Command, ExitCode, Stdio};
+
+    use std::process::{self, ExitCode};
     use std::sync::atomic::Ordering;
-    use std::task::{Context, Poll, Waker};
 
     use procession_spawn_unix::{
         Endpoint, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker, set_guardian, set_process_name,
@@ -40,16 +39,12 @@ mod linux {
                 the_guardian_has_no_descriptor_of_its_parent,
                 no_descriptor_is_left_after_many_children,
                 failed_starts_leave_no_descriptor,
-                a_program_that_is_not_there_is_an_error_that_names_it,
                 a_missing_guardian_is_an_error,
                 a_guardian_that_is_not_there_is_an_error_that_names_it,
                 a_second_guardian_is_refused,
-                a_worker_is_not_started_by_hand,
                 a_worker_of_another_parent_ends_at_once,
                 a_worker_starts_with_clean_signals,
                 a_worker_leads_its_own_group_and_has_a_real_name,
-                a_start_that_nobody_waits_for_leaves_no_child,
-                output_can_be_inherited,
                 a_worker_with_few_descriptors_starts_all_the_same,
                 shutdown_signals_are_told_by_name,
                 an_ignored_hangup_stays_ignored,
@@ -58,22 +53,11 @@ mod linux {
             &[
                 ("descriptors", descriptors),
                 ("linger", |args| linger(&enter(args))),
-                ("stream", stdin_stream),
                 ("signals", signals),
                 ("who", who),
                 ("hello", |args| {
                     enter(args);
                     println!("hello");
-                }),
-                ("inheriting", |_| {
-                    guarded();
-                    let (_ours, theirs) = Endpoint::pair().unwrap();
-                    let (watch, seen) = recorder();
-                    let mut launch = launch("hello", &[], theirs);
-                    launch.capture = false;
-                    block_on(spawn(launch, watch)).unwrap();
-                    let (stdout, stderr, exit) = ended(&seen);
-                    assert!(stdout.is_empty() && stderr.is_empty() && exit.success());
                 }),
                 ("hangup", |_| {
                     block_on(async {
@@ -243,16 +227,6 @@ mod linux {
         block_on(spawn(launch, recorder().0)).map(drop)
     }
 
-    fn a_program_that_is_not_there_is_an_error_that_names_it() {
-        guarded();
-        let error = start_missing().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        let text = error.to_string();
-        assert!(text.contains("nobody") && text.contains("/nowhere/to/be/found"), "{text}");
-        // The thread is none the worse for it.
-        assert_eq!(start("hello", &[]).ended().2, code(0));
-    }
-
     fn a_missing_guardian_is_an_error() {
         let (_ours, theirs) = Endpoint::pair().unwrap();
         let error = block_on(spawn(launch("hello", &[], theirs), recorder().0)).unwrap_err();
@@ -275,22 +249,6 @@ mod linux {
         guarded();
         guarded();
         assert!(panics(|| set_guardian(program("other", &[]))));
-    }
-
-    fn stdin_stream(args: &[String]) {
-        let error = enter_worker(args[0].parse().unwrap()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        println!("{error}");
-    }
-
-    fn a_worker_is_not_started_by_hand() {
-        for stdin in [Stdio::null(), Stdio::piped()] {
-            let program = program("stream", &[&process::id().to_string()]);
-            let mut command = Command::new(program.path);
-            let ended = command.args(program.args).stdin(stdin).output().unwrap();
-            let said = String::from_utf8(ended.stdout).unwrap();
-            assert!(said.contains("by hand"), "{said}");
-        }
     }
 
     fn a_worker_of_another_parent_ends_at_once() {
@@ -348,41 +306,6 @@ mod linux {
         let exe = std::env::current_exe().unwrap();
         assert_eq!(worker.line(), exe.to_str().unwrap());
         assert_eq!(worker.line(), "counter-with-a-");
-    }
-
-    fn a_start_that_nobody_waits_for_leaves_no_child() {
-        guarded();
-        start("hello", &[]).ended();
-        for _ in 0..50 {
-            let (ours, theirs) = Endpoint::pair().unwrap();
-            let (watch, seen) = recorder();
-            {
-                let mut starting = pin!(spawn(launch("linger", &[], theirs), watch));
-                let mut context = Context::from_waker(Waker::noop());
-                if let Poll::Ready(started) = starting.as_mut().poll(&mut context) {
-                    started.unwrap().kill();
-                }
-                // Now and then it has started by the time it is dropped.
-                std::thread::yield_now();
-            }
-            // Told of its end, or dropped without one because it never started: in both cases this ends, with our
-            // end of its stream still open.
-            while seen.recv_timeout(PATIENCE).is_ok() {}
-            drop(ours);
-        }
-        let children = || {
-            let ours = |pid: &u32| stat(*pid).is_some_and(|(_, parent)| parent == process::id());
-            pids().into_iter().filter(ours).count()
-        };
-        // The guardian alone.
-        eventually("none is left", || children() == 1);
-    }
-
-    fn output_can_be_inherited() {
-        let program = program("inheriting", &[]);
-        let ended = Command::new(program.path).args(program.args).output().unwrap();
-        assert_eq!(ended.stdout, b"hello\n", "{ended:?}");
-        assert!(ended.status.success());
     }
 
     fn a_worker_with_few_descriptors_starts_all_the_same() {
