@@ -28,6 +28,7 @@ export WINEDEBUG=${WINEDEBUG:--all}
 # No Mono, no Gecko, no desktop files; no debugger, which would end a crashed process in its own name.
 export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe,winedbg.exe="
 unset DISPLAY WAYLAND_DISPLAY
+export LC_ALL=C.UTF-8                          # or no file could have a name outside ASCII
 # Debian's own 1.96 toolchain has std's source with its vendored dependencies; rustup's has not.
 export PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
 export RUSTC_BOOTSTRAP=1                       # lets a stable cargo take -Zbuild-std
@@ -37,7 +38,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$home/target}
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="timeout -k 5 ${PROCESSION_WINDOWS_TIMEOUT:-600} $wine"
 export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
 unset RUSTUP_TOOLCHAIN RUSTC_WRAPPER || true
-env_names=(WINEPREFIX WINEARCH WINELOADER WINEDEBUG WINEDLLOVERRIDES PATH RUSTC RUSTDOC RUSTC_BOOTSTRAP
+env_names=(WINEPREFIX WINEARCH WINELOADER WINEDEBUG WINEDLLOVERRIDES LC_ALL PATH RUSTC RUSTDOC RUSTC_BOOTSTRAP
   CARGO_UNSTABLE_BUILD_STD CARGO_BUILD_TARGET CARGO_TARGET_DIR
   CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER CARGO_PROFILE_DEV_DEBUG)
 

@@ -202,7 +202,7 @@ fn grow(place: &Place) {
     place.write("deep/er/and/deeper/file with spaces", "two  words\n");
     place.write("unicode/ünïcödé 日本", "größe\u{a0}und\u{2003}weite\n");
     place.write("latin1", b"caf\xe9\n");
-    place.write("nul", b"a\0b\n");
+    place.write("zeros", b"a\0b\n");
     place.write("picture.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
     place.write("packed", b"\x1f\x8b\x08\0\0\0\0\0");
     place.write("program", b"\x7fELF\x02\x01\x01\0");
@@ -224,7 +224,7 @@ fn the_table_equals_a_computation_of_its_own() {
         ("packed", "gzip"),
         ("program", "elf"),
         ("latin1", "binary"),
-        ("nul", "binary"),
+        ("zeros", "binary"),
         ("empty", "empty"),
         ("abc", "text"),
     ];

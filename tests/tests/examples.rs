@@ -40,7 +40,9 @@ fn results_are_in_order_or_as_they_come_and_none_is_hidden() {
     assert!(told.clone().count() == 5 && told.zip(starts).all(|(told, start)| told.starts_with(start)), "{said}");
     assert!(line(ordered, "  2:").contains("this one panics") && line(ordered, "  3:").contains("code 3"), "{said}");
     let streamed: Vec<_> = rest.lines().filter(|line| line.starts_with("  task ")).collect();
-    assert!(streamed.len() == 5 && streamed[4].contains("input 0") && streamed[4].ends_with("slow"), "{said}");
+    // The slow one is not waited for; whether it is the last depends on how soon a lost worker is replaced.
+    let slow = streamed.iter().position(|line| line.contains("input 0") && line.ends_with("slow"));
+    assert!(streamed.len() == 5 && slow.is_some_and(|at| at > 0), "{said}");
     line(rest, r#"[Ok(2), Err("7 is no multiple of 3"), Err("8 is no multiple of 3")]"#);
     line(rest, "Ok([1, 2, 3])");
     line(rest, "stopped at task 7: 22 is no multiple of 3");

@@ -36,9 +36,15 @@ pub(crate) fn odd_names(folder: &Path) -> Vec<Named> {
 pub(crate) fn odd_names(folder: &Path) -> Vec<Named> {
     use std::ffi::OsString;
     use std::os::windows::ffi::OsStringExt;
-    let name = PathBuf::from(OsString::from_wide(&[0x61, 0xd800]));
-    fs::write(folder.join(&name), "surrogate").expect("a file");
-    vec![(name, "a\\xed\\xa0\\x80")]
+    let mut names = vec![(PathBuf::from("a';[]{}%^&~"), "a';[]{}%^&~")];
+    // Wine keeps its files under names that are Unicode.
+    if !procession_inspect_windows::is_wine() {
+        names.push((PathBuf::from(OsString::from_wide(&[0x61, 0xd800])), "a\\xed\\xa0\\x80"));
+    }
+    for (name, text) in &names {
+        fs::write(folder.join(name), text).expect("a file");
+    }
+    names
 }
 
 /// Makes what is no file: symlinks to a file, a folder and nothing, a socket, two FIFOs. Returns what the summary must say.
