@@ -86,8 +86,8 @@ pub enum NotDelivered {
     /// The actor has ended for good.
     #[error("the actor has stopped")]
     Stopped,
-    /// No actor has this address: it belongs to another run of the program, or was made up.
-    #[error("no such actor: the address is from another run of the program")]
+    /// No actor has this address: the process that had it is gone, or it belongs to another run of the program.
+    #[error("no such actor: its process is gone, or the address is from another run of the program")]
     NoSuchActor,
     /// The process between the two is gone; what had been sent may have arrived.
     #[error("the connection to the actor's supervisor is gone")]
