@@ -21,7 +21,7 @@ pub struct Exit {
 pub enum ExitCause {
     /// The actor ended its work by itself (`ctx.stop()`).
     Normal,
-    /// It was asked to stop, by its supervisor or through its address, and did.
+    /// It was asked to stop, by its supervisor or through it, and did.
     Shutdown,
     /// A handler panicked with this message.
     Panicked(String),
@@ -106,7 +106,7 @@ impl fmt::Display for ExitCause {
 pub enum StopReason {
     /// The actor asked for it itself.
     Normal,
-    /// Its supervisor, or a holder of its address, asked.
+    /// Its supervisor, or somebody through it, asked.
     Shutdown,
 }
 
