@@ -42,16 +42,24 @@ env_names=(WINEPREFIX WINEARCH WINELOADER WINEDEBUG WINEDLLOVERRIDES LC_ALL PATH
   CARGO_UNSTABLE_BUILD_STD CARGO_BUILD_TARGET CARGO_TARGET_DIR
   CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER CARGO_PROFILE_DEV_DEBUG)
 
+# The rustc of the Debian release is older than what the workspace needs; the security archive has a newer one, which is
+# not known where the package lists are old.
+least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml")
+installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+is_new_enough() { dpkg --compare-versions "$(dpkg-query -W -f='${Version}' "$1" 2>/dev/null)" ge "$least"; }
+
 packages() {
-  local want=(rustc-web cargo-web rust-web-src rust-web-clippy gcc-mingw-w64-x86-64 wine64 wine) miss=() p
-  for p in "${want[@]}"; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || miss+=("$p")
-  done
+  local rust=(rustc-web cargo-web rust-web-src rust-web-clippy) rest=(gcc-mingw-w64-x86-64 wine64 wine) miss=() p
+  for p in "${rust[@]}"; do installed "$p" && is_new_enough "$p" || miss+=("$p"); done
+  for p in "${rest[@]}"; do installed "$p" || miss+=("$p"); done
   [ ${#miss[@]} -eq 0 ] && return
   say "installing ${miss[*]}"
   local sudo=; [ "$(id -u)" = 0 ] || sudo='sudo -n'
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${miss[@]}" >&2 ||
-    { $sudo apt-get update >&2 && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${miss[@]}" >&2; }
+  $sudo apt-get update >&2
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${miss[@]}" >&2
+  for p in "${rust[@]}"; do
+    is_new_enough "$p" || { say "$p is older than the $least that Cargo.toml asks for, and this Debian has no newer one"; exit 1; }
+  done
 }
 
 # Nothing started here may hold our stdout: the Wine services outlive us, and whoever reads
