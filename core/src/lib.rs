@@ -20,6 +20,7 @@ mod registry;
 mod router;
 mod shm;
 mod supervisor;
+pub mod sync;
 mod sys;
 mod wire;
 
