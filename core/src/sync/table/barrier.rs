@@ -32,10 +32,6 @@ impl<P: Copy + Ord, E: Clone> Barrier<P, E> {
         Self { size, waiting: BTreeMap::new(), members: BTreeSet::new(), broken: None }
     }
 
-    pub(super) fn size(&self) -> u32 {
-        self.size
-    }
-
     /// One has come: who passes now, in the order in which they came.
     pub(super) fn arrive(&mut self, order: u64, guest: Guest<P>) -> Vec<Guest<P>> {
         self.members.insert(guest.who);
