@@ -79,6 +79,12 @@ struct Belongings {
     barriers: BTreeSet<LockId>,
 }
 
+impl Belongings {
+    fn is_empty(&self) -> bool {
+        self.grants.is_empty() && self.requests.is_empty() && self.barriers.is_empty()
+    }
+}
+
 /// Where a request waits.
 #[derive(Clone, Copy, Debug)]
 struct Place<P> {
@@ -102,6 +108,8 @@ pub(crate) enum Release {
     Done,
     /// Its holder panics.
     Panicked,
+    /// The data could not be brought back.
+    Unsaved,
 }
 
 impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
@@ -185,7 +193,11 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         let Some(id) = self.held_by(who, token) else {
             return false;
         };
-        let poison = (how == Release::Panicked).then_some(Poison { by: who, how: How::Panicked });
+        let poison = match how {
+            Release::Done => None,
+            Release::Panicked => Some(Poison { by: who, how: How::Panicked }),
+            Release::Unsaved => Some(Poison { by: who, how: How::Unsaved }),
+        };
         // What a panic has interrupted is half done.
         let data = data.filter(|_| how == Release::Done);
         self.release(now, id, token, data, poison);
@@ -238,29 +250,31 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         self.withdraw(now, request);
     }
 
-    /// A party has ended: what it held is free, what it waited for goes to others. `abruptly` if nobody wanted the end.
+    /// A party has ended, and all that lived with it: what they held is free, what they waited for goes to others.
+    /// `abruptly` if nobody wanted the end.
     pub(crate) fn handle_down(&mut self, now: Instant, who: P, end: &E, abruptly: bool) {
         self.advance(now);
-        let Some(belongings) = self.parties.remove(&who) else {
-            return;
-        };
+        let root = who.root();
+        let dead: Vec<P> = self.parties.keys().filter(|party| party.root() == root).copied().collect();
+        let belongings: Vec<_> = dead.iter().filter_map(|party| self.parties.remove(party)).collect();
         // First the waits, all of them, so that nothing is granted to the dead.
-        let places: Vec<_> = belongings.requests.iter().filter_map(|request| self.take_out(*request)).collect();
+        let requests = belongings.iter().flat_map(|of| &of.requests);
+        let places: Vec<_> = requests.filter_map(|request| self.take_out(*request)).collect();
         let waited_at: BTreeSet<LockId> =
             places.iter().filter(|(place, _)| place.at == At::Barrier).map(|(place, _)| place.lock).collect();
         for (place, woken) in places {
-            self.fill(now, place, woken, &Breach::Ended(who, end.clone()));
+            self.fill(now, place, woken, &Breach::Ended(place.who, end.clone()));
         }
-        for token in belongings.grants {
-            if let Some(&id) = self.grants.get(&token) {
-                self.release(now, id, token, None, Some(Poison { by: who, how: How::Ended(end.clone()) }));
-            }
+        for token in belongings.iter().flat_map(|of| &of.grants) {
+            let Some(&id) = self.grants.get(token) else { continue };
+            let by = self.lock(id).ok().and_then(|lock| lock.holds.get(token)).map_or(root, |hold| hold.who);
+            self.release(now, id, *token, None, Some(Poison { by, how: How::Ended(end.clone()) }));
         }
-        for id in belongings.barriers {
+        for id in belongings.into_iter().flat_map(|of| of.barriers) {
             if let Some(Entry { is: Is::Barrier(barrier), .. }) = self.locks.get_mut(id.0 as usize)
-                && barrier.misses(who, waited_at.contains(&id), abruptly)
+                && barrier.misses(root, waited_at.contains(&id), abruptly)
             {
-                self.break_barrier(id, &Breach::Ended(who, end.clone()));
+                self.break_barrier(id, &Breach::Ended(root, end.clone()));
             }
         }
     }
@@ -378,11 +392,19 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         }
     }
 
+    /// Forgets a party that has nothing here.
+    fn part(&mut self, who: P) {
+        if self.parties.get(&who).is_some_and(Belongings::is_empty) {
+            self.parties.remove(&who);
+        }
+    }
+
     fn next_order(&mut self) -> u64 {
         self.order += 1;
         self.order
     }
 
+    /// Notes where a request waits, from now on.
     fn place(&mut self, request: Request, place: Place<P>) {
         self.requests.insert(request, place);
         if let Some(belongings) = self.parties.get_mut(&place.who) {
@@ -400,16 +422,17 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         if let Some(belongings) = self.parties.get_mut(&place.who) {
             belongings.requests.remove(&request);
         }
+        self.part(place.who);
         if place.at == At::Line {
             self.lined -= 1;
         }
     }
 
-    /// The lock of which this is a grant that whoever lives with `who` holds.
+    /// The lock of which this is a grant, if `who` or one that lives with it holds it.
     fn held_by(&mut self, who: P, token: Token) -> Option<LockId> {
         let id = *self.grants.get(&token)?;
         let hold = self.lock(id).ok()?.holds.get(&token)?;
-        hold.who.lives_with(who).then_some(id)
+        (hold.who.root() == who.root()).then_some(id)
     }
 
     fn line_up(&mut self, id: LockId, wait: Wait<P>) {
@@ -428,12 +451,12 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
             let until = wait.lease.and_then(|lease| now.checked_add(lease));
             let Ok(lock) = self.lock(id) else { return };
             let (data, poison) = lock.grant(token, &wait, now, until);
-            self.unplace(wait.request);
             self.grants.insert(token, id);
             self.leases.extend(until.map(|until| (until, token)));
             if let Some(belongings) = self.parties.get_mut(&wait.who) {
                 belongings.grants.insert(token);
             }
+            self.unplace(wait.request);
             self.actions.push_back(Action::Began { lock: id, token });
             self.actions.push_back(Action::Granted { request: wait.request, lock: id, token, data, poison });
         }
@@ -459,6 +482,7 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         if let Some(belongings) = self.parties.get_mut(&hold.who) {
             belongings.grants.remove(&token);
         }
+        self.part(hold.who);
         self.actions.push_back(Action::Over { lock: id, token });
         self.serve(now, id);
     }
@@ -514,7 +538,6 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         }
         let woken = waits.len();
         for wait in waits.into_values() {
-            self.unplace(wait.request);
             self.line_up(mutex, Wait { woken: (!all).then_some(condition), since: now, ..wait });
         }
         self.serve(now, mutex);

@@ -22,10 +22,10 @@ pub(crate) struct Token(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConditionId(pub(crate) u64);
 
-/// Who asks for locks, holds them, and ends.
+/// Who asks for locks, holds them, and ends: one strand of several that live and die together.
 pub(crate) trait Who: Copy + Ord + std::fmt::Debug {
-    /// Whether both are of one incarnation of one actor: a guard may be moved from one to the other.
-    fn lives_with(self, other: Self) -> bool;
+    /// The same for all that live and die together; a guard may be moved from one of them to another.
+    fn root(self) -> Self;
 }
 
 /// How a lock is asked for.
@@ -66,6 +66,8 @@ pub(crate) enum How<E> {
     Ended(E),
     /// It released the lock while it panicked.
     Panicked,
+    /// It released the lock, and what it had made of the data could not be carried.
+    Unsaved,
     /// Its lease was over.
     Lapsed,
 }
@@ -105,7 +107,7 @@ pub(crate) enum Refusal<P, E> {
 /// What the shell is to do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action<P, D, E> {
-    /// Tell when this party ends.
+    /// Tell when this party and all that live with it end; said again whenever one of them has begun to hold or to wait.
     Watch(P),
     /// From now on this token is valid.
     Began { lock: LockId, token: Token },

@@ -22,19 +22,19 @@ use super::{At, Entry, Is, Place, Table};
 pub(super) struct Barrier<P, E> {
     size: u32,
     pub(super) waiting: BTreeMap<u64, Guest<P>>,
-    /// Who has ever taken part and lives.
+    /// The roots of those that have ever taken part and live.
     members: BTreeSet<P>,
     pub(super) broken: Option<Breach<P, E>>,
 }
 
-impl<P: Copy + Ord, E: Clone> Barrier<P, E> {
+impl<P: Who, E: Clone> Barrier<P, E> {
     pub(super) fn new(size: u32) -> Self {
         Self { size, waiting: BTreeMap::new(), members: BTreeSet::new(), broken: None }
     }
 
     /// One has come: who passes now, in the order in which they came.
     pub(super) fn arrive(&mut self, order: u64, guest: Guest<P>) -> Vec<Guest<P>> {
-        self.members.insert(guest.who);
+        self.members.insert(guest.who.root());
         self.waiting.insert(order, guest);
         if self.waiting.len() < self.size as usize {
             return Vec::new();
@@ -77,11 +77,12 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
             return self.refuse(request, why);
         }
         let passing = barrier.arrive(order, Guest { request, who, since: now });
-        self.meet(who);
-        if let Some(belongings) = self.parties.get_mut(&who) {
+        self.meet(who.root());
+        if let Some(belongings) = self.parties.get_mut(&who.root()) {
             belongings.barriers.insert(id);
         }
         if passing.is_empty() {
+            self.meet(who);
             self.place(request, Place { lock: id, who, order, at: At::Barrier });
         }
         for (before, guest) in (0..).zip(passing) {

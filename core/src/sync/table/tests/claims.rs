@@ -430,20 +430,31 @@ fn a_snapshot_shows_holders_places_and_ages() {
 }
 
 #[test]
-fn every_party_is_watched_once() {
+fn whoever_holds_or_waits_is_watched_and_who_does_not_is_forgotten() {
     let mut w = World::new();
     let lock = w.open("m", mutex());
-    let mut watched = 0;
-    for _ in 0..3 {
-        w.ask(A, lock, all());
-        while let Some(deed) = w.table.poll_action() {
-            if let Action::Watch(who) = deed {
-                assert_eq!(who, A);
-                watched += 1;
-            } else if let Action::Granted { token, .. } = deed {
-                assert!(w.table.handle_release(w.now, A, token, Release::Done, None));
-            }
+    for strand in 0..3 {
+        w.ask(Peer { strand, ..A }, lock, all());
+    }
+    let mut watched = Vec::new();
+    while let Some(deed) = w.table.poll_action() {
+        match deed {
+            Action::Watch(who) => watched.push(who.strand),
+            Action::Granted { token, .. } => assert!(w.release(A, token)),
+            _ => {}
         }
     }
-    assert_eq!(watched, 1);
+    assert_eq!(watched, [0, 1, 2]);
+    assert!(w.table.parties.is_empty());
+}
+
+#[test]
+fn all_strands_of_an_incarnation_end_at_once() {
+    let mut w = World::new();
+    let lock = w.open("m", mutex());
+    w.ask_granted(Peer { strand: 1, ..A }, lock, all());
+    w.ask(Peer { strand: 2, ..A }, lock, all());
+    let next = w.ask(B, lock, all());
+    w.down(A);
+    assert_eq!(w.granted(next).2, ended(Peer { strand: 1, ..A }));
 }

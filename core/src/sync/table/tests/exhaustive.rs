@@ -60,10 +60,11 @@ impl State {
             }
             Event::Die(who) => {
                 self.table.handle_down(now, peer(who), &"down", true);
-                self.naive.down(now, peer(who), true);
+                self.naive.down(now, who, true);
             }
         }
-        let deeds: Vec<Deed> = std::iter::from_fn(|| self.table.poll_action()).collect();
+        let deeds = std::iter::from_fn(|| self.table.poll_action());
+        let deeds: Vec<Deed> = deeds.filter(|deed| !matches!(deed, Action::Watch(_))).collect();
         assert_eq!(deeds, std::mem::take(&mut self.naive.deeds));
         true
     }

@@ -19,8 +19,8 @@ struct Peer {
 }
 
 impl Who for Peer {
-    fn lives_with(self, other: Self) -> bool {
-        self.actor == other.actor
+    fn root(self) -> Self {
+        Self { strand: 0, ..self }
     }
 }
 

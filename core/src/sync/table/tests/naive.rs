@@ -7,7 +7,6 @@ pub(super) struct Naive {
     pub(super) locks: Vec<NaiveLock>,
     pub(super) holds: Vec<NaiveHold>,
     pub(super) waits: Vec<NaiveWait>,
-    met: Vec<Peer>,
     order: u64,
     tokens: u64,
     pub(super) deeds: Vec<Deed>,
@@ -66,14 +65,7 @@ impl Naive {
             poison: None,
         });
         let locks = locks.collect();
-        Self { locks, holds: Vec::new(), waits: Vec::new(), met: Vec::new(), order: 0, tokens: 0, deeds: Vec::new() }
-    }
-
-    fn meet(&mut self, who: Peer) {
-        if !self.met.contains(&who) {
-            self.met.push(who);
-            self.deeds.push(Action::Watch(who));
-        }
+        Self { locks, holds: Vec::new(), waits: Vec::new(), order: 0, tokens: 0, deeds: Vec::new() }
     }
 
     pub(super) fn refuse(&mut self, request: Request, why: Refusal<Peer, &'static str>) {
@@ -170,7 +162,6 @@ impl Naive {
         if !terms.wait && (self.first(lock, At::Line).is_some() || self.free(lock) < units) {
             return self.refuse(request, Refusal::WouldBlock);
         }
-        self.meet(who);
         self.order += 1;
         let (order, at) = (self.order, At::Line);
         self.waits.push(NaiveWait { order, request, who, lock, units, lease: terms.lease, at, woken: None });
@@ -229,33 +220,32 @@ impl Naive {
         }
     }
 
-    pub(super) fn down(&mut self, now: Instant, who: Peer, abruptly: bool) {
-        let (mut dead, rest): (Vec<_>, Vec<_>) = self.waits.drain(..).partition(|wait| wait.who == who);
-        dead.sort_by_key(|wait| wait.request);
+    pub(super) fn down(&mut self, now: Instant, actor: u32, abruptly: bool) {
+        let (mut dead, rest): (Vec<_>, Vec<_>) = self.waits.drain(..).partition(|wait| wait.who.actor == actor);
+        dead.sort_by_key(|wait| (wait.who, wait.request));
         self.waits = rest;
-        let mut tokens: Vec<_> = self.holds.iter().filter(|hold| hold.who == who).map(|hold| hold.token).collect();
-        tokens.sort();
+        let mut held: Vec<_> =
+            self.holds.iter().filter(|hold| hold.who.actor == actor).map(|hold| (hold.who, hold.token)).collect();
+        held.sort();
         for wait in &dead {
-            self.fill(now, wait, Breach::Ended(who, "down"));
+            self.fill(now, wait, Breach::Ended(wait.who, "down"));
         }
-        for token in tokens {
-            self.end(now, token, None, Some(Poison { by: who, how: How::Ended("down") }));
+        for (by, token) in held {
+            self.end(now, token, None, Some(Poison { by, how: How::Ended("down") }));
         }
         for lock in 0..self.locks.len() {
             let of = &mut self.locks[lock];
-            let member = of.members.contains(&who);
-            of.members.retain(|other| *other != who);
+            let member = of.members.contains(&peer(actor));
+            of.members.retain(|other| *other != peer(actor));
             if member && abruptly && of.broken.is_none() {
-                self.break_barrier(lock, Breach::Ended(who, "down"));
+                self.break_barrier(lock, Breach::Ended(peer(actor), "down"));
             }
         }
-        self.met.retain(|other| *other != who);
     }
 
     pub(super) fn wait(&mut self, now: Instant, who: Peer, request: Request, token: Token, condition: ConditionId) {
         let hold = self.hold(token).cloned().unwrap();
         self.order += 1;
-        self.meet(who);
         self.waits.push(NaiveWait {
             order: self.order,
             request,
@@ -293,7 +283,6 @@ impl Naive {
         if self.locks[lock].is_set {
             self.deeds.push(Action::Opened { request });
         } else {
-            self.meet(who);
             self.guest(who, request, lock, At::Event);
         }
     }
@@ -310,9 +299,8 @@ impl Naive {
         if let Some(breach) = self.locks[lock].broken.clone() {
             return self.refuse(request, Refusal::Broken(breach));
         }
-        self.meet(who);
-        if !self.locks[lock].members.contains(&who) {
-            self.locks[lock].members.push(who);
+        if !self.locks[lock].members.contains(&who.root()) {
+            self.locks[lock].members.push(who.root());
         }
         self.guest(who, request, lock, At::Barrier);
         let come = self.waits.iter().filter(|wait| wait.lock == lock && wait.at == At::Barrier).count();

@@ -199,19 +199,11 @@ impl Life {
 
     /// All strands of an incarnation end; another one follows.
     fn down(&mut self, actor: u32, abruptly: bool) {
-        let mut strands: Vec<Peer> = self.naive.waits.iter().map(|wait| wait.who).collect();
-        strands.extend(self.naive.holds.iter().map(|hold| hold.who));
-        strands.extend([0, 1, 77].map(|strand| Peer { actor, strand }));
-        strands.retain(|who| who.actor == actor);
-        strands.sort();
-        strands.dedup();
-        for who in strands {
-            let dead: Vec<Request> =
-                self.naive.waits.iter().filter(|wait| wait.who == who).map(|wait| wait.request).collect();
-            self.open.retain(|request| !dead.contains(request));
-            self.table.handle_down(self.now, who, &"down", abruptly);
-            self.naive.down(self.now, who, abruptly);
-        }
+        let dead: Vec<Request> =
+            self.naive.waits.iter().filter(|wait| wait.who.actor == actor).map(|wait| wait.request).collect();
+        self.open.retain(|request| !dead.contains(request));
+        self.table.handle_down(self.now, peer(actor), &"down", abruptly);
+        self.naive.down(self.now, actor, abruptly);
         self.calls.retain(|call| call.from.actor != actor && call.to.actor != actor);
         self.actors.retain(|other| *other != actor);
         self.actors.push(self.next_actor);
@@ -236,7 +228,7 @@ impl Life {
     fn scan(&mut self) {
         self.naive.advance(self.now);
         self.table.handle_scan(self.now, &self.calls);
-        let deeds: Vec<Deed> = std::iter::from_fn(|| self.table.poll_action()).collect();
+        let deeds = self.deeds();
         for deed in &deeds {
             if let Action::Refused { request, why: Refusal::Deadlock(cycle) } = deed {
                 self.seen.deadlocks += 1;
@@ -272,8 +264,14 @@ impl Life {
         }
     }
 
+    /// What the table wants; that it watches whom it has to is seen at its end.
+    fn deeds(&mut self) -> Vec<Deed> {
+        let deeds = std::iter::from_fn(|| self.table.poll_action());
+        deeds.filter(|deed| !matches!(deed, Action::Watch(_))).collect()
+    }
+
     fn check(&mut self) {
-        let deeds: Vec<Deed> = std::iter::from_fn(|| self.table.poll_action()).collect();
+        let deeds = self.deeds();
         self.compare(&deeds);
         // 0 double grants.
         for (lock, of) in self.naive.locks.iter().enumerate().take(LOCKS) {
@@ -333,6 +331,7 @@ impl Life {
             self.scan();
             return self.finish();
         }
+        assert!(self.table.parties.values().all(|of| of.grants.is_empty() && of.requests.is_empty()));
         assert!(self.table.requests.is_empty() && self.table.grants.is_empty() && self.table.leases.is_empty());
         assert_eq!((self.table.lined, self.naive.holds.len()), (0, 0));
         self.seen
