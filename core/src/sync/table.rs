@@ -13,12 +13,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use action::{Action, Breach, ConditionId, How, LockId, Poison, Refusal, Request, Share, Terms, Token, Who};
+pub(crate) use action::{
+    Action, Breach, ConditionId, How, LockId, Poison, Refusal, Release, Request, Share, Terms, Token, Who,
+};
 use barrier::Barrier;
 pub(crate) use deadlock::{CallEdge, Step, Want};
 use event::Event;
 use lock::{Lock, Wait};
-pub(crate) use snapshot::Sight;
+pub(crate) use snapshot::{Sight, State};
 
 use super::kind::LockKind;
 
@@ -100,16 +102,6 @@ enum At {
     Condition(ConditionId),
     Event,
     Barrier,
-}
-
-/// How a grant comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Release {
-    Done,
-    /// Its holder panics.
-    Panicked,
-    /// The data could not be brought back.
-    Unsaved,
 }
 
 impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
@@ -204,6 +196,12 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         true
     }
 
+    /// Whether this is a grant that `who` holds, or one that lives with it.
+    pub(crate) fn is_held_by(&mut self, now: Instant, who: P, token: Token) -> bool {
+        self.advance(now);
+        self.held_by(who, token).is_some()
+    }
+
     /// A grant never reached its holder: it was not used, and the next one is told what this one was.
     pub(crate) fn handle_return(&mut self, now: Instant, token: Token) {
         self.advance(now);
@@ -277,6 +275,11 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
                 self.break_barrier(id, &Breach::Ended(root, end.clone()));
             }
         }
+    }
+
+    /// Those that hold or wait for something.
+    pub(crate) fn parties(&self) -> impl Iterator<Item = P> {
+        self.parties.keys().copied()
     }
 
     /// Time has passed: leases may be over.

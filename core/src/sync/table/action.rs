@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::deadlock::Step;
 use crate::sync::kind::LockKind;
 
@@ -29,7 +31,7 @@ pub(crate) trait Who: Copy + Ord + std::fmt::Debug {
 }
 
 /// How a lock is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms {
     /// Of how many units.
     pub(crate) share: Share,
@@ -40,7 +42,7 @@ pub(crate) struct Terms {
 }
 
 /// How much of a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Share {
     /// All of it: a mutex, or a lock for writing.
     All,
@@ -121,4 +123,14 @@ pub(crate) enum Action<P, D, E> {
     Passed { request: Request, before: u32 },
     /// It ends in this.
     Refused { request: Request, why: Refusal<P, E> },
+}
+
+/// How a grant comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Release {
+    Done,
+    /// Its holder panics.
+    Panicked,
+    /// The data could not be brought back.
+    Unsaved,
 }
