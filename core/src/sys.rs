@@ -21,6 +21,8 @@ pub(crate) use leaf::{
     // What a parent hands to its child over the stream, before anything else.
     Greeting,
     Launch,
+    // What a child may use.
+    Limits,
     Output,
     Program,
     // Shared memory: the journal's page.

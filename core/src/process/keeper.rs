@@ -119,8 +119,13 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
     let (data, data_child) = Endpoint::pair().map_err(failed(None))?;
     let (control, control_child) = Endpoint::pair().map_err(failed(None))?;
     let journal = Journal::create().map_err(failed(None))?;
-    let launch =
-        Launch { program: incarnation.children.program.clone(), name: name.clone(), stdin: data_child, capture };
+    let launch = Launch {
+        program: incarnation.children.program.clone(),
+        name: name.clone(),
+        stdin: data_child,
+        capture,
+        limits: sys::Limits::default(),
+    };
     let child = sys::spawn(launch, witness.clone()).await.map_err(failed(None))?;
     // From here on a task that is dropped must not leave the process behind.
     let mut guard = Guard { child: Some(child.clone()), link: None };
