@@ -23,7 +23,7 @@ mod linux {
     use std::sync::atomic::Ordering;
 
     use rustix::process::{Resource, Rlimit, setrlimit};
-    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
     use procession_spawn_unix::{
         Child, Endpoint, Limit, Limits, Priority, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker,
@@ -105,7 +105,9 @@ mod linux {
 
     fn a_priority_that_needs_a_right_is_told_of_and_leaves_the_other_limits() {
         let none = CapabilitySet::empty();
-        // Before there is a process thread, which inherits it.
+        // Before there is a process thread, which inherits it. A child of root would have its rights back by its exec, and who has
+        // more rights than we is not ours to hold.
+        set_no_new_privs(true).unwrap();
         set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
         let limits = Limits {
             memory: Some(1 << 30),
