@@ -43,7 +43,7 @@ pub use error::call::{CallError, CodecError, Executed, NoError, NotDelivered, Pa
 pub use error::exit::{Down, DownReason, Exit, ExitCause, StopReason};
 pub use error::failure::Failure;
 pub use error::start::StartError;
-pub use event::{Event, Events, Lagged};
+pub use event::{Event, Events, Lagged, Limit};
 pub use pool::completion::Completion;
 pub use pool::ended::RanOn;
 pub use pool::error::{TaskError, TasksFailed, TryMapError};
@@ -57,6 +57,7 @@ pub use pool::size::PoolSize;
 pub use pool::stream::{Outcomes, Unordered};
 pub use pool::submitted::Submitted;
 pub use pool::task::TaskId;
+pub use process::limits::{Limits, Priority};
 pub use supervisor::backoff::{Backoff, BadBackoff};
 pub use supervisor::child::{ChildInfo, ChildState, ExitReport};
 pub use supervisor::command::{Unknown, Which};
