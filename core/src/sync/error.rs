@@ -60,6 +60,9 @@ pub enum LockError {
     /// The data that the lock carries is not what the handle says.
     #[error("failed to decode the data of the lock: {0}")]
     Data(DecodeError),
+    /// What was made of the data cannot be encoded; it is as before.
+    #[error("the data of a lock could not be encoded")]
+    Unsaved,
     /// The supervisor could not be asked.
     #[error(transparent)]
     Failed(CallError),

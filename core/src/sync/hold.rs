@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::{LockError, Poison};
 use super::handle::{Inner, message, nonsense, tell};
-use super::protocol::{GiveBack, Granted, Renew, Reply};
+use super::protocol::{GiveBack, GiveBackAll, Granted, Renew, Reply};
 use super::table::Release;
 use crate::actor::call::Call;
 use crate::actor::fence::FencingToken;
@@ -54,6 +54,25 @@ impl Hold {
         let call = Call::<Reply, LockError>::new(self.lock.to(), message(self.party, &self.give_back()));
         let reply = call.await?;
         self.close();
+        if let Reply::Done = reply { Ok(()) } else { Err(nonsense()) }
+    }
+
+    /// Gives several back at once, or none of them with what was changed.
+    pub(super) async fn release_all(mut holds: Vec<Self>) -> Result<(), LockError> {
+        let Some(first) = holds.first() else { return Ok(()) };
+        let (to, party) = (first.lock.to(), first.party);
+        assert!(holds.iter().all(|hold| hold.lock.to() == to), "these are locks of several supervisors");
+        if holds.iter().any(|hold| hold.how == Release::Unsaved) {
+            // Each is given back as it was.
+            holds.iter_mut().for_each(|hold| hold.data = None);
+            return Err(LockError::Unsaved);
+        }
+        let grants = holds.iter().map(Self::give_back).collect();
+        // Whoever is given back alone after all, is so without its data.
+        holds.iter_mut().for_each(|hold| hold.data = None);
+        let call = Call::<Reply, LockError>::new(to, message(party, &GiveBackAll { grants }));
+        let reply = call.await?;
+        holds.iter_mut().for_each(Self::close);
         if let Reply::Done = reply { Ok(()) } else { Err(nonsense()) }
     }
 

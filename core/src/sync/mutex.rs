@@ -146,6 +146,19 @@ impl<T: Payload> MutexGuard<T> {
         self.into_hold().release().await
     }
 
+    /// Releases several locks of one supervisor as one step: what was changed in the data of all of them is there for others
+    /// at once, or, where this holder dies before, none of it ever is.
+    ///
+    /// # Errors
+    /// [`Stale`](LockError::Stale), where one of the grants was over before: then all data is as before.
+    ///
+    /// # Panics
+    /// The locks are of several supervisors.
+    pub async fn release_together(guards: impl IntoIterator<Item = Self>) -> Result<(), LockError> {
+        let holds = guards.into_iter().map(Self::into_hold).collect();
+        Hold::release_all(holds).await
+    }
+
     fn held(&self) -> &Hold {
         self.hold.as_ref().expect("a guard has its grant until it is consumed")
     }

@@ -11,7 +11,7 @@ use super::table::{Release, Terms};
 use crate::actor::parcel::Parcel;
 
 /// The methods of the service, by number.
-pub(super) const METHODS: [&str; 15] = [
+pub(super) const METHODS: [&str; 16] = [
     "open",
     "condition",
     "lock",
@@ -27,6 +27,7 @@ pub(super) const METHODS: [&str; 15] = [
     "wait at a barrier",
     "reset a barrier",
     "locks",
+    "release together",
 ];
 
 /// A request, by its method: the arguments of each.
@@ -77,6 +78,8 @@ asks! {
     ResetBarrier(barrier: u64) = 13;
     /// What there is.
     List() = 14;
+    /// Gives several grants back, all or none.
+    GiveBackAll(grants: Vec<GiveBack>) = 15;
 }
 
 /// Every answer of the service: one type, so that one that found nobody tells by itself whether it gave something.

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use super::error::{BarrierBreach, DeadlockStep, LockError, Poison as Told, PoisonCause, Wanted};
 use super::info::{LockHolder, LockInfo, LockWaiter};
 use super::protocol::{
-    Acquire, Ask, GiveBack, Granted, IsSet, IsValid, METHODS, NewCondition, Notify, Open, Renew, Reply, ResetBarrier,
-    Return, SetEvent, WaitBarrier, WaitEvent, WaitFor,
+    Acquire, Ask, GiveBack, GiveBackAll, Granted, IsSet, IsValid, METHODS, NewCondition, Notify, Open, Renew, Reply,
+    ResetBarrier, Return, SetEvent, WaitBarrier, WaitEvent, WaitFor,
 };
 use super::table::{
     Action, Breach, CallEdge, ConditionId, How, LockId, Poison, Refusal, Request, Sight, State, Step, Table, Token,
@@ -82,6 +82,16 @@ impl LockService {
                 let GiveBack { token, how, data } = take(&mut asked, desk)?;
                 let released = table.handle_release(now, who, Token(token), how, data);
                 Some(if released { Ok(Reply::Done) } else { Err(Refusal::Stale) })
+            }
+            GiveBackAll::METHOD => {
+                let GiveBackAll { grants } = take(&mut asked, desk)?;
+                if !grants.iter().all(|grant| table.is_held_by(now, who, Token(grant.token))) {
+                    return Some(Err(Refusal::Stale));
+                }
+                for GiveBack { token, how, data } in grants {
+                    table.handle_release(now, who, Token(token), how, data);
+                }
+                Some(Ok(Reply::Done))
             }
             Return::METHOD => {
                 let Return { token } = take(&mut asked, desk)?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use procession::sync::{LockError, PoisonCause};
+use procession::sync::{LockError, MutexGuard, PoisonCause};
 
 use super::processes::{begin, end, start, system, within};
 use super::{Holder, HolderApi};
@@ -61,7 +61,7 @@ async fn a_thousand_holders_are_killed_and_no_grant_is_double() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_holder_that_stops_or_panics_releases_and_the_next_is_told() {
+async fn a_holder_that_panics_is_told_of_and_one_that_stops_has_released() {
     let sup = start().await;
     let mutex = within(sup.mutex_with("counter", 7_u64)).await.unwrap();
     let holder = within(sup.spawn::<Holder>("holder", mutex.clone())).await.unwrap();
@@ -79,8 +79,7 @@ async fn a_holder_that_stops_or_panics_releases_and_the_next_is_told() {
     }
     within(holder.finish()).await.unwrap();
     let guard = within(mutex.lock()).await.unwrap();
-    let poison = guard.poisoned_by().expect("it stopped with it").clone();
-    assert!(poison.exit().is_some_and(|exit| exit.is_orderly()), "{poison}");
+    assert!(guard.poisoned_by().is_none(), "its guard was dropped in order, as all that it had");
     end(sup).await;
 }
 
@@ -98,6 +97,27 @@ async fn a_guard_that_is_dropped_by_a_panic_of_a_task_releases_and_tells() {
     let guard = within(mutex.lock()).await.unwrap();
     assert_eq!(guard.poisoned_by().map(|poison| poison.cause().clone()), Some(PoisonCause::Panicked));
     assert_eq!(*guard, 1);
+    end(sup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_are_released_together_or_none_with_its_data() {
+    let sup = start().await;
+    let (one, two) = (within(sup.mutex_with("one", 10_i64)).await.unwrap(), sup.mutex_with("two", 0_i64));
+    let two = within(two).await.unwrap();
+    let both = async || (within(one.lock()).await.unwrap(), within(two.lock()).await.unwrap());
+    for (stale, left) in [(false, (7, 3)), (true, (7, 3))] {
+        let (mut from, mut to) = both().await;
+        *from -= 3;
+        *to += 3;
+        if stale {
+            from.renew(Duration::ZERO).await.unwrap();
+        }
+        let released = within(MutexGuard::release_together([from, to])).await;
+        assert_eq!(released, if stale { Err(LockError::Stale) } else { Ok(()) });
+        let (from, to) = both().await;
+        assert_eq!((*from, *to), left);
+    }
     end(sup).await;
 }
 
