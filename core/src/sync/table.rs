@@ -26,8 +26,10 @@ use super::kind::LockKind;
 
 /// How many locks a table may have: a name is kept for as long as the table is.
 const LOCKS_LIMIT: usize = 100_000;
-/// How long after a wait has begun, and then how often, deadlocks are looked for. One is one if it is seen twice.
-const SCAN: Duration = Duration::from_millis(30);
+/// How long after a wait has begun, and then how often, deadlocks are looked for.
+const SCAN: Duration = Duration::from_millis(25);
+/// How long after it was first seen a deadlock has to be seen again.
+const SECOND_LOOK: Duration = Duration::from_millis(20);
 
 /// All locks of a supervisor. `P` is a party, `D` the data of a lock, `E` how a party ended.
 ///

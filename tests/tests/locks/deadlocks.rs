@@ -45,7 +45,7 @@ impl Taker {
 
     #[call(timeout = "30s")]
     async fn ask_other(&mut self, lock: usize) -> Result<(), LockError> {
-        let other = self.other.clone().expect("they have met");
+        let other = self.other.expect("they have met");
         match other.take(lock).timeout(std::time::Duration::from_secs(30)).await {
             Ok(()) => Ok(()),
             Err(CallError::Handler(error)) => Err(error),
@@ -63,7 +63,7 @@ async fn takers(sup: &Supervisor) -> (Address<Taker>, Address<Taker>) {
     let locks = vec![within(sup.mutex("left")).await.unwrap(), within(sup.mutex("right")).await.unwrap()];
     let one = within(sup.spawn::<Taker>("one", locks.clone())).await.unwrap();
     let two = within(sup.spawn::<Taker>("two", locks)).await.unwrap();
-    within(one.meet(two.clone())).await.unwrap();
+    within(one.meet(two)).await.unwrap();
     (one, two)
 }
 

@@ -80,7 +80,7 @@ async fn a_frozen_holder_that_resumes_after_its_lease_is_refused_every_time() {
     let beside = within(sup.spawn_local::<Ledger>("beside", Fence::new(&mutex))).await.unwrap();
     let mut written = Vec::new();
     for (name, ledger) in [("far", &apart), ("near", &beside)] {
-        let writer = within(sup.spawn::<Writer>(name, (ledger.clone(), mutex.clone()))).await.unwrap();
+        let writer = within(sup.spawn::<Writer>(name, (*ledger, mutex.clone()))).await.unwrap();
         let pid = within(writer.pid()).await.unwrap();
         for round in 0..ROUNDS / 2 {
             within(writer.take(LEASE)).await.unwrap();

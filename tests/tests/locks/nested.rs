@@ -28,7 +28,7 @@ impl Boss {
 
     #[call]
     fn holder(&self) -> Address<Holder> {
-        self.holder.clone()
+        self.holder
     }
 
     #[call]

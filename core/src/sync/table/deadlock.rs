@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::action::{LockId, Refusal, Request, Who};
-use super::{At, Is, SCAN, Table};
+use super::{At, Is, SCAN, SECOND_LOOK, Table};
 
 /// A call between actors that has no answer yet: whose handler made it waits until the handlers of the other come to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,8 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
                 None => excused.extend(cycle.parties),
             }
         }
-        self.scan_at = now.checked_add(SCAN).filter(|_| self.lined > 0);
+        let next = if self.suspects.is_empty() { SCAN } else { SECOND_LOOK };
+        self.scan_at = now.checked_add(next).filter(|_| self.lined > 0);
     }
 }
 

@@ -33,7 +33,7 @@ fn live_all(seeds: impl Iterator<Item = u64>) -> Seen {
     for number in seeds {
         let seed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut dice = std::panic::AssertUnwindSafe(Dice(seed));
-        let seen = std::panic::catch_unwind(move || live(number % 2 == 0, (0..24).map(|_| dice.throw())));
+        let seen = std::panic::catch_unwind(move || live(number % 2 == 0, (0..16).map(|_| dice.throw())));
         total += seen.unwrap_or_else(|_| panic!("in the life of number {number}"));
     }
     total
