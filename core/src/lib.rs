@@ -35,7 +35,9 @@ pub use procession_derive::{Actor, handlers, main, task};
 pub use actor::address::{Address, AddressControl};
 pub use actor::call::{Call, Cast, Monitor, TrySendError};
 pub use actor::context::{Context, TaskHandle};
-pub use actor::fence::{FencingToken, Guarding, LockKey};
+#[doc(hidden)]
+pub use actor::fence::LockKey;
+pub use actor::fence::{FencingToken, Guarding};
 pub use actor::incoming::{CastOutput, Reply};
 pub use actor::lookup::LookupError;
 pub use actor::restart::Restart;

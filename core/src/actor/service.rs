@@ -126,6 +126,11 @@ impl Desk {
         self.effects.push(Effect::Answer(call, Outcome::Failed(error), Parcel::default()));
     }
 
+    /// Tells the supervisor's listeners that a cast came to nothing.
+    pub(crate) fn cast_failed(&self, method: u16, why: String) {
+        self.end.cast_failed(self.methods.get(usize::from(method)).copied().unwrap_or_default(), why);
+    }
+
     /// Wants to be [told](Service::down), once, of the end of a party, all its strands included. A party that belongs to no
     /// actor ends with this process.
     pub(crate) fn watch(&mut self, party: Party) {

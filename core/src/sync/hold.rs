@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::{LockError, Poison};
 use super::handle::{Inner, message, nonsense, tell};
-use super::protocol::{GiveBack, GiveBackAll, Granted, Renew, Reply};
+use super::protocol::{GiveBack, GiveBackAll, Granted, Hearer, Renew, Reply};
 use super::table::Release;
 use crate::actor::call::Call;
 use crate::actor::fence::FencingToken;
@@ -24,12 +24,14 @@ pub(super) struct Hold {
     pub(super) data: Option<Parcel>,
     /// Whether it was given back already.
     over: bool,
+    /// Who is to hear that it was over, if this is dropped.
+    hearer: Hearer,
 }
 
 impl Hold {
     pub(super) fn new(lock: Arc<Inner>, party: Party, granted: Granted) -> Self {
         let Granted { token, poison, .. } = granted;
-        Self { lock, token, party, poison, how: Release::Done, data: None, over: false }
+        Self { lock, token, party, poison, how: Release::Done, data: None, over: false, hearer: Hearer::Listeners }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -45,13 +47,20 @@ impl Hold {
         self.over = true;
     }
 
+    /// It is on its way back in another way, which may come to nothing.
+    pub(super) fn is_on_its_way(&mut self) {
+        self.hearer = Hearer::Nobody;
+    }
+
     fn give_back(&self) -> GiveBack {
-        GiveBack { token: self.token, how: self.how, data: self.data.clone() }
+        GiveBack { token: self.token, how: self.how, data: self.data.clone(), hearer: self.hearer }
     }
 
     /// Gives it back and hears whether it was valid to the end.
     pub(super) async fn release(mut self) -> Result<(), LockError> {
-        let call = Call::<Reply, LockError>::new(self.lock.to(), message(self.party, &self.give_back()));
+        let asked = GiveBack { hearer: Hearer::Caller, ..self.give_back() };
+        let call = Call::<Reply, LockError>::new(self.lock.to(), message(self.party, &asked));
+        self.is_on_its_way();
         let reply = call.await?;
         self.close();
         if let Reply::Done = reply { Ok(()) } else { Err(nonsense()) }
@@ -69,7 +78,10 @@ impl Hold {
         }
         let grants = holds.iter().map(Self::give_back).collect();
         // Whoever is given back alone after all, is so without its data.
-        holds.iter_mut().for_each(|hold| hold.data = None);
+        for hold in &mut holds {
+            hold.data = None;
+            hold.is_on_its_way();
+        }
         let call = Call::<Reply, LockError>::new(to, message(party, &GiveBackAll { grants }));
         let reply = call.await?;
         holds.iter_mut().for_each(Self::close);

@@ -55,7 +55,7 @@ asks! {
     /// A grant.
     Acquire(lock: u64, terms: Terms) = 2;
     /// Gives a grant back, with the data if it was changed.
-    GiveBack(token: u64, how: Release, data: Option<Parcel>) = 3;
+    GiveBack(token: u64, how: Release, data: Option<Parcel>, hearer: Hearer) = 3;
     /// Gives back a grant that nobody used.
     Return(token: u64) = 4;
     /// Lets a grant last so long from now on.
@@ -80,6 +80,17 @@ asks! {
     List() = 14;
     /// Gives several grants back, all or none.
     GiveBackAll(grants: Vec<GiveBack>) = 15;
+}
+
+/// Who is told that a grant which is given back was over before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Hearer {
+    /// Whoever asks.
+    Caller,
+    /// It was dropped: who listens to the supervisor's events.
+    Listeners,
+    /// It may have been given back already, by a message that was on its way.
+    Nobody,
 }
 
 /// Every answer of the service: one type, so that one that found nobody tells by itself whether it gave something.

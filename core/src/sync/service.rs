@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use super::error::{BarrierBreach, DeadlockStep, LockError, Poison as Told, PoisonCause, Wanted};
 use super::info::{LockHolder, LockInfo, LockWaiter};
 use super::protocol::{
-    Acquire, Ask, GiveBack, GiveBackAll, Granted, IsSet, IsValid, METHODS, NewCondition, Notify, Open, Renew, Reply,
-    ResetBarrier, Return, SetEvent, WaitBarrier, WaitEvent, WaitFor,
+    Acquire, Ask, GiveBack, GiveBackAll, Granted, Hearer, IsSet, IsValid, METHODS, NewCondition, Notify, Open, Renew,
+    Reply, ResetBarrier, Return, SetEvent, WaitBarrier, WaitEvent, WaitFor,
 };
 use super::table::{
     Action, Breach, CallEdge, ConditionId, How, LockId, Poison, Refusal, Request, Sight, State, Step, Table, Token,
@@ -79,8 +79,13 @@ impl LockService {
                 None
             }
             GiveBack::METHOD => {
-                let GiveBack { token, how, data } = take(&mut asked, desk)?;
+                let GiveBack { token, how, data, hearer } = take(&mut asked, desk)?;
                 let released = table.handle_release(now, who, Token(token), how, data);
+                if !released && hearer == Hearer::Listeners {
+                    // What was done under it may have been done beside what another has done.
+                    let why = format!("{}, by {}", LockError::Stale, name(&who, desk));
+                    desk.cast_failed(GiveBack::METHOD, why);
+                }
                 Some(if released { Ok(Reply::Done) } else { Err(Refusal::Stale) })
             }
             GiveBackAll::METHOD => {
@@ -88,7 +93,7 @@ impl LockService {
                 if !grants.iter().all(|grant| table.is_held_by(now, who, Token(grant.token))) {
                     return Some(Err(Refusal::Stale));
                 }
-                for GiveBack { token, how, data } in grants {
+                for GiveBack { token, how, data, .. } in grants {
                     table.handle_release(now, who, Token(token), how, data);
                 }
                 Some(Ok(Reply::Done))

@@ -106,7 +106,8 @@ impl<R> Wait<R> {
         let mut given = None;
         let mut claim = match wish {
             Wish::Lock(terms) => claim(to, party, &Acquire { lock: number, terms }, give_back),
-            Wish::Condition(condition, hold) => {
+            Wish::Condition(condition, mut hold) => {
+                hold.is_on_its_way();
                 let asked = WaitFor { mutex: number, condition, token: hold.number(), data: hold.data.clone() };
                 given = Some(hold);
                 claim(to, party, &asked, give_back)

@@ -71,22 +71,25 @@ async fn a_thousand_holders_are_killed_and_no_grant_is_double() {
 async fn a_holder_that_panics_is_told_of_and_one_that_stops_has_released() {
     let sup = start().await;
     let mutex = within(sup.mutex_with("counter", 7_u64)).await.unwrap();
-    let holder = within(sup.spawn::<Holder>("holder", mutex.clone())).await.unwrap();
-    within(holder.take(None)).await.unwrap();
-    within(holder.add(1)).await.unwrap();
-    within(holder.panic_with_it()).await.unwrap();
-    let guard = within(mutex.lock()).await.unwrap();
-    let poison = guard.poisoned_by().expect("it panicked").clone();
-    assert!(matches!(poison.cause(), PoisonCause::Panicked | PoisonCause::Ended(_)), "{poison}");
-    assert_eq!(*guard, 7, "what a panic left half done is not there");
-    drop(guard);
-    // The guard was dropped before the incarnation had ended.
-    while let Err(error) = within(holder.take(None)).await {
-        assert!(!error.may_have_executed(), "{error}");
+    let process = within(sup.spawn::<Holder>("process", mutex.clone())).await.unwrap();
+    let thread = within(sup.spawn_local::<Holder>("thread", mutex.clone())).await.unwrap();
+    for (name, holder) in [("process", process), ("thread", thread)] {
+        within(holder.take(None)).await.unwrap();
+        within(holder.add(1)).await.unwrap();
+        within(holder.panic_with_it()).await.unwrap();
+        let guard = within(mutex.lock()).await.unwrap();
+        let poison = guard.poisoned_by().expect("it panicked").clone();
+        assert!(matches!(poison.cause(), PoisonCause::Panicked | PoisonCause::Ended(_)), "{poison}");
+        assert_eq!((poison.holder(), *guard), (name, 7), "what a panic left half done is not there");
+        drop(guard);
+        // The guard was dropped before the incarnation had ended.
+        while let Err(error) = within(holder.take(None)).await {
+            assert!(!error.may_have_executed(), "{error}");
+        }
+        within(holder.finish()).await.unwrap();
+        let guard = within(mutex.lock()).await.unwrap();
+        assert!(guard.poisoned_by().is_none(), "its guard was dropped in order, as all that it had");
     }
-    within(holder.finish()).await.unwrap();
-    let guard = within(mutex.lock()).await.unwrap();
-    assert!(guard.poisoned_by().is_none(), "its guard was dropped in order, as all that it had");
     end(sup).await;
 }
 

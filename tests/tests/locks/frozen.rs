@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use procession::Event;
 use procession::prelude::*;
 use procession::sync::{Fence, FencingToken, LockError, Mutex, MutexGuard, PoisonCause};
 
-use super::processes::{end, start, system, within};
+use super::processes::{end, event, start, system, within};
 use super::{Holder, HolderApi};
 
 const ROUNDS: usize = 200;
@@ -120,6 +121,20 @@ async fn a_lease_that_is_over_takes_the_data_with_it_and_a_renewed_one_does_not(
     *guard += 1;
     within(guard.release()).await.unwrap();
     assert_eq!(*within(mutex.lock()).await.unwrap(), 2);
+    end(sup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_is_dropped_after_its_lease_is_an_event() {
+    let sup = start().await;
+    let mut events = sup.events();
+    let mutex = within(sup.mutex_with("data", 1_u64)).await.unwrap();
+    let holder = within(sup.spawn::<Holder>("holder", mutex.clone())).await.unwrap();
+    within(holder.take(Some(LEASE))).await.unwrap();
+    drop(within(mutex.lock()).await.unwrap());
+    within(holder.release()).await.unwrap();
+    let told = event(&mut events, |event| matches!(event, Event::CastFailed { .. })).await;
+    assert!(format!("{told:?}").contains("the token is stale, by holder"), "{told:?}");
     end(sup).await;
 }
 
