@@ -24,23 +24,27 @@ pub(super) const TESTS: &[Test] = tests![
 
 pub(super) const ROLES: &[Role] = &[("memory", memory), ("memory-after-greeting", greeted), ("memory-on", hand_on)];
 
-/// Tells of each memory that it is told to expect, and drops it: its bytes, whether it can be written, and how many handles and
-/// mappings there are before and after.
+/// Takes as many memories as it is told to expect and drops them; tells of each its bytes and whether it can be written, and then
+/// how many handles and mappings there are more than after the first.
 fn memory(args: &[String]) {
     let endpoint = enter_worker(args[0].parse().unwrap()).unwrap();
-    let before = system::open_handles();
-    let mut seen = Vec::new();
-    for _ in 0..args[1].parse::<usize>().unwrap() {
+    let mut lines = Vec::new();
+    let mut take = || {
         let memory = endpoint.receive_memory(PATIENCE).unwrap();
-        seen.push((fingerprint(&memory), system::can_be_written(&memory)));
+        lines.push(fingerprint(&memory));
+        lines.push(system::can_be_written(&memory).to_string());
+    };
+    take();
+    let more = args[1].parse::<usize>().unwrap() - 1;
+    if more > 0 {
+        let before = system::open_handles() as isize;
+        (0..more).for_each(|_| take());
+        lines.push((system::open_handles() as isize - before).to_string());
     }
-    let left = system::open_handles() - before;
     let stream = endpoint.into_blocking().unwrap();
-    for (fingerprint, written) in seen {
-        say(&stream, fingerprint);
-        say(&stream, written);
+    for line in lines {
+        say(&stream, line);
     }
-    say(&stream, left);
     linger(&stream);
 }
 
@@ -68,9 +72,9 @@ fn hand_on(args: &[String]) {
 
 /// The number of the bytes, and a number that another order or another byte would change.
 fn fingerprint(bytes: &[u8]) -> String {
-    let mixed = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |mixed, byte| {
-        (mixed ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let mixed = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |mixed, byte| (mixed ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
     format!("{} {mixed:x}", bytes.len())
 }
 
@@ -101,7 +105,7 @@ fn memory_arrives_byte_for_byte() {
         stream.send_memory(&child, &memory).unwrap();
         let stream = stream.into_blocking().unwrap();
         assert_eq!(read_line(&stream), fingerprint(&memory));
-        assert_eq!((read_line(&stream), read_line(&stream)), ("false".to_owned(), "0".to_owned()));
+        assert_eq!(read_line(&stream), "false");
         drop(stream);
         assert_eq!(ended(&seen).2, code(0));
     }
@@ -124,7 +128,8 @@ fn memory_outlives_the_handle_of_its_maker() {
     stream.send_memory(&child, &first).unwrap();
     drop(first);
     stream.send_memory(&child, &written(1)).unwrap();
-    assert_eq!(read_line(stream.into_blocking().unwrap()), expected);
+    let stream = stream.into_blocking().unwrap();
+    assert_eq!(read_line(&stream), expected);
 }
 
 fn many_memories_arrive_in_order_after_the_greeting() {
@@ -197,18 +202,23 @@ fn memory_that_does_not_come_times_out() {
     assert!(started.elapsed() >= Duration::from_millis(50));
 }
 
+const FEW: usize = 3;
+
 fn nothing_is_left_of_memory_that_both_have_dropped() {
-    // The first child brings what this process keeps.
     let (child, stream, _seen) = start_raw("memory", &["50"]);
+    // The first brings what this process keeps.
+    stream.send_memory(&child, &written(1)).unwrap();
     let before = system::open_handles();
-    for turn in 0..50 {
+    for turn in 1..50 {
         stream.send_memory(&child, &written(4000 + turn)).unwrap();
     }
-    assert_eq!(system::open_handles(), before);
+    // A system may keep one or the other for itself, but not one for each.
+    assert!(system::open_handles() <= before + FEW);
     let stream = stream.into_blocking().unwrap();
     for _ in 0..50 {
         read_line(&stream);
         assert_eq!(read_line(&stream), "false");
     }
-    assert_eq!(read_line(&stream), "0", "handles and mappings are left in the child");
+    let left: isize = read_line(&stream).parse().unwrap();
+    assert!(left <= FEW as isize, "{left} handles and mappings are left in the child");
 }

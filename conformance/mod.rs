@@ -16,23 +16,9 @@ use std::process::ExitCode;
 use super::{leaf, system};
 
 pub(crate) fn main() -> ExitCode {
-    let tests = [
-        death::TESTS,
-        greeting::TESTS,
-        memory::TESTS,
-        orphans::TESTS,
-        processes::TESTS,
-        streams::TESTS,
-    ]
-    .concat();
-    let roles = [
-        death::ROLES,
-        greeting::ROLES,
-        memory::ROLES,
-        orphans::ROLES,
-        processes::ROLES,
-        harness::ROLES,
-    ]
-    .concat();
+    let tests =
+        [death::TESTS, greeting::TESTS, memory::TESTS, orphans::TESTS, processes::TESTS, streams::TESTS].concat();
+    let roles =
+        [death::ROLES, greeting::ROLES, memory::ROLES, orphans::ROLES, processes::ROLES, harness::ROLES].concat();
     harness::main(&tests, &roles)
 }

@@ -86,10 +86,8 @@ impl Endpoint {
         let mut descriptors = descriptors;
         let mut sent = 0;
         while sent < head.len() + body.len() {
-            let rest = [
-                IoSlice::new(&head[sent.min(head.len())..]),
-                IoSlice::new(&body[sent.saturating_sub(head.len())..]),
-            ];
+            let rest =
+                [IoSlice::new(&head[sent.min(head.len())..]), IoSlice::new(&body[sent.saturating_sub(head.len())..])];
             match send_with(self.as_fd(), &rest, descriptors) {
                 Ok(n) => {
                     sent += n;

@@ -114,7 +114,8 @@ impl SealedMemory {
         if (about.st_blocks as u64).saturating_mul(BLOCK) < size {
             return Err(refused(format!("not all of the {size} bytes of shared memory are set aside")));
         }
-        let len = usize::try_from(len).map_err(|_| refused(format!("{len} bytes are more than there are addresses")))?;
+        let len =
+            usize::try_from(len).map_err(|_| refused(format!("{len} bytes are more than there are addresses")))?;
         Self::map(file, len)
     }
 

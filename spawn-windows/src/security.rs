@@ -13,23 +13,24 @@ use windows_sys::Win32::Security::{
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
-/// A security descriptor that lets in the user of this process and nobody else.
+/// A security descriptor: who may do what with something.
 #[derive(Debug)]
-pub(crate) struct OnlyMe(PSECURITY_DESCRIPTOR);
+pub(crate) struct Descriptor(PSECURITY_DESCRIPTOR);
 
 // SAFETY: it is made once and only read from then on.
-unsafe impl Send for OnlyMe {}
+unsafe impl Send for Descriptor {}
 // SAFETY: as above.
-unsafe impl Sync for OnlyMe {}
+unsafe impl Sync for Descriptor {}
 
-impl OnlyMe {
-    /// That of this process, which lives as long as the process.
-    pub(crate) fn get() -> io::Result<&'static Self> {
-        static ONLY_ME: OnceLock<OnlyMe> = OnceLock::new();
+impl Descriptor {
+    /// Lets in the user of this process and nobody else. It lives as long as the process.
+    pub(crate) fn only_me() -> io::Result<&'static Self> {
+        static ONLY_ME: OnceLock<Descriptor> = OnceLock::new();
         if let Some(only_me) = ONLY_ME.get() {
             return Ok(only_me);
         }
-        let made = Self::make()?;
+        // Protected, so that nothing is inherited; all rights to one user.
+        let made = Self::new(&format!("D:P(A;;GA;;;{})", user()?))?;
         Ok(ONLY_ME.get_or_init(|| made))
     }
 
@@ -42,9 +43,8 @@ impl OnlyMe {
         }
     }
 
-    fn make() -> io::Result<Self> {
-        // Protected, so that nothing is inherited; all rights to one user.
-        let sddl = format!("D:P(A;;GA;;;{})", user()?);
+    /// One that says what `sddl` does, in the system's own notation.
+    pub(crate) fn new(sddl: &str) -> io::Result<Self> {
         let sddl: Vec<u16> = sddl.encode_utf16().chain([0]).collect();
         let mut descriptor = ptr::null_mut();
         // SAFETY: the text ends with a zero; the descriptor is written to where it may be.
@@ -60,7 +60,7 @@ impl OnlyMe {
     }
 }
 
-impl Drop for OnlyMe {
+impl Drop for Descriptor {
     fn drop(&mut self) {
         // SAFETY: the system has allocated it so, and nobody refers to it any more.
         unsafe { LocalFree(self.0) };

@@ -31,7 +31,7 @@ mod windows {
         self, PATIENCE, Role, Test, all_die, block_on, code, command, enter, eventually, guarded, launch, linger,
         living, plain, read_line, recorder, say, sleep_for_ever, start, tests,
     };
-    use crate::leaf::{Endpoint, enter_worker, spawn};
+    use crate::leaf::{Endpoint, Memory, enter_worker, spawn};
     use crate::system::Process;
 
     const TESTS: &[Test] = tests![
@@ -40,6 +40,7 @@ mod windows {
         an_inheritable_handle_of_the_parent_is_not_in_the_child,
         no_handle_is_left_after_many_children,
         what_is_not_a_stream_or_not_a_segment_is_refused,
+        what_is_not_memory_or_of_another_size_is_refused,
         the_standard_input_of_c_code_is_empty_too,
         crashes_are_named,
         a_crash_takes_no_longer_than_an_exit,
@@ -192,6 +193,36 @@ mod windows {
         let worker = start("refusing", &[]);
         assert_eq!(worker.line(), "[true, true, true, true]");
         assert_eq!(worker.ended().2, code(0));
+    }
+
+    fn what_is_not_memory_or_of_another_size_is_refused() {
+        let file = File::open(std::env::current_exe().unwrap()).unwrap();
+        let section = inspect::file_section(&file, 8192);
+        let memory = Memory::create(8192).unwrap().seal().unwrap();
+        let (one, _other) = Endpoint::pair().unwrap();
+        for (what, len, handle) in [
+            ("a file", 8192, file.number()),
+            ("a part of a file", 8192, section.number()),
+            ("a stream", 8192, one.number()),
+            ("nothing", 8192, 0),
+            ("no handle", 8192, 0xdead_0000),
+            ("this process", 8192, u64::MAX),
+            ("no bytes", 0, memory.number()),
+            ("a page less", 4096, memory.number()),
+            ("a byte more", 8193, memory.number()),
+            ("very much", 1 << 60, memory.number()),
+            ("all there is", u64::MAX, memory.number()),
+        ] {
+            let (sender, receiver) = Endpoint::pair().unwrap();
+            let mut sender = sender.into_blocking().unwrap();
+            sender.write_all(&u64::to_le_bytes(len)).unwrap();
+            sender.write_all(&handle.to_le_bytes()).unwrap();
+            let refused = receiver.receive_memory(PATIENCE).expect_err(what);
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{what}");
+        }
+        // And they are still ours.
+        assert!(file.metadata().is_ok());
+        assert_eq!(memory[..], [0; 8192]);
     }
 
     fn the_standard_input_of_c_code_is_empty_too() {

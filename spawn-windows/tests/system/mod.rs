@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 use std::io;
+use std::os::windows::io::AsHandle;
 use std::process::{Child, Command};
 
 use procession_inspect_windows::{self as inspect, Job};
@@ -54,4 +55,14 @@ impl Started {
     pub(crate) fn kill_all(&self) {
         self.job.terminate();
     }
+}
+
+/// How many handles this process has open.
+pub(crate) fn open_handles() -> usize {
+    inspect::open_handles() as usize
+}
+
+/// Whether shared memory can be changed by whoever has a handle of it, in any of the ways there are.
+pub(crate) fn can_be_written(memory: &impl AsHandle) -> bool {
+    inspect::can_be_written(memory.as_handle())
 }
