@@ -4,6 +4,7 @@
 //! there, kill them, and find those that a test has left behind.
 
 mod death;
+mod endpoints;
 mod greeting;
 mod harness;
 mod memory;
@@ -16,9 +17,25 @@ use std::process::ExitCode;
 use super::{leaf, system};
 
 pub(crate) fn main() -> ExitCode {
-    let tests =
-        [death::TESTS, greeting::TESTS, memory::TESTS, orphans::TESTS, processes::TESTS, streams::TESTS].concat();
-    let roles =
-        [death::ROLES, greeting::ROLES, memory::ROLES, orphans::ROLES, processes::ROLES, harness::ROLES].concat();
+    let tests = [
+        death::TESTS,
+        endpoints::TESTS,
+        greeting::TESTS,
+        memory::TESTS,
+        orphans::TESTS,
+        processes::TESTS,
+        streams::TESTS,
+    ]
+    .concat();
+    let roles = [
+        death::ROLES,
+        endpoints::ROLES,
+        greeting::ROLES,
+        memory::ROLES,
+        orphans::ROLES,
+        processes::ROLES,
+        harness::ROLES,
+    ]
+    .concat();
     harness::main(&tests, &roles)
 }

@@ -12,7 +12,10 @@
 
 mod blocking;
 mod child;
+mod connection;
+mod credentials;
 mod descriptors;
+mod directory;
 mod endpoint;
 mod exit;
 mod greeting;
@@ -20,6 +23,7 @@ mod guardian;
 mod guardian_main;
 mod handover;
 mod launch;
+mod listener;
 mod memory;
 mod pipes;
 mod poller;
@@ -32,12 +36,15 @@ mod worker;
 
 pub use blocking::BlockingStream;
 pub use child::Child;
+pub use connection::Connection;
+pub use credentials::Credentials;
 pub use endpoint::Endpoint;
 pub use exit::{Exit, ExitKind};
 pub use greeting::Greeting;
 pub use guardian::set_guardian;
 pub use guardian_main::run_guardian;
 pub use launch::{Launch, Output, Program, Watch};
+pub use listener::Listener;
 pub use memory::{Memory, SealedMemory};
 pub use processes::spawn;
 pub use segment::Segment;

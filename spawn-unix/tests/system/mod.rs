@@ -124,3 +124,18 @@ pub(crate) fn can_be_written(memory: &impl AsFd) -> bool {
             || fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, 1).is_ok()
     })
 }
+
+/// The user of this process, as credentials name it.
+pub(crate) fn user() -> String {
+    rustix::process::geteuid().as_raw().to_string()
+}
+
+/// Whether the system refuses a second listener of a name.
+pub(crate) fn keeps_names() -> bool {
+    true
+}
+
+/// Whether anybody can see that there is, or was, a listener of this name.
+pub(crate) fn is_listed(name: &str) -> bool {
+    fs::read_to_string("/proc/net/unix").expect("proc is mounted").lines().any(|line| line.contains(name))
+}
