@@ -21,6 +21,7 @@ fn main() {}
 mod windows {
     use std::fs::{self, File};
     use std::io::{self, Read, Write};
+    use std::os::windows::fs::OpenOptionsExt;
     use std::os::windows::io::{AsHandle, AsRawHandle};
     use std::process::{Command, ExitCode, Stdio};
     use std::time::Duration;
@@ -31,12 +32,15 @@ mod windows {
         self, PATIENCE, Role, Test, all_die, block_on, code, command, enter, eventually, guarded, launch, linger,
         living, plain, read_line, recorder, say, sleep_for_ever, start, tests,
     };
-    use crate::leaf::{Endpoint, Memory, enter_worker, spawn};
+    use crate::leaf::{Connection, Endpoint, Listener, Memory, enter_worker, spawn};
     use crate::system::Process;
 
     const TESTS: &[Test] = tests![
         a_pipe_lets_in_its_user_and_nobody_else,
         a_second_client_is_refused,
+        a_named_pipe_lets_in_its_user_and_nobody_else,
+        a_client_that_does_not_tell_who_it_is_is_refused,
+        a_named_pipe_is_not_there_for_other_machines,
         an_inheritable_handle_of_the_parent_is_not_in_the_child,
         no_handle_is_left_after_many_children,
         what_is_not_a_stream_or_not_a_segment_is_refused,
@@ -76,6 +80,9 @@ mod windows {
         harness::main(TESTS, &[ROLES, harness::ROLES].concat())
     }
 
+    /// Lets the other side of a pipe know nothing, in the system's own numbers.
+    const SECURITY_ANONYMOUS: u32 = 0;
+
     /// Where Wine is not Windows, only what it does can be shown.
     fn is_wine() -> bool {
         inspect::is_wine()
@@ -108,6 +115,58 @@ mod windows {
         for name in names {
             File::options().read(true).write(true).open(format!(r"\\.\pipe\{name}")).expect_err("no instance is left");
         }
+    }
+
+    fn named(name: &str) -> String {
+        format!(r"\\.\pipe\procession.{}.{name}", inspect::user())
+    }
+
+    /// As for the pipes of children: what is read back is what the system goes by, and Wine lets in anybody all the same. Each
+    /// instance has the list, not only the first.
+    fn a_named_pipe_lets_in_its_user_and_nobody_else() {
+        block_on(async {
+            let listener = Listener::bind("test-access").unwrap();
+            let user = inspect::user();
+            for _ in 0..3 {
+                let (ours, theirs) = tokio::join!(listener.accept(), Connection::connect("test-access"));
+                for end in [ours.unwrap(), theirs.unwrap()] {
+                    let list = inspect::access_list(end.as_handle());
+                    assert!(list.starts_with("D:P"), "{list}");
+                    assert_eq!(list.matches('(').count(), 1, "{list}");
+                    assert!(list.ends_with(&format!(";;;{user})")), "{list} is not for {user} alone");
+                }
+            }
+        });
+    }
+
+    /// Wine does not look at what a client lets be known of it: there it is let in as who it is.
+    fn a_client_that_does_not_tell_who_it_is_is_refused() {
+        block_on(async {
+            let listener = Listener::bind("test-anonymous").unwrap();
+            let mut options = File::options();
+            options.read(true).write(true).security_qos_flags(SECURITY_ANONYMOUS);
+            let client = options.open(named("test-anonymous")).unwrap();
+            match listener.accept().await {
+                Ok(connection) => assert!(is_wine(), "{connection:?}"),
+                Err(refused) => assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{refused}"),
+            }
+            drop(client);
+            // The next is let in.
+            let (ours, theirs) = tokio::join!(listener.accept(), Connection::connect("test-anonymous"));
+            ours.unwrap();
+            theirs.unwrap();
+        });
+    }
+
+    fn a_named_pipe_is_not_there_for_other_machines() {
+        block_on(async {
+            let _listener = Listener::bind("test-remote").unwrap();
+            File::options().read(true).write(true).open(named("test-remote")).expect("it is there for this one");
+            for machine in ["localhost", "127.0.0.1"] {
+                let path = named("test-remote").replacen('.', machine, 1);
+                File::options().read(true).write(true).open(path).expect_err("it comes over the network");
+            }
+        });
     }
 
     const MANY: u32 = 300;
