@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 
 mod probe;
+#[path = "../system/mod.rs"]
 pub(crate) mod system;
 
 use std::pin::Pin;
