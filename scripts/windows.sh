@@ -35,7 +35,8 @@ export RUSTC_BOOTSTRAP=1                       # lets a stable cargo take -Zbuil
 export CARGO_UNSTABLE_BUILD_STD=std,panic_unwind
 export CARGO_BUILD_TARGET=$target
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$home/target}
-export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="timeout -k 5 ${PROCESSION_WINDOWS_TIMEOUT:-600} $wine"
+# A program named by its path may be one of Linux, and Wine starts it: tests must not think that cargo is within reach.
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="env -u CARGO timeout -k 5 ${PROCESSION_WINDOWS_TIMEOUT:-600} $wine"
 export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
 unset RUSTUP_TOOLCHAIN RUSTC_WRAPPER || true
 env_names=(WINEPREFIX WINEARCH WINELOADER WINEDEBUG WINEDLLOVERRIDES LC_ALL PATH RUSTC RUSTDOC RUSTC_BOOTSTRAP
