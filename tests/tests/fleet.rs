@@ -101,7 +101,7 @@ impl Place {
     async fn end(self) -> PoolReport {
         let pids: Vec<_> = self.fleet.ctl().workers().await.into_iter().filter_map(|worker| worker.pid).collect();
         let report = within(self.fleet.ctl().finish()).await;
-        assert!(!pids.into_iter().any(system::is_worker_of_this_process), "a process is left");
+        assert_eq!(system::left_of(pids), [], "these processes are left");
         end(self.sup).await;
         report
     }

@@ -587,5 +587,5 @@ async fn a_handle_that_is_dropped_takes_its_processes_with_it() {
     let mut monitor = std::pin::pin!(clerk.ctl().monitor());
     drop(sup);
     within(monitor.as_mut()).await;
-    assert!(!system::is_worker_of_this_process(pid));
+    assert_eq!(system::left_of([pid]), []);
 }

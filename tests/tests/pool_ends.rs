@@ -98,7 +98,7 @@ async fn a_pool_that_is_dropped_ends_its_tasks_and_its_processes() {
     assert!(matches!(within(running).await, Err(TaskError::Killed { .. })));
     // It ends by itself; the supervisor's end waits for it.
     place.end().await;
-    assert!(!pids.into_iter().any(system::is_worker_of_this_process));
+    assert_eq!(system::left_of(pids), []);
 }
 
 #[tokio::test]

@@ -200,9 +200,10 @@ fn is_guardian(pid: u32) -> bool {
     arguments(pid).iter().any(|argument| argument == "procession-guardian")
 }
 
-/// Whether a worker that this very process has started is still there, a zombie included.
-pub(crate) fn is_worker_of_this_process(pid: u32) -> bool {
-    workers_of_this_process().contains(&pid)
+/// Those of these ended workers of this very process that are still there, zombies included.
+pub(crate) fn left_of(pids: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let workers = workers_of_this_process();
+    pids.into_iter().filter(|pid| workers.contains(pid)).collect()
 }
 
 pub(crate) fn workers_of_this_process() -> Vec<u32> {

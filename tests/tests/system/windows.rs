@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::windows::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use procession::ExitCause;
 use procession_inspect_windows::{self as inspect, Given, Job};
@@ -136,9 +137,20 @@ pub(crate) fn thaw(pid: u32) {
     living(pid).handle.resume();
 }
 
-/// Whether a worker that this very process has started is still there.
-pub(crate) fn is_worker_of_this_process(pid: u32) -> bool {
-    workers_of_this_process().contains(&pid) && is_alive(pid)
+/// Those of these ended workers of this very process that are still there.
+///
+/// An id may be another's by now, of a worker of another test, who will end in its turn: what is left does not.
+pub(crate) fn left_of(pids: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut left: Vec<u32> = pids.into_iter().collect();
+    loop {
+        let workers = workers_of_this_process();
+        left.retain(|pid| workers.contains(pid) && is_alive(*pid));
+        if left.is_empty() || Instant::now() > deadline {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 pub(crate) fn workers_of_this_process() -> Vec<u32> {
