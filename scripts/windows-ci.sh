@@ -39,13 +39,19 @@ on_windows build -p procession -p procession-spawn-windows -p procession-tests -
 export PROCESSION_TRIALS=${PROCESSION_TRIALS:-5}
 failed=
 # shellcheck disable=SC2046
-on_windows test $(tests) -p procession-examples --no-fail-fast 2>&1 | tee "$work/tests" || failed='some tests'
+on_windows test $(tests) -p procession-examples --no-fail-fast >"$work/tests" 2>&1 &
+tests=$!
+# Not by a pipe, which would end only when the last of the processes that Wine has half made and forgotten does.
+tail -n +1 -f --pid "$tests" "$work/tests"
+wait "$tests" || failed='some tests'
 
 step 'examples'
 examples=$CARGO_TARGET_DIR/x86_64-pc-windows-gnu/debug/examples
 for example in process pool results completion; do
   echo "--- $example"
-  PROCESSION_WINDOWS_TIMEOUT=60 on_windows run "$examples/$example.exe" </dev/null | cat || failed="$failed, $example"
+  PROCESSION_WINDOWS_TIMEOUT=60 on_windows run "$examples/$example.exe" </dev/null >"$work/said" 2>&1 ||
+    failed="$failed, $example"
+  cat "$work/said"
 done
 echo '--- catalog, 2,000 files, with and without chaos'
 mkdir -p "$work/tree"
@@ -57,9 +63,10 @@ for chaos in '' --chaos; do
   database="$work/catalog$chaos.db"
   # shellcheck disable=SC2086
   { PROCESSION_WINDOWS_TIMEOUT=120 on_windows run "$examples/catalog.exe" "Z:$work/tree" --db "Z:$database" $chaos \
-    </dev/null | tail -n 3 | tee "$work/said" &&
+    </dev/null >"$work/said" 2>&1 &&
     grep -q 'catalog: 2000 files, 0 failures' "$work/said" &&
     scripts/check-catalog.sh "$work/tree" "$database"; } || failed="$failed, catalog $chaos"
+  tail -n 5 "$work/said"
 done
 
 step 'the tests'

@@ -66,16 +66,25 @@ fn makes(bytes: usize) -> Vec<u8> {
     vec![7; bytes]
 }
 
+/// Each process has a file of its own: where appending is to look for the end and then to write there, as in Wine, two that
+/// append to one may write the same place.
 fn append(file: &Path, number: u64) {
+    let file = file.with_extension(std::process::id().to_string());
     let mut file = OpenOptions::new().append(true).create(true).open(file).expect("a file");
     file.write_all(format!("{number}\n").as_bytes()).expect("a line");
 }
 
-/// How often each number stands in the file.
+/// How often each number stands in the files of all processes.
 fn lines(file: &Path) -> HashMap<u64, usize> {
     let mut lines = HashMap::new();
-    for line in fs::read_to_string(file).unwrap_or_default().lines() {
-        *lines.entry(line.parse().expect("a number")).or_default() += 1;
+    for entry in fs::read_dir(file.parent().expect("a folder")).expect("a folder") {
+        let path = entry.expect("a file").path();
+        if path.file_stem() != file.file_name() {
+            continue;
+        }
+        for line in fs::read_to_string(path).expect("text").lines() {
+            *lines.entry(line.parse().expect("a number")).or_default() += 1;
+        }
     }
     lines
 }

@@ -88,8 +88,11 @@ impl Plan {
     }
 }
 
-/// Adds a line in one write, so that several processes do not mix theirs.
+/// Adds a line, one process after the other: where appending is to look for the end and then to write there, as in Wine, two
+/// at once may write the same place.
 pub fn append(path: &Path, line: &str) {
+    let turn = std::fs::File::create(path.with_extension("turn")).expect("a file");
+    turn.lock().expect("it is ours in the end");
     let mut file = std::fs::File::options().create(true).append(true).open(path).expect("a file");
     file.write_all(line.as_bytes()).expect("room");
 }
