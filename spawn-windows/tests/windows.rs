@@ -23,7 +23,7 @@ mod windows {
     use std::io::{self, Read, Write};
     use std::os::windows::fs::OpenOptionsExt;
     use std::os::windows::io::{AsHandle, AsRawHandle};
-    use std::process::{Command, ExitCode, Stdio};
+    use std::process::{ExitCode, Stdio};
     use std::time::Duration;
 
     use procession_inspect_windows as inspect;
@@ -367,22 +367,9 @@ mod windows {
         sleep_for_ever()
     }
 
-    /// Kills the Unix process that is the Windows one with these words among its arguments: `kill -9`.
+    /// Kills the Unix process that is the Windows one with these words among its arguments.
     fn kill_below(words: &[&str]) {
-        let mut killed = 0;
-        for entry in fs::read_dir(r"Z:\proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            let mut line = Vec::new();
-            let read = File::open(format!(r"Z:\proc\{pid}\cmdline")).and_then(|mut file| file.read_to_end(&mut line));
-            let args: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            let is_it = words.iter().all(|word| args.contains(&word.as_bytes()));
-            if read.is_ok() && is_it {
-                // A program of that system has no process of this one, so the start ends in an error that says nothing.
-                let _ = Command::new(r"Z:\bin\kill").args(["-9", &pid.to_string()]).status();
-                killed += 1;
-            }
-        }
-        assert_eq!(killed, 1, "{words:?}");
+        assert_eq!(inspect::kill_below(words), 1, "{words:?}");
     }
 
     fn nobody_outlives_a_parent_whose_process_is_killed_by_the_system_below() {

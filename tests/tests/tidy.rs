@@ -23,17 +23,15 @@ const PURE: [&str; 8] = [
 ];
 
 /// Where an operating system may be named: a path that ends in `/` stands for all below.
-const DOORS: [Exception; 11] = [
+const DOORS: [Exception; 9] = [
     ("core/src/sys.rs", "picks the leaf"),
     ("examples/catalog/door.rs", "opening without following, kinds of special files: std has no common word"),
     ("spawn-unix/", "a leaf"),
     ("spawn-windows/", "a leaf"),
-    ("tests/tests/processes/system.rs", "what the tests do to processes from outside"),
-    ("tests/tests/lifecycle.rs", "sees processes as /proc shows them"),
-    ("tests/tests/orphans.rs", "the same"),
-    ("tests/tests/output.rs", "the same"),
-    ("tests/tests/signals.rs", "the same, and sends signals"),
-    ("tests/tests/supervision.rs", "sees processes as /proc shows them"),
+    ("tests/tests/system/", "what the tests do to processes from outside"),
+    ("tests/tests/linux.rs", "groups, names, descriptors: only Linux has them"),
+    ("tests/tests/guardians.rs", "only Linux needs them"),
+    ("tests/tests/signals.rs", "only Linux has them"),
     ("tests/tests/catalog/special.rs", "makes the special files and names that the catalog must survive"),
 ];
 
