@@ -16,6 +16,7 @@ mod event;
 mod pool;
 mod process;
 mod program;
+mod queue;
 mod registry;
 mod router;
 mod shm;
