@@ -7,7 +7,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 pub(crate) use action::{Acknowledged, Action, Batch, Bounds, Dead, Handed, NotSent, Size, Status, Terms, Ticket};
@@ -50,6 +50,9 @@ pub(crate) struct Ledger<T, C, P> {
     /// Sends that wait for room, with the items that are not in the store yet.
     line: VecDeque<Sending<T, C>>,
     line_bytes: usize,
+    next_send: u64,
+    /// Sends of the line that are to end at a time.
+    line_due: BTreeSet<(Instant, u64)>,
     store: Store<T>,
     out: Option<Out<T, P>>,
     receivers: VecDeque<Receiving<C, P>>,
@@ -65,6 +68,9 @@ pub(crate) struct Ledger<T, C, P> {
 
 #[derive(Clone, Debug)]
 struct Sending<T, C> {
+    /// Which send it is, counted from 0.
+    number: u64,
+    due: Option<Instant>,
     call: C,
     taken: usize,
     left: VecDeque<(T, Size)>,
@@ -86,6 +92,8 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
             next_delivery: 0,
             line: VecDeque::new(),
             line_bytes: 0,
+            next_send: 0,
+            line_due: BTreeSet::new(),
             store: Store::new(),
             out: terms.acknowledged.map(Out::new),
             receivers: VecDeque::new(),
@@ -98,8 +106,8 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
         }
     }
 
-    /// Items to be sent, in this order; they go in as there is room.
-    pub(crate) fn handle_send(&mut self, now: Instant, call: C, items: Vec<(T, Size)>) {
+    /// Items to be sent, in this order; they go in as there is room, and those that are not in when it is `due` never do.
+    pub(crate) fn handle_send(&mut self, now: Instant, call: C, items: Vec<(T, Size)>, due: Option<Instant>) {
         self.advance(now);
         let bytes = bytes_of(&items);
         if self.takes_none() {
@@ -107,8 +115,11 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
         } else if !fits(self.terms.line, (self.line.len(), self.line_bytes), Size { bytes, handles: 0 }) {
             self.actions.push_back(Action::Crowded { call });
         } else {
+            let number = self.next_send;
+            self.next_send += 1;
             self.line_bytes += bytes;
-            self.line.push_back(Sending { call, taken: 0, left: items.into() });
+            self.line_due.extend(due.map(|due| (due, number)));
+            self.line.push_back(Sending { number, due, call, taken: 0, left: items.into() });
             self.settle();
         }
     }
@@ -161,8 +172,7 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
     pub(crate) fn handle_gone(&mut self, now: Instant, call: C) {
         self.advance(now);
         if let Some(at) = self.line.iter().position(|send| send.call == call) {
-            let gone = self.line.remove(at);
-            self.line_bytes -= gone.map_or(0, |send| bytes_of(&send.left));
+            self.withdraw(at);
         }
         self.receivers.retain(|receiver| receiver.call != call);
         self.joins.retain(|(_, join)| *join != call);
@@ -265,10 +275,17 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
         self.settle();
     }
 
-    /// What is due now fails.
+    /// Sends that are due end, and so do deliveries.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         let mut failed = false;
+        while let Some(&(_, number)) = self.line_due.first().filter(|(due, _)| *due <= now)
+            && let Ok(at) = self.line.binary_search_by_key(&number, |send| send.number)
+            && let Some(Sending { call, taken, .. }) = self.withdraw(at)
+        {
+            self.actions.push_back(Action::NotSent { call, taken, why: NotSent::TimedOut });
+            failed = true;
+        }
         while let Some(stored) =
             self.out.as_ref().and_then(|out| out.overdue(now)).and_then(|at| self.take_from_out(at))
         {
@@ -282,7 +299,8 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.out.as_ref()?.next_due()
+        let sends = self.line_due.first().map(|&(due, _)| due);
+        sends.into_iter().chain(self.out.as_ref().and_then(Out::next_due)).min()
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action<T, C, P>> {
@@ -365,7 +383,7 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
                 }
                 None => {
                     let call = first.call;
-                    self.line.pop_front();
+                    self.withdraw(0);
                     self.actions.push_back(Action::Sent { call });
                 }
             }
@@ -388,6 +406,16 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
             any = true;
         }
         any
+    }
+
+    /// Takes a send out of the line, with what is not in the store.
+    fn withdraw(&mut self, at: usize) -> Option<Sending<T, C>> {
+        let send = self.line.remove(at)?;
+        self.line_bytes -= bytes_of(&send.left);
+        if let Some(due) = send.due {
+            self.line_due.remove(&(due, send.number));
+        }
+        Some(send)
     }
 
     fn may_hand_out(&self) -> bool {
@@ -454,6 +482,7 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
     /// Nothing more goes in.
     fn refuse_line(&mut self) {
         self.line_bytes = 0;
+        self.line_due.clear();
         let refused = self.line.drain(..);
         let refused = refused.map(|Sending { call, taken, .. }| Action::NotSent { call, taken, why: NotSent::Closed });
         self.actions.extend(refused);

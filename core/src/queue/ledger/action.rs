@@ -32,6 +32,8 @@ pub(crate) enum NotSent {
     Closed,
     /// The queue is full, and its sender did not want to wait.
     Full,
+    /// It was full for as long as its sender wanted to wait.
+    TimedOut,
 }
 
 /// Why an item is a dead letter.

@@ -59,12 +59,12 @@ impl Queue {
     }
 
     fn send(&mut self, call: Call, items: &[u64]) -> Vec<Act> {
-        self.ledger.handle_send(self.now, call, items.iter().map(|&item| (item, size(1))).collect());
+        self.ledger.handle_send(self.now, call, items.iter().map(|&item| (item, size(1))).collect(), None);
         self.actions()
     }
 
     fn send_sized(&mut self, call: Call, item: u64, bytes: usize) -> Vec<Act> {
-        self.ledger.handle_send(self.now, call, vec![(item, size(bytes))]);
+        self.ledger.handle_send(self.now, call, vec![(item, size(bytes))], None);
         self.actions()
     }
 

@@ -114,7 +114,7 @@ fn a_batch_stops_at_its_bytes_and_handles_and_has_at_least_one() {
     let mut terms = plain(8);
     terms.bounds.bytes = 10_000;
     queue.ledger = Ledger::new(now, terms);
-    queue.ledger.handle_send(now, 1, items.to_vec());
+    queue.ledger.handle_send(now, 1, items.to_vec(), None);
     let lengths: Vec<usize> =
         (0..3).map(|_| queue.receive(2, 0, 9)).map(|actions| delivered(&actions)[0].1.len()).collect();
     assert_eq!(lengths, [2, 1, 1]);
@@ -163,4 +163,21 @@ fn what_comes_back_is_bounded() {
     let status = queue.ledger.status();
     assert_eq!((status.items, status.letters), (1 + EXCESS.items, 8));
     assert_eq!(status.items as u64 + status.letters as u64 + status.letters_lost, many);
+}
+
+#[test]
+fn a_send_ends_when_it_is_due_with_what_is_in_by_then() {
+    let mut queue = Queue::new(plain(2));
+    let due = Some(queue.now + 5 * MS);
+    let sized = |items: &[u64]| items.iter().map(|&item| (item, size(1))).collect::<Vec<_>>();
+    queue.after(|ledger, now| ledger.handle_send(now, 1, sized(&[1, 2, 3]), due));
+    queue.after(|ledger, now| ledger.handle_send(now, 2, sized(&[4]), None));
+    queue.after(|ledger, now| ledger.handle_send(now, 3, sized(&[5]), due));
+    assert_eq!(queue.ledger.poll_timeout(), due);
+    queue.now += 5 * MS;
+    let timed_out = |call, taken| Action::NotSent { call, taken, why: NotSent::TimedOut };
+    let ended = queue.after(|ledger, now| ledger.handle_timeout(now));
+    assert_eq!((ended, queue.ledger.poll_timeout()), (vec![timed_out(1, 2), timed_out(3, 0)], None));
+    assert!(queue.receive(4, 0, 1).contains(&Action::Sent { call: 2 }));
+    assert_eq!(queue.rest(), [2, 4]);
 }

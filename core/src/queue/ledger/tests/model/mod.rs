@@ -12,7 +12,10 @@ use naive::{At, Naive, Outcome};
 /// What happens to a queue. Picks are taken modulo what there is to pick from.
 #[derive(Clone, Debug)]
 enum Event {
-    Send(Vec<usize>),
+    Send {
+        bytes: Vec<usize>,
+        within: Option<u32>,
+    },
     TrySend(usize),
     Receive {
         party: Party,
@@ -81,17 +84,18 @@ impl Trial {
     fn handle(&mut self, event: &Event) {
         let (now, acknowledged) = (self.naive.now, self.terms.acknowledged.is_some());
         match *event {
-            Event::Send(ref bytes) => {
+            Event::Send { ref bytes, within } => {
+                let due = within.map(|ms| now + ms * MS);
                 let call = self.call();
                 let first = self.naive.items.len() as u64;
                 let items = (first..).zip(bytes.iter().map(|&bytes| size(bytes))).collect();
-                self.ledger.handle_send(now, call, items);
-                self.naive.send(call, bytes, true);
+                self.ledger.handle_send(now, call, items, due);
+                self.naive.send(call, bytes, true, due);
             }
             Event::TrySend(bytes) => {
                 let call = self.call();
                 self.ledger.handle_try_send(now, call, self.naive.items.len() as u64, size(bytes));
-                self.naive.send(call, &[bytes], false);
+                self.naive.send(call, &[bytes], false, None);
             }
             Event::Receive { party, most } => {
                 let call = self.call();
@@ -165,7 +169,7 @@ impl Trial {
             }
             Event::Pass(ms) => {
                 let now = now + ms * MS;
-                assert_eq!(self.ledger.poll_timeout(), self.naive.first_due());
+                assert_eq!(self.ledger.poll_timeout(), self.naive.next());
                 self.ledger.handle_timeout(now);
                 self.naive.pass(now);
             }
@@ -307,7 +311,8 @@ fn event() -> impl Strategy<Value = Event> {
     let bytes = || prop_oneof![12 => 1_usize..4, 1 => 900_usize..1100];
     let (party, most) = (|| 0_u8..4, || 1_usize..6);
     prop_oneof![
-        20 => proptest::collection::vec(bytes(), 0..6).prop_map(Event::Send),
+        20 => (proptest::collection::vec(bytes(), 0..6), proptest::option::weighted(0.2, 1_u32..20))
+            .prop_map(|(bytes, within)| Event::Send { bytes, within }),
         8 => bytes().prop_map(Event::TrySend),
         24 => (party(), most()).prop_map(|(party, most)| Event::Receive { party, most }),
         6 => (party(), most()).prop_map(|(party, most)| Event::TryReceive { party, most }),
@@ -367,7 +372,7 @@ fn explore(trial: &Trial, events: &[Event], depth: usize) -> u64 {
 #[test]
 fn all_short_lives_of_a_plain_queue_are_those_of_the_reference() {
     let events = [
-        Event::Send(vec![1, 1]),
+        Event::Send { bytes: vec![1, 1], within: None },
         Event::TrySend(1),
         Event::Receive { party: 0, most: 1 },
         Event::Receive { party: 1, most: 2 },
@@ -384,7 +389,7 @@ fn all_short_lives_of_a_plain_queue_are_those_of_the_reference() {
 #[test]
 fn all_short_lives_of_an_acknowledged_queue_are_those_of_the_reference() {
     let events = [
-        Event::Send(vec![1, 1]),
+        Event::Send { bytes: vec![1, 1], within: None },
         Event::Receive { party: 0, most: 2 },
         Event::Receive { party: 1, most: 1 },
         Event::Join,

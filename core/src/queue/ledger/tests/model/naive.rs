@@ -51,8 +51,8 @@ pub(super) struct Naive {
     pub(super) items: Vec<Item>,
     places: u64,
     pub(super) deliveries: u64,
-    /// Sends that wait: the call, how many are in.
-    pub(super) line: Vec<(Call, usize)>,
+    /// Sends that wait: the call, how many are in, when it ends.
+    pub(super) line: Vec<(Call, usize, Option<Instant>)>,
     pub(super) receivers: Vec<(Call, Party, usize)>,
     pub(super) joins: Vec<(Call, u64)>,
     pub(super) closed: bool,
@@ -109,13 +109,17 @@ impl Naive {
         self.items.iter().filter_map(due).min()
     }
 
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.line.iter().filter_map(|send| send.2).chain(self.first_due()).min()
+    }
+
     fn fits(&self, bounds: Bounds, held: &[u64], bytes: usize) -> bool {
         let sum: usize = held.iter().map(|&id| self.item(id).bytes).sum();
         held.is_empty() || held.len() < bounds.items && sum + bytes <= bounds.bytes
     }
 
     /// New items of a sender, whose ids are theirs in the order of sending.
-    pub(super) fn send(&mut self, call: Call, bytes: &[usize], waits: bool) {
+    pub(super) fn send(&mut self, call: Call, bytes: &[usize], waits: bool, due: Option<Instant>) {
         let first = self.items.len() as u64;
         let new = |&bytes: &usize| Item { at: At::Sender, bytes, attempts: 0, place: None };
         self.items.extend(bytes.iter().map(new));
@@ -125,7 +129,7 @@ impl Naive {
             self.outcomes.insert(call, Outcome::NotSent(0, NotSent::Full));
         } else {
             (first..self.items.len() as u64).for_each(|id| self.put(id, At::Line(call)));
-            self.line.push((call, 0));
+            self.line.push((call, 0, due));
         }
         self.settle();
     }
@@ -189,7 +193,7 @@ impl Naive {
 
     pub(super) fn close(&mut self) {
         self.closed = true;
-        for (call, taken) in std::mem::take(&mut self.line) {
+        for (call, taken, _) in std::mem::take(&mut self.line) {
             self.withdraw(call);
             self.outcomes.insert(call, Outcome::NotSent(taken, NotSent::Closed));
         }
@@ -206,6 +210,11 @@ impl Naive {
 
     pub(super) fn pass(&mut self, now: Instant) {
         self.now = now;
+        for (call, taken, _) in self.line.clone().into_iter().filter(|send| send.2.is_some_and(|due| due <= now)) {
+            self.withdraw(call);
+            self.line.retain(|send| send.0 != call);
+            self.outcomes.insert(call, Outcome::NotSent(taken, NotSent::TimedOut));
+        }
         while let Some(first) = self.first_due().filter(|due| *due <= now) {
             for id in self.with(|at| matches!(at, At::Out { due, .. } if *due == Some(first))) {
                 self.back(id, true);
@@ -243,7 +252,7 @@ impl Naive {
 
     /// One step of the line.
     fn admit(&mut self) -> bool {
-        let Some(&(call, taken)) = self.line.first() else { return false };
+        let Some(&(call, taken, _)) = self.line.first() else { return false };
         let Some(&id) = self.with(|at| *at == At::Line(call)).first() else {
             self.line.remove(0);
             self.outcomes.insert(call, Outcome::Sent);
