@@ -16,7 +16,7 @@ mod event;
 mod pool;
 mod process;
 mod program;
-mod queue;
+pub mod queue;
 mod registry;
 mod router;
 mod shm;

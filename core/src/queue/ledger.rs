@@ -10,7 +10,8 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
-pub(crate) use action::{Acknowledged, Action, Batch, Bounds, Dead, Handed, NotSent, Size, Status, Terms, Ticket};
+pub use action::DeadReason;
+pub(crate) use action::{Acknowledged, Action, Batch, Bounds, Handed, NotSent, Size, Status, Terms, Ticket};
 pub(crate) use letters::Letter;
 
 use letters::{Left, Letters};
@@ -193,7 +194,7 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
     pub(crate) fn handle_undecodable(&mut self, now: Instant, place: u64, attempts: u32, item: T, size: Size) {
         self.advance(now);
         if self.out.is_none() && place < self.next_place && !self.store.contains(place) {
-            self.bury(Stored { place, attempts, size, item }, Dead::Undecodable);
+            self.bury(Stored { place, attempts, size, item }, DeadReason::Undecodable);
         }
     }
 
@@ -225,7 +226,7 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
         if decoded {
             self.fail(stored);
         } else {
-            self.bury(stored, Dead::Undecodable);
+            self.bury(stored, DeadReason::Undecodable);
         }
         self.settle();
         true
@@ -262,7 +263,7 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
             }
         }
         while let Some(stored) = self.store.pop() {
-            self.bury(stored, Dead::NoReceiver);
+            self.bury(stored, DeadReason::NoReceiver);
         }
         self.settle();
     }
@@ -455,7 +456,7 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
     fn fail(&mut self, stored: Stored<T>) {
         let most = self.terms.acknowledged.map_or(u32::MAX, |terms| terms.attempts);
         if stored.attempts >= most {
-            self.bury(stored, Dead::Unacknowledged);
+            self.bury(stored, DeadReason::Unacknowledged);
         } else {
             self.restore(stored);
         }
@@ -466,15 +467,15 @@ impl<T: Clone, C: Copy + PartialEq, P: Copy + Ord> Ledger<T, C, P> {
         let Bounds { items, bytes } = self.terms.bounds;
         let excess = Bounds { items: items.saturating_add(EXCESS.items), bytes: bytes.saturating_add(EXCESS.bytes) };
         if self.no_receivers {
-            self.bury(stored, Dead::NoReceiver);
+            self.bury(stored, DeadReason::NoReceiver);
         } else if self.out.is_none() && !self.store.has_room(excess, stored.size) {
-            self.bury(stored, Dead::NoRoom);
+            self.bury(stored, DeadReason::NoRoom);
         } else {
             self.store.insert(stored);
         }
     }
 
-    fn bury(&mut self, stored: Stored<T>, why: Dead) {
+    fn bury(&mut self, stored: Stored<T>, why: DeadReason) {
         self.letters.push(stored, why);
         self.actions.push_back(Action::DeadLetter { why });
     }

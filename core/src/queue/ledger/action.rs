@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What the shell is to do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action<T, C, P> {
@@ -22,11 +24,11 @@ pub(crate) enum Action<T, C, P> {
     /// The end of this party needs to be told no more.
     Unwatch(P),
     /// An item has become a dead letter.
-    DeadLetter { why: Dead },
+    DeadLetter { why: DeadReason },
 }
 
 /// Why an item was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NotSent {
     /// The queue was closed, or nobody can receive from it any more.
     Closed,
@@ -37,8 +39,9 @@ pub(crate) enum NotSent {
 }
 
 /// Why an item is a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dead {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DeadReason {
     /// It was handed out as often as it may and never acknowledged.
     Unacknowledged,
     /// The last receiver was gone while it waited.
@@ -50,7 +53,7 @@ pub(crate) enum Dead {
 }
 
 /// An item on its way to a receiver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Handed<T> {
     pub(crate) at: Ticket,
     /// How many times it has been handed out, counted from 1.
@@ -59,7 +62,7 @@ pub(crate) struct Handed<T> {
 }
 
 /// One delivery of one item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Ticket {
     /// The item's place among all that were ever sent.
     pub(crate) place: u64,
@@ -68,7 +71,7 @@ pub(crate) struct Ticket {
 }
 
 /// What an item takes of bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Size {
     pub(crate) bytes: usize,
     /// Handles of queues, locks, addresses in it: a message holds a limited number.
@@ -117,7 +120,7 @@ pub(crate) struct Acknowledged {
 }
 
 /// A queue as it is at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) items: usize,
     pub(crate) bytes: usize,

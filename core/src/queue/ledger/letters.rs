@@ -1,14 +1,16 @@
 use std::collections::VecDeque;
 
-use super::action::{Batch, Bounds, Dead, Size};
+use serde::{Deserialize, Serialize};
+
+use super::action::{Batch, Bounds, DeadReason, Size};
 use super::store::{Stored, fits};
 
 /// An item that nobody received, or nobody acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Letter<T> {
     /// The item's place among all that were ever sent.
     pub(crate) place: u64,
-    pub(crate) why: Dead,
+    pub(crate) why: DeadReason,
     /// How many times it was handed out.
     pub(crate) attempts: u32,
     pub(crate) size: Size,
@@ -38,7 +40,7 @@ impl<T> Letters<T> {
         self.lost
     }
 
-    pub(super) fn push(&mut self, stored: Stored<T>, why: Dead) {
+    pub(super) fn push(&mut self, stored: Stored<T>, why: DeadReason) {
         let Stored { place, attempts, size, item } = stored;
         self.make_room(size);
         self.bytes += size.bytes;

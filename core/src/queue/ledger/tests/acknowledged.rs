@@ -62,10 +62,10 @@ fn an_item_that_is_never_acknowledged_is_a_dead_letter_after_so_many_deliveries(
             1 => queue.after(|ledger, now| assert!(ledger.handle_refused(now, handed.at, true))),
             _ => queue.after(|ledger, now| ledger.handle_down(now, 5)),
         };
-        let dead = actions.contains(&Action::DeadLetter { why: Dead::Unacknowledged });
+        let dead = actions.contains(&Action::DeadLetter { why: DeadReason::Unacknowledged });
         assert_eq!(dead, attempt == 3);
     }
-    assert_eq!((queue.rest(), queue.letters()), (vec![2], vec![(1, Dead::Unacknowledged)]));
+    assert_eq!((queue.rest(), queue.letters()), (vec![2], vec![(1, DeadReason::Unacknowledged)]));
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn an_item_that_its_receiver_cannot_read_is_a_dead_letter_at_once() {
     queue.send(1, &[1]);
     let handed = queue.take(2, 5);
     let actions = queue.after(|ledger, now| assert!(ledger.handle_refused(now, handed.at, false)));
-    assert!(actions.contains(&Action::DeadLetter { why: Dead::Undecodable }));
-    assert_eq!(queue.letters(), [(1, Dead::Undecodable)]);
+    assert!(actions.contains(&Action::DeadLetter { why: DeadReason::Undecodable }));
+    assert_eq!(queue.letters(), [(1, DeadReason::Undecodable)]);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn an_item_that_is_kept_for_too_long_comes_back() {
     assert_eq!((queue.ledger.poll_timeout(), queue.rest()), (None, vec![1]));
     queue.now += 10 * MS;
     queue.after(|ledger, now| ledger.handle_timeout(now));
-    assert_eq!(queue.letters(), [(1, Dead::Unacknowledged)]);
+    assert_eq!(queue.letters(), [(1, DeadReason::Unacknowledged)]);
 }
 
 #[test]

@@ -38,10 +38,10 @@ fn without_a_receiver_senders_are_refused_and_what_is_queued_is_dead() {
     let mut queue = Queue::new(plain(2));
     queue.send(1, &[1, 2, 3]);
     let actions = queue.after(|ledger, now| ledger.handle_no_receivers(now));
-    let dead = Action::DeadLetter { why: Dead::NoReceiver };
+    let dead = Action::DeadLetter { why: DeadReason::NoReceiver };
     assert_eq!(actions, [closed(1, 2), dead.clone(), dead]);
     assert_eq!(queue.send(2, &[4]), [closed(2, 0)]);
-    assert_eq!(queue.letters(), [(1, Dead::NoReceiver), (2, Dead::NoReceiver)]);
+    assert_eq!(queue.letters(), [(1, DeadReason::NoReceiver), (2, DeadReason::NoReceiver)]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn without_a_receiver_what_was_out_is_dead_too() {
     let handed = queue.take(2, 5);
     let actions = queue.after(|ledger, now| ledger.handle_no_receivers(now));
     assert!(actions.contains(&Action::Unwatch(5)));
-    assert_eq!(queue.letters(), [(1, Dead::NoReceiver), (2, Dead::NoReceiver)]);
+    assert_eq!(queue.letters(), [(1, DeadReason::NoReceiver), (2, DeadReason::NoReceiver)]);
     assert!(!queue.ledger.handle_acknowledged(queue.now, handed.at));
 }
 
@@ -73,7 +73,7 @@ fn the_oldest_dead_letters_make_room_for_newer_ones() {
     queue.after(|ledger, now| ledger.handle_no_receivers(now));
     let status = queue.ledger.status();
     assert_eq!((status.letters, status.letters_lost), (2, 2));
-    assert_eq!(queue.letters(), [(3, Dead::NoReceiver), (4, Dead::NoReceiver)]);
+    assert_eq!(queue.letters(), [(3, DeadReason::NoReceiver), (4, DeadReason::NoReceiver)]);
 }
 
 #[test]

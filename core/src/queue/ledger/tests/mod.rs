@@ -112,7 +112,7 @@ impl Queue {
             .collect()
     }
 
-    fn letters(&mut self) -> Vec<(u64, Dead)> {
+    fn letters(&mut self) -> Vec<(u64, DeadReason)> {
         self.ledger.take_letters(up_to(1000)).into_iter().map(|letter| (letter.item, letter.why)).collect()
     }
 }

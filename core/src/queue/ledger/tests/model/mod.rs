@@ -152,14 +152,14 @@ impl Trial {
             Event::Undecodable(pick) if acknowledged => {
                 if let Some((ticket, id, _)) = picked(&self.out(), pick) {
                     assert!(self.ledger.handle_refused(now, ticket, false));
-                    self.naive.end(id, At::Dead(Dead::Undecodable));
+                    self.naive.end(id, At::Dead(DeadReason::Undecodable));
                 }
             }
             Event::Undecodable(pick) => {
                 if let Some((ticket, id, attempt)) = picked(&self.received(), pick) {
                     let bytes = size(self.naive.item(id).bytes);
                     self.ledger.handle_undecodable(now, ticket.place, attempt, id, bytes);
-                    self.naive.end(id, At::Dead(Dead::Undecodable));
+                    self.naive.end(id, At::Dead(DeadReason::Undecodable));
                 }
             }
             Event::Stray(pick) => self.stray(pick),

@@ -17,7 +17,7 @@ pub(super) enum At {
         delivery: u64,
     },
     Acknowledged,
-    Dead(Dead),
+    Dead(DeadReason),
     /// Never taken in: its sender has it.
     Sender,
 }
@@ -166,12 +166,12 @@ impl Naive {
     pub(super) fn back(&mut self, id: u64, failed: bool) {
         let most = self.terms.acknowledged.map_or(u32::MAX, |terms| terms.attempts);
         if failed && self.item(id).attempts >= most {
-            return self.put(id, At::Dead(Dead::Unacknowledged));
+            return self.put(id, At::Dead(DeadReason::Unacknowledged));
         }
         if !failed {
             self.items[id as usize].attempts -= 1;
         }
-        self.put(id, if self.no_receivers { At::Dead(Dead::NoReceiver) } else { At::Store });
+        self.put(id, if self.no_receivers { At::Dead(DeadReason::NoReceiver) } else { At::Store });
     }
 
     pub(super) fn end(&mut self, id: u64, at: At) {
@@ -203,7 +203,7 @@ impl Naive {
     pub(super) fn no_receivers(&mut self) {
         self.no_receivers = true;
         for id in self.with(|at| matches!(at, At::Store | At::Out { .. })) {
-            self.put(id, At::Dead(Dead::NoReceiver));
+            self.put(id, At::Dead(DeadReason::NoReceiver));
         }
         self.close();
     }
