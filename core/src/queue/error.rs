@@ -95,6 +95,8 @@ impl From<CallError> for QueueError {
             CallError::NotDelivered(NotDelivered::Stopped | NotDelivered::NoSuchActor | NotDelivered::Disconnected) => {
                 Self::Gone
             }
+            // A service ends in this way only with its supervisor's process, or by it.
+            CallError::Died { .. } => Self::Gone,
             CallError::TimedOut { .. } => Self::TimedOut,
             CallError::Codec(CodecError::Arguments { error, .. }) => Self::from(error),
             other => Self::Failed(other),

@@ -43,11 +43,11 @@ methods! {
     LETTERS = 6, "dead_letters";
     /// Tickets: `Acknowledged`.
     ACKNOWLEDGE = 7, "acknowledge";
-    /// [`GivenBack`], a cast.
+    /// [`GivenBack`]; nobody waits for the answer.
     GIVE_BACK = 8, "give_back";
-    /// [`Refused`], a cast.
+    /// [`Refused`]; the same.
     REFUSE = 9, "refuse";
-    /// [`Unreadable`], a cast.
+    /// [`Unreadable`]; the same.
     UNREADABLE = 10, "unreadable";
     /// Nothing: `Sender`, or `Over`.
     SENDER = 11, "sender";

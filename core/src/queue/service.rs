@@ -113,32 +113,28 @@ impl QueueService {
         }
     }
 
-    /// What nobody waits for.
-    fn cast(&mut self, now: Instant, mut asked: Asked, desk: &mut Desk) {
+    /// What nobody waits for; whether it was understood. While an argument holds the queue it is not over, so that nothing
+    /// comes back too late.
+    fn told(&mut self, now: Instant, mut asked: Asked, desk: &mut Desk) -> bool {
         let party = taker(asked.party);
-        // While an argument holds the queue it is not over, so that nothing comes back too late.
         match asked.method {
             say::GIVE_BACK => {
-                if let Some(GivenBack { what, .. }) = asked.arguments(desk) {
-                    self.take_back(now, what, Some(party));
-                }
+                let Some(GivenBack { what, .. }) = asked.arguments(desk) else { return false };
+                self.take_back(now, what, Some(party));
             }
             say::REFUSE => {
-                if let Some(Refused { tickets, decoded, .. }) = asked.arguments(desk) {
-                    for ticket in self.own_tickets(tickets, party) {
-                        self.ledger.handle_refused(now, ticket, decoded);
-                    }
+                let Some(Refused { tickets, decoded, .. }) = asked.arguments(desk) else { return false };
+                for ticket in self.own_tickets(tickets, party) {
+                    self.ledger.handle_refused(now, ticket, decoded);
                 }
             }
-            say::UNREADABLE => {
-                if let Some(Unreadable { item: handed, .. }) = asked.arguments(desk) {
-                    let size = size(&handed.item);
-                    self.ledger.handle_undecodable(now, handed.at.place, handed.attempt, handed.item, size);
-                }
+            _ => {
+                let Some(Unreadable { item: handed, .. }) = asked.arguments(desk) else { return false };
+                let size = size(&handed.item);
+                self.ledger.handle_undecodable(now, handed.at.place, handed.attempt, handed.item, size);
             }
-            // Asked for something without wanting to hear it.
-            _ => {}
         }
+        true
     }
 
     /// Takes back what reached nobody.
@@ -202,9 +198,17 @@ impl Service for QueueService {
     const PROTOCOL: &'static str = "queue";
 
     fn handle(&mut self, now: Instant, asked: Asked, desk: &mut Desk) {
-        match asked.call {
-            Some(call) => self.call(now, call, asked, desk),
-            None => self.cast(now, asked, desk),
+        match (asked.method, asked.call) {
+            (say::GIVE_BACK | say::REFUSE | say::UNREADABLE, call) => {
+                if self.told(now, asked, desk)
+                    && let Some(call) = call
+                {
+                    desk.answer(call, &Answer::Done);
+                }
+            }
+            (_, Some(call)) => self.call(now, call, asked, desk),
+            // Asked for something without wanting to hear it.
+            (_, None) => {}
         }
         self.flush(desk);
     }
