@@ -1,9 +1,9 @@
 use procession::prelude::*;
-use procession::queue::{DeadReason, QueueError};
+use procession::queue::{DeadReason, QueueError, Receiver, Sender};
 use procession::{Event, Exit};
 
 use crate::porter::{PorterApi, kill, porter};
-use crate::processes::{self, begin, end, event, start, within};
+use crate::processes::{self, begin, end, event, quiet, start, within};
 
 /// Sends 10 MB and ends.
 #[derive(Actor)]
@@ -18,12 +18,7 @@ impl Source {
     }
 
     #[cast]
-    async fn pour(
-        &self,
-        ctx: &Context<Self>,
-        to: procession::queue::Sender<Vec<u8>>,
-        pieces: usize,
-    ) -> Result<(), Failure> {
+    async fn pour(&self, ctx: &Context<Self>, to: Sender<Vec<u8>>, pieces: usize) -> Result<(), Failure> {
         let all: Vec<u8> = (0..TEN_MB).map(|at| (at % 251) as u8).collect();
         for piece in all.chunks(TEN_MB / pieces) {
             to.send(piece.to_vec()).await?;
@@ -135,6 +130,72 @@ async fn each_end_of_a_pipe_sees_the_death_of_the_other() -> procession::Result<
     assert_eq!((within(three.hear()).await?, within(three.hear()).await?), (Some("one".to_owned()), None));
     let refused = within(three.say("two".to_owned())).await.expect_err("nobody is there");
     assert!(refused.to_string().contains("its last receiver is gone"), "{refused}");
+    end(sup).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_turn_of_a_receiver_that_dies_while_it_waits_is_the_next_ones() -> procession::Result<()> {
+    let sup = start().await;
+    let (tx, rx) = sup.queue::<u64>("queue", 10)?;
+    let one = porter(&sup, "one").await;
+    within(one.keep_receiver(rx.clone())).await?;
+    let asks = begin(one.receive_all());
+    while within(rx.queue().status()).await?.receivers_waiting != 1 {}
+    let next = begin(rx.recv());
+    while within(rx.queue().status()).await?.receivers_waiting != 2 {}
+    kill(&sup, &one, "one").await;
+    within(tx.send(1)).await?;
+    assert_eq!(within(next).await?, Some(1));
+    within(asks).await.expect_err("it died");
+    end(sup).await;
+    Ok(())
+}
+
+/// Has a supervisor of its own, in whose process the queue is.
+#[derive(Actor)]
+#[actor(restart = "temporary")]
+struct Nest {
+    sup: Supervisor,
+}
+
+#[handlers]
+impl Nest {
+    #[init]
+    async fn new() -> Result<Self, Failure> {
+        Ok(Self { sup: quiet().start().await? })
+    }
+
+    #[call]
+    fn open(&self) -> Result<(Sender<u64>, Receiver<u64>), Failure> {
+        Ok(self.sup.queue::<u64>("below", 10)?)
+    }
+}
+
+#[tokio::test]
+async fn a_queue_of_a_worker_s_own_supervisor_is_used_from_above_and_ends_with_it() -> procession::Result<()> {
+    let sup = start().await;
+    let nest = within(sup.spawn::<Nest>("nest", ())).await?;
+    let one = porter(&sup, "one").await;
+    let (tx, rx) = within(nest.open()).await?;
+    within(one.keep(tx)).await?;
+    within(one.send(vec![1, 2])).await?;
+    assert_eq!(within(rx.recv_many(5)).await?, [1, 2]);
+    within(one.forget()).await?;
+    assert_eq!(within(rx.recv()).await?, None);
+    drop(rx);
+    // Nobody held it any more, so its name is free.
+    let (tx, rx) = loop {
+        match within(nest.open()).await {
+            Ok(sides) => break sides,
+            Err(error) => assert!(error.to_string().contains("already"), "{error}"),
+        }
+    };
+    let waits = begin(rx.recv());
+    while within(rx.queue().status()).await?.receivers_waiting != 1 {}
+    sup.stop("nest").await?;
+    assert_eq!(within(waits).await, Err(QueueError::Gone));
+    assert_eq!(within(tx.send(1)).await.expect_err("gone").error, QueueError::Gone);
     end(sup).await;
     Ok(())
 }
