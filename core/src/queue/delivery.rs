@@ -8,15 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::QueueError;
-use super::ledger::{Handed, Ticket};
+use super::ledger::Ticket;
 use super::protocol::{self as say, Answer};
 use super::queue::{Mode, Queue, item_type, of_type};
-use super::receive::{End, Received};
+use super::receive::{End, Items, Received, by};
 use super::waiting::{Waiting, ask, unexpected};
-use crate::actor::claim::send_on;
 use crate::actor::held::{Held, QUEUE_RECEIVER};
-use crate::actor::message::Message;
-use crate::actor::parcel::Parcel;
+use crate::actor::party::Party;
 use crate::actor::traits::Payload;
 
 /// The receiving side of a queue whose items are to be acknowledged.
@@ -44,6 +42,8 @@ pub struct Delivery<T> {
 /// A delivery that is out.
 struct Taken {
     end: Arc<End>,
+    /// Who was given it.
+    party: Party,
     ticket: Ticket,
     /// Nothing is to be said any more.
     said: bool,
@@ -116,16 +116,21 @@ impl<T: Payload> AckReceiver<T> {
     pub fn ack_all(&self, deliveries: Vec<Delivery<T>>) -> Waiting<Result<usize, QueueError>> {
         let end = self.end.clone();
         Waiting::new(move |timeout| async move {
-            let mut tickets = Vec::with_capacity(deliveries.len());
-            for mut delivery in deliveries.into_iter().filter(|delivery| delivery.open.end.held == end.held) {
-                delivery.open.said = true;
-                tickets.push(delivery.open.ticket);
+            let own = deliveries.into_iter().filter(|delivery| delivery.open.end.held == end.held);
+            let mut open: Vec<Taken> = own.map(|delivery| delivery.open).collect();
+            let mut count = 0;
+            // Nearly always one message: whoever acknowledges has received them.
+            while let Some(party) = open.last().map(|taken| taken.party) {
+                let mut said: Vec<Taken> = open.extract_if(.., |taken| taken.party.is_of(&party)).collect();
+                said.iter_mut().for_each(|taken| taken.said = true);
+                let tickets: Vec<Ticket> = said.iter().map(|taken| taken.ticket).collect();
+                let message = by(party, "acknowledge", say::ACKNOWLEDGE, &tickets);
+                match ask(end.held.destination(), message, timeout).await? {
+                    Answer::Acknowledged(done) => count += done as usize,
+                    other => return Err(unexpected(&other)),
+                }
             }
-            let message = Message::service("acknowledge", say::ACKNOWLEDGE, &tickets);
-            match ask(end.held.destination(), message, timeout).await? {
-                Answer::Acknowledged(done) => Ok(done as usize),
-                other => Err(unexpected(&other)),
-            }
+            Ok(count)
         })
     }
 
@@ -136,11 +141,12 @@ impl<T: Payload> AckReceiver<T> {
     }
 }
 
-fn deliveries<T: Payload>(end: &Arc<End>, items: Vec<Handed<Parcel>>) -> Result<Vec<Delivery<T>>, QueueError> {
+fn deliveries<T: Payload>(end: &Arc<End>, items: Items) -> Result<Vec<Delivery<T>>, QueueError> {
+    let party = items.party;
     end.read(items, |item, handed| Delivery {
         item,
         attempt: handed.attempt,
-        open: Taken { end: end.clone(), ticket: handed.at, said: false },
+        open: Taken { end: end.clone(), party, ticket: handed.at, said: false },
     })
 }
 
@@ -163,7 +169,7 @@ impl<T: Payload> Delivery<T> {
         Waiting::new(move |timeout| async move {
             let Self { item, mut open, .. } = self;
             open.said = true;
-            let message = Message::service("acknowledge", say::ACKNOWLEDGE, &[open.ticket].as_slice());
+            let message = by(open.party, "acknowledge", say::ACKNOWLEDGE, &[open.ticket].as_slice());
             match ask(open.end.held.destination(), message, timeout).await? {
                 Answer::Acknowledged(1) => Ok(item),
                 Answer::Acknowledged(_) => Err(QueueError::TooLate),
@@ -181,7 +187,7 @@ impl Drop for Taken {
     fn drop(&mut self) {
         if !self.said {
             let refused = say::Refused { by: self.end.held.clone(), tickets: vec![self.ticket], decoded: true };
-            send_on(self.end.held.destination(), Message::service("refuse", say::REFUSE, &refused));
+            self.end.tell(self.party, "refuse", say::REFUSE, &refused);
         }
     }
 }

@@ -23,16 +23,15 @@ pub struct Duplex<S, R> {
     receiver: Receiver<R>,
 }
 
+/// The two ends of one pipe.
+pub type DuplexEnds<A, B> = (Duplex<A, B>, Duplex<B, A>);
+
 impl Supervisor {
     /// Opens a pipe that takes so many items each way, at least one, and returns its two ends.
     ///
     /// # Errors
     /// [`NameTaken`](QueueError::NameTaken), or a supervisor that has ended.
-    pub fn duplex<A: Payload, B: Payload>(
-        &self,
-        name: &str,
-        items: usize,
-    ) -> Result<(Duplex<A, B>, Duplex<B, A>), QueueError> {
+    pub fn duplex<A: Payload, B: Payload>(&self, name: &str, items: usize) -> Result<DuplexEnds<A, B>, QueueError> {
         let (to_right, from_left) = self.queue(&format!("{name}, forth"), items)?;
         let (to_left, from_right) = self.queue(&format!("{name}, back"), items)?;
         Ok((Duplex { sender: to_right, receiver: from_right }, Duplex { sender: to_left, receiver: from_left }))

@@ -61,7 +61,7 @@ mod waiting;
 
 pub use builder::{QueueBuilder, ReceivingEnd};
 pub use delivery::{AckReceiver, Delivery};
-pub use duplex::Duplex;
+pub use duplex::{Duplex, DuplexEnds};
 pub use error::{QueueError, SendError};
 pub use ledger::DeadReason;
 pub use queue::{DeadLetter, Queue, QueueStatus};

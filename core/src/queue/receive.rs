@@ -3,9 +3,11 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
 use super::error::QueueError;
 use super::ledger::Handed;
@@ -15,7 +17,7 @@ use crate::actor::claim::{Claim, send_on};
 use crate::actor::held::{Held, QUEUE_RECEIVER};
 use crate::actor::message::Message;
 use crate::actor::parcel::Parcel;
-use crate::error::call::{CallError, NotDelivered};
+use crate::actor::party::Party;
 
 /// A receiving side, shared by its clones in this process.
 #[derive(Debug)]
@@ -36,9 +38,15 @@ struct Left {
 
 /// What a queue gave.
 pub(super) enum Received {
-    Items(Vec<Handed<Parcel>>),
+    Items(Items),
     Empty,
     End,
+}
+
+/// Items, and who was given them: what is said about them later is said in that name, from whatever thread.
+pub(super) struct Items {
+    pub(super) party: Party,
+    items: Vec<Handed<Parcel>>,
 }
 
 impl End {
@@ -53,41 +61,50 @@ impl End {
         waits: bool,
         timeout: Option<Duration>,
     ) -> Result<Received, QueueError> {
-        self.left.settled().await;
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        match until {
+            Some(until) => timeout_at(until.into(), self.left.settled()).await.map_err(|_| QueueError::TimedOut)?,
+            None => self.left.settled().await,
+        }
+        let party = Party::here();
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let message = Message::service("receive", say::RECEIVE, &say::Receive { most, wait: waits });
         let state = Arc::new(AtomicU8::new(AWAITED));
         let open = Open { end: self.clone(), state: state.clone() };
         let claim = Claim::<Answer>::new(self.held.destination(), message, move |answer| {
-            open.end.give_back(&answer);
+            open.end.give_back(party, &answer);
             drop(open);
         });
-        let claim = match timeout {
-            Some(timeout) => claim.timeout(timeout),
+        let claim = match until {
+            Some(until) => claim.timeout(until.saturating_duration_since(Instant::now())),
             None => claim,
         };
         let mut claim = pin!(claim);
         // Dropped before the claim is.
         let _leave = Leave { end: self.clone(), state };
         match claim.as_mut().await {
-            Ok(Answer::Items(items)) => Ok(Received::Items(items)),
+            Ok(Answer::Items(items)) => Ok(Received::Items(Items { party, items })),
             Ok(Answer::Empty) => Ok(Received::Empty),
             Ok(Answer::End) => Ok(Received::End),
             Ok(other) => Err(unexpected(&other)),
-            Err(CallError::NotDelivered(NotDelivered::Stopped)) => Err(QueueError::Gone),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Gives back an answer that nobody takes.
-    fn give_back(&self, answer: &Parcel) {
+    fn give_back(&self, party: Party, answer: &Parcel) {
         if let Ok(Answer::Items(items)) = answer.open() {
-            self.return_items(items);
+            self.return_items(party, items);
         }
     }
 
+    /// Says something that nobody waits for.
+    pub(super) fn tell<A: Serialize>(&self, party: Party, name: &'static str, method: u16, what: &A) {
+        send_on(self.held.destination(), by(party, name, method, what));
+    }
+
     /// Gives back items: they come to their places again.
-    pub(super) fn return_items(&self, items: Vec<Handed<Parcel>>) {
+    fn return_items(&self, party: Party, items: Vec<Handed<Parcel>>) {
         if items.is_empty() {
             return;
         }
@@ -96,50 +113,50 @@ impl End {
             false => Back::Items(items),
         };
         let given_back = GivenBack { by: Some(self.held.clone()), what };
-        send_on(self.held.destination(), Message::service("give_back", say::GIVE_BACK, &given_back));
+        self.tell(party, "give_back", say::GIVE_BACK, &given_back);
     }
 
     /// An item cannot be read here, nor anywhere else.
-    pub(super) fn bury(&self, item: Handed<Parcel>) {
+    fn bury(&self, party: Party, item: Handed<Parcel>) {
         let by = self.held.clone();
-        let message = match self.acknowledged {
-            true => {
-                let refused = say::Refused { by, tickets: vec![item.at], decoded: false };
-                Message::service("refuse", say::REFUSE, &refused)
-            }
-            false => Message::service("unreadable", say::UNREADABLE, &say::Unreadable { by, item }),
-        };
-        send_on(self.held.destination(), message);
+        if self.acknowledged {
+            let refused = say::Refused { by, tickets: vec![item.at], decoded: false };
+            self.tell(party, "refuse", say::REFUSE, &refused);
+        } else {
+            self.tell(party, "unreadable", say::UNREADABLE, &say::Unreadable { by, item });
+        }
     }
 
     /// Reads items in their order. What stands behind one that cannot be read is given back, and that one too where others
     /// are before it; alone it is an error and a dead letter.
-    pub(super) fn read<T, R>(
-        &self,
-        items: Vec<Handed<Parcel>>,
-        made: impl Fn(T, &Handed<Parcel>) -> R,
-    ) -> Result<Vec<R>, QueueError>
+    pub(super) fn read<T, R>(&self, items: Items, made: impl Fn(T, &Handed<Parcel>) -> R) -> Result<Vec<R>, QueueError>
     where
         T: serde::de::DeserializeOwned,
     {
+        let Items { party, items } = items;
         let mut read = Vec::with_capacity(items.len());
         let mut items = items.into_iter();
         while let Some(handed) = items.next() {
             match handed.item.open::<T>() {
                 Ok(item) => read.push(made(item, &handed)),
                 Err(error) if read.is_empty() => {
-                    self.bury(handed);
-                    self.return_items(items.collect());
+                    self.bury(party, handed);
+                    self.return_items(party, items.collect());
                     return Err(QueueError::Decode(error));
                 }
                 Err(_) => {
-                    self.return_items(std::iter::once(handed).chain(items).collect());
+                    self.return_items(party, std::iter::once(handed).chain(items).collect());
                     break;
                 }
             }
         }
         Ok(read)
     }
+}
+
+/// A message in the name of whoever was given the items that it is about.
+pub(super) fn by<A: Serialize>(party: Party, name: &'static str, method: u16, what: &A) -> Message {
+    Message::plain(name, method, &(party.to_bytes(), what))
 }
 
 /// Somebody awaits the answer.

@@ -90,7 +90,6 @@ impl<T: Payload> Receiver<T> {
     }
 
     /// The items as a stream, which ends after the first error.
-    #[must_use]
     pub fn into_stream(self) -> Items<T> {
         Items { next: Some(self.recv()), receiver: self }
     }

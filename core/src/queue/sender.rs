@@ -88,13 +88,10 @@ impl<T: Payload> Sender<T> {
     ///
     /// # Cancellation
     /// Dropped, it has sent some of the items, and all of those come before the others in their order.
-    pub fn send_all<I>(&self, items: I) -> Waiting<Result<(), SendError<Vec<T>>>>
-    where
-        I: IntoIterator<Item = T> + Send + 'static,
-    {
+    pub fn send_all(&self, items: impl IntoIterator<Item = T>) -> Waiting<Result<(), SendError<Vec<T>>>> {
         let held = self.held.clone();
+        let mut left: VecDeque<T> = items.into_iter().collect();
         Waiting::new(move |timeout| {
-            let mut left: VecDeque<T> = items.into_iter().collect();
             let until = timeout.and_then(|timeout| std::time::Instant::now().checked_add(timeout));
             async move {
                 while !left.is_empty() {

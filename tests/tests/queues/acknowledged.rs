@@ -5,7 +5,7 @@ use procession::Event;
 use procession::prelude::*;
 use procession::queue::{AckReceiver, DeadReason, QueueError, Sender};
 
-use crate::porter::{PorterApi, kill, porter};
+use crate::porter::{Porter, PorterApi, kill, porter};
 use crate::processes::{Probe, ProbeApi, begin, end, event, poll_once, probe, start, system, within};
 
 #[tokio::test]
@@ -76,6 +76,27 @@ async fn a_delivery_that_is_dropped_or_refused_counts_and_one_that_nobody_had_do
     drop(tx);
     assert!(within(rx.recv()).await?.is_none());
     assert_eq!(within(rx.queue().take_dead_letters(5)).await?.len(), 1);
+    end(sup).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delivery_may_be_dropped_on_any_thread_of_the_process_that_has_it() -> procession::Result<()> {
+    let sup = start().await;
+    let (tx, rx) = sup.queue_builder::<u64>("queue").acknowledged(5).open()?;
+    within(tx.send_all([1, 2])).await?;
+    let process = porter(&sup, "process").await;
+    let thread = within(sup.spawn_local::<Porter>("thread", ())).await?;
+    for one in [process, thread] {
+        within(one.keep_ack_receiver(rx.clone())).await?;
+        within(one.take(2)).await?;
+        within(one.drop_elsewhere()).await?;
+    }
+    let deliveries = within(rx.recv_many(2)).await?;
+    assert_eq!(deliveries.iter().map(|one| (**one, one.attempt())).collect::<Vec<_>>(), [(1, 3), (2, 3)]);
+    let other = tokio::spawn(async move { rx.ack_all(deliveries).await });
+    assert_eq!(within(other).await??, 2);
+    within(tx.join()).await?;
     end(sup).await;
     Ok(())
 }

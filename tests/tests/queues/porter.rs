@@ -104,6 +104,13 @@ impl Porter {
         Ok(done)
     }
 
+    /// Drops what it keeps, on another thread.
+    #[call]
+    pub(crate) fn drop_elsewhere(&mut self) {
+        let deliveries = std::mem::take(&mut self.deliveries);
+        std::thread::spawn(move || drop(deliveries)).join().expect("a drop does not panic");
+    }
+
     #[call(timeout = "30s")]
     pub(crate) async fn say(&self, text: String) -> Result<(), Failure> {
         let pipe = self.pipe.as_ref().ok_or(Failure::new("no pipe"))?;
