@@ -15,7 +15,7 @@ use crate::wire::ids::Destination;
 /// A request to a queue: nothing is sent before it is polled.
 ///
 /// It is owned and `Send`, so that it may be joined with others, raced against them and spawned. It has no deadline unless
-/// one is set, or the message whose handler makes it has one. What dropping it means says the method that made it.
+/// one is set, or the call whose handler makes it has one. What dropping it means says the method that made it.
 #[must_use = "nothing is asked for before this is awaited"]
 pub struct Waiting<R> {
     state: State<R>,
