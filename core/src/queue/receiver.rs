@@ -1,6 +1,7 @@
 //! The receiving side of a plain queue.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -109,6 +110,16 @@ impl<T: Payload> Receiver<T> {
 pub struct Items<T> {
     receiver: Receiver<T>,
     next: Option<Waiting<Result<Option<T>, QueueError>>>,
+}
+
+impl<T: Payload> Items<T> {
+    /// The next item; none at the end of the stream and after an error.
+    ///
+    /// # Cancellation
+    /// Safe: an item is either returned or still to come.
+    pub async fn next(&mut self) -> Option<Result<T, QueueError>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
 }
 
 impl<T: Payload> Stream for Items<T> {

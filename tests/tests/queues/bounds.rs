@@ -126,6 +126,28 @@ impl<'de> serde::Deserialize<'de> for Bytes {
 }
 
 #[tokio::test]
+async fn a_stream_has_the_items_and_ends_once() -> procession::Result<()> {
+    let sup = start().await;
+    let (tx, rx) = sup.queue::<u64>("queue", 10)?;
+    let mut items = rx.clone().into_stream();
+    assert!(poll_once(std::pin::pin!(items.next())).is_pending());
+    within(tx.send_all([1, 2])).await?;
+    assert_eq!(within(items.next()).await.transpose()?, Some(1), "the wish that was left is taken up again");
+    drop(tx);
+    assert_eq!(within(items.next()).await.transpose()?, Some(2));
+    assert_eq!((within(items.next()).await, within(items.next()).await), (None, None));
+    let (tx, rx) = sup.queue::<u64>("another", 10)?;
+    let mut items = rx.clone().into_stream();
+    assert!(poll_once(std::pin::pin!(items.next())).is_pending());
+    within(tx.send(1)).await?;
+    // Given back with the stream.
+    drop(items);
+    assert_eq!(within(rx.recv()).await?, Some(1));
+    end(sup).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn join_waits_until_what_was_sent_is_taken() -> procession::Result<()> {
     let sup = start().await;
     let (tx, rx) = sup.queue::<u64>("queue", 10)?;
