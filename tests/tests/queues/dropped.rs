@@ -71,16 +71,17 @@ impl Dropper {
 
 #[tokio::test]
 async fn the_same_holds_between_processes() -> procession::Result<()> {
+    const ITEMS: u64 = 500;
     let sup = start().await;
     let (tx, from) = sup.queue::<u64>("from", 8)?;
     let (to, rx) = sup.queue::<u64>("to", 10_000)?;
     let dropper = within(sup.spawn::<Dropper>("dropper", ())).await?;
-    let sending = tokio::spawn(async move { tx.send_all(0..2000).await });
+    let sending = tokio::spawn(async move { tx.send_all(0..ITEMS).await });
     let drops = within(dropper.pass_on(from, to)).await?;
     within(sending).await??;
     let received = within(rx.recv_many(4000)).await?;
-    assert!(received.into_iter().eq(0..2000));
-    assert!(drops >= 1000, "only {drops} were dropped");
+    assert!(received.into_iter().eq(0..ITEMS));
+    assert!(drops >= ITEMS as usize / 2, "only {drops} were dropped");
     end(sup).await;
     Ok(())
 }
