@@ -5,6 +5,7 @@
 
 mod job;
 mod limits;
+mod section;
 mod security;
 
 use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
@@ -25,6 +26,7 @@ use windows_sys::Win32::System::Threading::{
 
 pub use job::Job;
 pub use limits::{cpus, memory_limit, priority_class};
+pub use section::{can_be_written, file_section};
 pub use security::{access_list, user};
 
 /// A process, for as long as this is held.
