@@ -11,10 +11,11 @@ use source::{Offence, Source, bracketed, children, in_name, is_test_file, name, 
 type Exception = (&'static str, &'static str);
 
 /// Decisions: no clock, no system, nothing that waits. A name without an ending is a file and the folder of its parts.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "core/src/connection/flow",
     "core/src/pool/scheduler",
     "core/src/pool/window",
+    "core/src/queue/ledger",
     "core/src/router/",
     "core/src/supervisor/backoff",
     "core/src/supervisor/intensity",
@@ -57,7 +58,7 @@ const LAYERS: &[&[&str]] = &[
     &["actor"],
     &["process", "registry"],
     &["supervisor"],
-    &["pool", "shared", "sync"],
+    &["pool", "queue", "shared", "sync"],
     &["program"],
 ];
 
