@@ -6,6 +6,8 @@ mod processes;
 mod acknowledged;
 #[path = "queues/bounds.rs"]
 mod bounds;
+#[path = "queues/bytes.rs"]
+mod bytes;
 #[path = "queues/counted.rs"]
 mod counted;
 #[path = "queues/dropped.rs"]

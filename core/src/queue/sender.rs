@@ -16,6 +16,7 @@ use crate::actor::held::{Held, QUEUE_SENDER};
 use crate::actor::message::Message;
 use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
+use crate::error::call::{CallError, Executed};
 use crate::wire::codec::EncodeError;
 
 /// What the queue needs to say that a send has ended, beyond the time that it may take.
@@ -73,7 +74,11 @@ impl<T: Payload> Sender<T> {
             let sent = match encode(&item) {
                 Ok(parcel) => {
                     let message = Message::service("try_send", say::TRY_SEND, &parcel);
-                    ask(to, message, timeout).await.and_then(|answer| done(answer).map_err(|(_, error)| error))
+                    match ask(to, message, timeout).await {
+                        Ok(answer) => done(answer).map_err(|(_, error)| error),
+                        Err(QueueError::TimedOut) => Err(silent()),
+                        Err(error) => Err(error),
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -185,15 +190,14 @@ async fn send(
     let timeout = timeout.and_then(|timeout| timeout.checked_add(ANSWER_GRACE));
     match wait(held.destination(), message, timeout).await {
         Ok(answer) => done(answer),
-        Err(QueueError::TimedOut) => Err((
-            0,
-            QueueError::Failed(crate::error::call::CallError::TimedOut {
-                executed: crate::error::call::Executed::Maybe,
-                doing: None,
-            }),
-        )),
+        Err(QueueError::TimedOut) => Err((0, silent())),
         Err(error) => Err((0, error)),
     }
+}
+
+/// The queue did not say in time what it has taken.
+fn silent() -> QueueError {
+    QueueError::Failed(CallError::TimedOut { executed: Executed::Maybe, doing: None })
 }
 
 fn done(answer: Answer) -> Result<(), (usize, QueueError)> {

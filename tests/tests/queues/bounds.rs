@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use procession::queue::{QueueError, Receiver, Sender};
 
+use crate::bytes::Bytes;
 use crate::processes::{begin, end, poll_once, start, within};
 
 const SOON: Duration = Duration::from_millis(20);
@@ -95,34 +96,6 @@ async fn an_item_that_no_message_carries_is_an_error_that_says_what_to_do() -> p
     assert!(within(rx.recv()).await? == Some(Bytes(vec![1])));
     end(sup).await;
     Ok(())
-}
-
-/// Bytes that are encoded as one piece.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Bytes(Vec<u8>);
-
-impl serde::Serialize for Bytes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Bytes {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
-    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use procession::prelude::*;
-use procession::queue::{Receiver, Sender};
+use procession::queue::{QueueError, Receiver, Sender};
 
 use crate::processes::{end, poll_once, start, within};
 
@@ -99,6 +101,33 @@ async fn a_dropped_send_is_withdrawn_and_its_place_is_the_next_ones() -> process
     within(waits).await?;
     drop(tx);
     assert_eq!((within(rx.recv()).await?, within(rx.recv()).await?), (Some(3), None));
+    end(sup).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wish_whose_time_is_over_loses_nothing() -> procession::Result<()> {
+    let sup = start().await;
+    let (tx, rx) = sup.queue::<u64>("queue", 8)?;
+    let sending = tokio::spawn(async move {
+        for item in 0..200 {
+            tx.send(item).await?;
+            tokio::time::sleep(Duration::from_micros(item % 7 * 100)).await;
+        }
+        procession::Result::<()>::Ok(())
+    });
+    let (mut received, mut late) = (Vec::new(), 0);
+    loop {
+        match within(rx.recv().timeout(Duration::from_micros(late % 9 * 100))).await {
+            Ok(Some(item)) => received.push(item),
+            Ok(None) => break,
+            Err(QueueError::TimedOut) => late += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    within(sending).await??;
+    assert!(received.into_iter().eq(0..200), "{late} were too late");
+    assert!(late > 0);
     end(sup).await;
     Ok(())
 }

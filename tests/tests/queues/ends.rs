@@ -2,6 +2,7 @@ use procession::prelude::*;
 use procession::queue::{DeadReason, QueueError, Receiver, Sender};
 use procession::{Event, Exit};
 
+use crate::bytes::Bytes;
 use crate::porter::{PorterApi, kill, porter};
 use crate::processes::{self, begin, end, event, quiet, start, within};
 
@@ -18,10 +19,10 @@ impl Source {
     }
 
     #[cast]
-    async fn pour(&self, ctx: &Context<Self>, to: Sender<Vec<u8>>, pieces: usize) -> Result<(), Failure> {
+    async fn pour(&self, ctx: &Context<Self>, to: Sender<Bytes>, pieces: usize) -> Result<(), Failure> {
         let all: Vec<u8> = (0..TEN_MB).map(|at| (at % 251) as u8).collect();
         for piece in all.chunks(TEN_MB / pieces) {
-            to.send(piece.to_vec()).await?;
+            to.send(Bytes(piece.to_vec())).await?;
         }
         ctx.stop();
         Ok(())
@@ -34,7 +35,7 @@ const TEN_MB: usize = 10_000_000;
 async fn a_worker_that_has_sent_10_mb_is_joined_before_anybody_reads() -> procession::Result<()> {
     for pieces in [1, 100] {
         let sup = start().await;
-        let (tx, rx) = sup.queue::<Vec<u8>>("bytes", 100)?;
+        let (tx, rx) = sup.queue::<Bytes>("bytes", 100)?;
         let source = within(sup.spawn::<Source>("source", ())).await?;
         within(source.pour(tx, pieces)).await?;
         let exit: Exit = within(sup.join(&source, processes::PATIENCE)).await?;
@@ -42,7 +43,7 @@ async fn a_worker_that_has_sent_10_mb_is_joined_before_anybody_reads() -> proces
         let mut received = Vec::new();
         let mut count = 0;
         while let Some(piece) = within(rx.recv()).await? {
-            received.extend(piece);
+            received.extend(piece.0);
             count += 1;
         }
         assert_eq!((count, received.len()), (pieces, TEN_MB));
