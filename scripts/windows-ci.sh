@@ -38,6 +38,7 @@ on_windows build -p procession -p procession-spawn-windows -p procession-tests -
 # A test that kills at another moment each time does it 20 times on Linux; a start takes thirty times as long here.
 export PROCESSION_TRIALS=${PROCESSION_TRIALS:-5}
 failed=
+: >"$work/tests"
 # shellcheck disable=SC2046
 on_windows test $(tests) -p procession-examples --no-fail-fast >"$work/tests" 2>&1 &
 tests=$!
