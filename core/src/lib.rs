@@ -35,6 +35,7 @@ pub use procession_derive::{Actor, handlers, main, task};
 pub use actor::address::{Address, AddressControl};
 pub use actor::call::{Call, Cast, Monitor, TrySendError};
 pub use actor::context::{Context, TaskHandle};
+pub use actor::fence::FencingToken;
 pub use actor::incoming::{CastOutput, Reply};
 pub use actor::lookup::LookupError;
 pub use actor::restart::Restart;

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod context;
+pub(crate) mod fence;
 pub(crate) mod incoming;
 pub(crate) mod leaving;
 pub(crate) mod lookup;
