@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::actor::lookup::Named;
 use crate::actor::node::{LocalEnd, Node};
-use crate::router::{EntryKey, NewEntry, Outcome};
+use crate::router::{EntryKey, Handles, NewEntry, Outcome};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
 use crate::wire::frame::PAYLOAD_LIMIT;
@@ -41,13 +41,13 @@ impl Registry {
         let served = registry.clone();
         (registry, async move {
             loop {
-                while let Some(taken) = node.with(|router| router.take(entry)) {
+                while let Some(taken) = node.take(entry) {
                     let found = codec::decode::<String>(&taken.message.payload, Budget::default())
                         .ok()
                         .and_then(|name| served.get(&name));
                     let answer = codec::encode(&found, PAYLOAD_LIMIT).unwrap_or_default();
                     node.with(|router| {
-                        router.answer(taken.call, Outcome::Value(answer));
+                        router.answer(taken.call, Outcome::Value(answer, Handles::none()));
                         router.finish(entry, &taken, std::time::Duration::ZERO);
                     });
                 }

@@ -14,9 +14,6 @@ use super::traits::{Handlers, Payload};
 use crate::wire::codec::{Handle, note_handle};
 use crate::wire::ids::{Destination, TypeHash};
 
-/// The kind of an address among the handles of a frame.
-const ADDRESS: u8 = 1;
-
 /// Where an actor is reached, from any process of the tree.
 ///
 /// It names the actor and not its process: it stays good across restarts, and answers
@@ -106,7 +103,7 @@ impl<A: Handlers> Serialize for Address<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // An address is good wherever its run is, so it may also be written outside a message; inside one, the
         // processes on the way can count it.
-        note_handle(Handle { kind: ADDRESS, id: self.to.actor.0 });
+        note_handle(Handle { kind: Handle::ADDRESS, node: self.to.node, actor: self.to.actor });
         self.to.serialize(serializer)
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 
 use super::message::{self, Message};
 use super::node::{Node, Waited};
+use super::parcel::Parcel;
 use super::traits::Payload;
 use crate::error::call::{CallError, CodecError, NoError};
 use crate::router::{CallKey, Expired, Outcome, Token};
@@ -157,7 +158,8 @@ impl Cast {
     /// [`TrySendError::Full`] where there is none, and what else keeps it from being sent.
     pub fn try_send(mut self) -> Result<(), TrySendError> {
         let State::Unsent(message) = std::mem::replace(&mut self.request.state, State::Done) else { return Ok(()) };
-        let content = message.into_parts()?;
+        let mut content = message.into_parts()?;
+        let _keeper = content.make_bare();
         let node = Node::here();
         let to = self.request.to;
         if !node.with(|router| router.has_room(&to, content.payload.len())) {
@@ -248,7 +250,9 @@ impl Request {
         let own = message.timeout.map(|timeout| Instant::now() + timeout);
         let inherited = current.and_then(|current| current.deadline).filter(|_| kind == Kind::Call);
         let deadline = [own, inherited].into_iter().flatten().min();
-        let content = message.into_parts()?;
+        let mut content = message.into_parts()?;
+        // What holds the handles until the router does.
+        let _keeper = content.make_bare();
         let caused_by = current.and_then(|current| current.call);
         let to = self.to;
         // Seen here, since an init, a tick and a stop are no messages that anyone on the way could know of.
@@ -276,8 +280,8 @@ impl Drop for Request {
 pub(crate) fn answer<T: Payload, E: Payload>(outcome: Outcome) -> Result<T, CallError<E>> {
     let undecodable = |error| CallError::Codec(CodecError::Reply { error });
     match outcome {
-        Outcome::Value(bytes) => codec::decode(&bytes, Budget::default()).map_err(undecodable),
-        Outcome::HandlerError(bytes) => match codec::decode(&bytes, Budget::default()) {
+        Outcome::Value(bytes, handles) => Parcel { bytes, handles }.open().map_err(undecodable),
+        Outcome::HandlerError(bytes, handles) => match (Parcel { bytes, handles }).open() {
             Ok(error) => Err(CallError::Handler(error)),
             Err(error) => Err(undecodable(error)),
         },
@@ -292,13 +296,13 @@ pub(crate) fn failure(outcome: Outcome) -> CallError<NoError> {
         Outcome::FailedElsewhere(bytes) => codec::decode(&bytes, Budget::default())
             .unwrap_or_else(|error| CallError::Codec(CodecError::Reply { error })),
         // A cast has no value and a call no Down; a peer that sends one has answered nothing.
-        Outcome::Value(_) | Outcome::HandlerError(_) | Outcome::Down(_) | Outcome::DownElsewhere(_) => {
+        Outcome::Value(..) | Outcome::HandlerError(..) | Outcome::Down(_) | Outcome::DownElsewhere(_) => {
             CallError::NoReply
         }
     }
 }
 
-fn down(outcome: Outcome) -> crate::error::exit::Down {
+pub(crate) fn down(outcome: Outcome) -> crate::error::exit::Down {
     use crate::error::call::NotDelivered;
     use crate::error::exit::{Down, DownReason};
     let lost =

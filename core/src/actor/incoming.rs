@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::node::{LocalEnd, Node};
+use super::parcel::Parcel;
 use super::traits::{Method, Payload};
 use crate::error::call::{CallError, CodecError, NoError};
-use crate::router::{CallKey, Outcome};
-use crate::wire::budget::Budget;
+use crate::router::{CallKey, Handles, Outcome};
 use crate::wire::codec;
 use crate::wire::frame::PAYLOAD_LIMIT;
 
@@ -21,7 +21,7 @@ use crate::wire::frame::PAYLOAD_LIMIT;
 pub struct Incoming {
     pub(crate) method: u16,
     pub(crate) name: &'static str,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Parcel,
     pub(crate) answer: Option<Answer>,
     end: Arc<LocalEnd>,
 }
@@ -68,7 +68,7 @@ impl Incoming {
     pub(crate) fn new(
         methods: &'static [Method],
         method: u16,
-        payload: Bytes,
+        payload: Parcel,
         call: Option<CallKey>,
         end: &Arc<LocalEnd>,
     ) -> Self {
@@ -85,9 +85,9 @@ impl Incoming {
 
     /// Decodes the arguments; where they are none of this method's, answers so and returns `None`.
     pub fn arguments<T: DeserializeOwned>(&mut self) -> Option<T> {
-        match codec::decode(&self.payload, Budget::default()) {
+        match self.payload.open() {
             Ok(arguments) => {
-                self.payload = Bytes::new();
+                self.payload = Parcel::default();
                 Some(arguments)
             }
             Err(error) => {
@@ -185,10 +185,11 @@ impl Answer {
         self.encoded(error, Outcome::HandlerError);
     }
 
-    fn encoded<T: Serialize>(self, value: &T, outcome: impl FnOnce(Bytes) -> Outcome) {
+    fn encoded<T: Serialize>(self, value: &T, outcome: impl FnOnce(Bytes, Handles) -> Outcome) {
+        // The value is there until the answer is given, and holds what is in it.
         let encoded = codec::encode_message(value, PAYLOAD_LIMIT);
         let outcome = match encoded {
-            Ok((bytes, _)) => outcome(bytes),
+            Ok((bytes, handles)) => outcome(bytes, handles.into()),
             Err(error) => {
                 let method = self.name.to_owned();
                 Outcome::Failed(CallError::Codec(CodecError::Answer { method, error }))
@@ -200,7 +201,7 @@ impl Answer {
     fn give(mut self, outcome: Outcome) {
         self.given = true;
         self.end.leave(self.call);
-        Node::here().with(|router| router.answer(self.call, outcome));
+        Node::here().answer(self.call, outcome);
     }
 }
 

@@ -3,14 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde::Serialize;
 
+use super::parcel::Parcel;
+use super::party::Party;
 use super::traits::Handlers;
 use crate::error::call::{CallError, CodecError, NoError};
 use crate::router::CallKey;
-use crate::wire::codec::{self, EncodeError, Handle};
-use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
+use crate::wire::codec::EncodeError;
+use crate::wire::frame::Trace;
 use crate::wire::ids::{Destination, TypeHash};
 
 /// The deadline of a call that sets none.
@@ -22,7 +23,7 @@ pub struct Message {
     pub(crate) method: u16,
     pub(crate) name: &'static str,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) encoded: Result<(Bytes, Vec<Handle>), EncodeError>,
+    pub(crate) encoded: Result<Parcel, EncodeError>,
 }
 
 impl Message {
@@ -33,19 +34,24 @@ impl Message {
             method,
             name: about.map_or("", |method| method.name),
             timeout: Some(about.and_then(|method| method.timeout).unwrap_or(DEFAULT_DEADLINE)),
-            encoded: codec::encode_message(arguments, PAYLOAD_LIMIT),
+            encoded: Parcel::new(arguments),
         }
     }
 
     /// A message of one of our own services, with one argument.
     pub(crate) fn plain<T: Serialize>(name: &'static str, method: u16, argument: &T) -> Self {
-        Self { method, name, timeout: Some(DEFAULT_DEADLINE), encoded: codec::encode_message(argument, PAYLOAD_LIMIT) }
+        Self { method, name, timeout: Some(DEFAULT_DEADLINE), encoded: Parcel::new(argument) }
+    }
+
+    /// A message for a service: it says who asks.
+    pub(crate) fn service<T: Serialize>(name: &'static str, method: u16, arguments: &T) -> Self {
+        Self::plain(name, method, &(Party::here().to_bytes(), arguments))
     }
 
     /// The same, for the router; an error where the arguments could not be encoded.
     pub(crate) fn into_parts(self) -> Result<crate::router::Message, CallError<NoError>> {
         match self.encoded {
-            Ok((payload, handles)) => Ok(crate::router::Message {
+            Ok(Parcel { bytes: payload, handles }) => Ok(crate::router::Message {
                 method: self.method,
                 priority: 0,
                 trace: Trace::default(),
@@ -72,7 +78,7 @@ pub(crate) struct Current {
 
 thread_local! {
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
-    static ACTOR: RefCell<Option<(Destination, String)>> = const { RefCell::new(None) };
+    static ACTOR: RefCell<Option<(Destination, u32, String)>> = const { RefCell::new(None) };
 }
 
 /// What is handled by the handler that is being polled on this thread.
@@ -81,15 +87,20 @@ pub(crate) fn current() -> Option<Current> {
 }
 
 /// Says which actor runs on this thread, from now on.
-pub(crate) fn settle(actor: Destination, name: &str) {
-    ACTOR.replace(Some((actor, name.to_owned())));
+pub(crate) fn settle(actor: Destination, incarnation: u32, name: &str) {
+    ACTOR.replace(Some((actor, incarnation, name.to_owned())));
+}
+
+/// The actor that runs on this thread, and which incarnation.
+pub(crate) fn actor() -> Option<(Destination, u32)> {
+    ACTOR.with_borrow(|actor| actor.as_ref().map(|(to, incarnation, _)| (*to, *incarnation)))
 }
 
 /// The path by which a call to `to` from the handler that is being polled on this thread would wait for its own actor.
 pub(crate) fn self_call(to: &Destination) -> Option<Vec<String>> {
     current()?;
     ACTOR.with_borrow(|actor| {
-        let (me, name) = actor.as_ref()?;
+        let (me, _, name) = actor.as_ref()?;
         (me == to).then(|| vec![name.clone(), name.clone()])
     })
 }

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, Event};
-use crate::router::{Action, Arena, CallKey, EntryKey, LinkKey, Message, Outcome, Router, Token};
+use crate::router::{Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, Router, Taken, Token};
+use crate::wire::codec::Handle;
 use crate::wire::frame::Frame;
 use crate::wire::ids::{Destination, NodeId, RunId};
 
@@ -66,10 +67,25 @@ pub(crate) struct LocalEnd {
     name: String,
     /// The supervisor of this process that has the actor; none where the actor's supervisor is the process above.
     owner: Option<u64>,
+    /// Whether it is a service, which hears of what happens to its messages.
+    is_service: bool,
     /// There may be something to take.
     pub(crate) wake: Notify,
     closed: AtomicBool,
     running: Mutex<HashMap<CallKey, CancellationToken>>,
+    /// What a service is told beside its messages.
+    news: Mutex<Vec<News>>,
+}
+
+/// What a service is told beside its messages.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The caller of a message that it has taken is gone.
+    Cancelled(CallKey),
+    /// Nobody holds a handle of this kind to it any more.
+    Unheld(u8),
+    /// What it has asked the router for under this number has ended.
+    Ended(u64, Outcome),
 }
 
 enum Waiter {
@@ -90,6 +106,7 @@ enum Effect {
     Refuse(Arc<dyn Peer>, String),
     Local(Arc<LocalEnd>),
     Cancel(Arc<LocalEnd>, CallKey),
+    Unheld(Arc<LocalEnd>, u8),
     Sink(Arc<dyn Sink>, u64, Outcome),
     DeadLetters(u64, Arc<str>, u64),
 }
@@ -146,6 +163,30 @@ impl Node {
         self.lock().peers.remove(&link);
     }
 
+    /// Takes the next message of an entry that this process serves. What it refers to is held until the message's handles
+    /// are dropped.
+    pub(crate) fn take(&self, entry: EntryKey) -> Option<Taken> {
+        let mut taken = self.with(|router| router.take(entry))?;
+        taken.message.handles = held(taken.message.handles);
+        Some(taken)
+    }
+
+    /// Answers a taken call; whether its caller still awaits that.
+    pub(crate) fn answer(&self, call: CallKey, outcome: Outcome) -> bool {
+        // What holds its handles until the router does must not be dropped in there.
+        let bare = outcome.bare();
+        self.with(|router| router.answer(call, bare))
+    }
+
+    /// Holds these handles, which something in this process has, until the result is dropped.
+    pub(crate) fn hold(&self, handles: Vec<Handle>) -> Handles {
+        if handles.is_empty() {
+            return Handles::default();
+        }
+        self.with(|router| router.hold(&handles));
+        held(handles.into())
+    }
+
     /// Makes known the thread that serves the entry.
     pub(crate) fn add_local(&self, entry: EntryKey, end: &Arc<LocalEnd>) {
         self.lock().locals.insert(entry, end.clone());
@@ -166,13 +207,33 @@ impl Node {
         (token, call)
     }
 
+    /// Submits a request whose outcome goes to a sink.
+    pub(crate) fn submit_to(
+        &self,
+        sink: Arc<dyn Sink>,
+        number: u64,
+        submit: impl FnOnce(&mut Router, Token) -> CallKey,
+    ) -> CallKey {
+        let mut inner = self.lock();
+        inner.router.advance(Instant::now());
+        let token = inner.waiters.insert(Waiter::Sink { sink, number });
+        let call = submit(&mut inner.router, token);
+        self.react(inner);
+        call
+    }
+
     /// Submits calls whose outcomes go to one sink, each under its number, and says what they are called in the router.
     pub(crate) fn submit_all(&self, sink: &Arc<dyn Sink>, calls: impl IntoIterator<Item = Numbered>) -> Vec<CallKey> {
         let mut inner = self.lock();
         inner.router.advance(Instant::now());
         let mut keys = Vec::new();
-        for Numbered { number, to, deadline, caused_by, message } in calls {
+        // What holds the messages' handles until the router does; not dropped in here.
+        let mut keepers = Vec::new();
+        for Numbered { number, to, deadline, caused_by, mut message } in calls {
             let token = inner.waiters.insert(Waiter::Sink { sink: sink.clone(), number });
+            if !message.handles.is_empty() {
+                keepers.push(message.make_bare());
+            }
             keys.push(inner.router.submit(token, to, true, deadline, caused_by, message));
         }
         self.react(inner);
@@ -189,7 +250,9 @@ impl Node {
                 Poll::Ready(Waited::Admitted)
             }
             State::Ended(_) => match inner.waiters.remove(token) {
-                Some(Waiter::Future { state: State::Ended(outcome), .. }) => Poll::Ready(Waited::Ended(outcome)),
+                Some(Waiter::Future { state: State::Ended(outcome), .. }) => {
+                    Poll::Ready(Waited::Ended(outcome_held(outcome)))
+                }
                 _ => Poll::Pending,
             },
             State::Pending | State::Admitted => {
@@ -203,8 +266,13 @@ impl Node {
 
     /// The waiting future is gone; the request is taken back.
     pub(crate) fn abandon(&self, token: Token, call: CallKey) {
-        self.lock().waiters.remove(token);
-        self.with(|router| router.cancel(call));
+        let waiter = self.lock().waiters.remove(token);
+        self.with(|router| {
+            if let Some(Waiter::Future { state: State::Ended(outcome), .. }) = &waiter {
+                router.let_go(outcome.handles());
+            }
+            router.cancel(call);
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -254,11 +322,18 @@ impl Inner {
                         waker.take().map(Effect::Wake)
                     }
                     Some(Waiter::Sink { .. }) => match self.waiters.remove(token) {
-                        Some(Waiter::Sink { sink, number }) => Some(Effect::Sink(sink, number, outcome)),
+                        Some(Waiter::Sink { sink, number }) => Some(Effect::Sink(sink, number, outcome_held(outcome))),
                         _ => None,
                     },
-                    None => None,
+                    None => {
+                        self.router.let_go(outcome.handles());
+                        None
+                    }
                 },
+                Action::Unheld(handle) => {
+                    let end = self.router.entry_of(handle.actor).and_then(|entry| self.locals.get(&entry));
+                    end.map(|end| Effect::Unheld(end.clone(), handle.kind))
+                }
                 Action::Wake(entry) => self.locals.get(&entry).map(|end| Effect::Local(end.clone())),
                 Action::Cancel(entry, call) => self.locals.get(&entry).map(|end| Effect::Cancel(end.clone(), call)),
                 Action::Refuse(link, why) => self.peers.get(&link).map(|peer| Effect::Refuse(peer.clone(), why)),
@@ -279,6 +354,7 @@ impl Effect {
             Self::Refuse(peer, why) => peer.refuse(why),
             Self::Local(end) => end.wake.notify_one(),
             Self::Cancel(end, call) => end.cancel(call),
+            Self::Unheld(end, kind) => end.tell(News::Unheld(kind)),
             Self::Sink(sink, number, outcome) => sink.ended(number, outcome),
             Self::DeadLetters(owner, actor, count) => {
                 event::publish(owner, Event::DeadLetters { actor: actor.to_string(), count });
@@ -290,6 +366,11 @@ impl Effect {
 impl LocalEnd {
     pub(crate) fn new(name: String, owner: Option<u64>) -> Self {
         Self { name, owner, ..Self::default() }
+    }
+
+    /// That of a service.
+    pub(crate) fn of_service(name: String, owner: u64) -> Self {
+        Self { name, owner: Some(owner), is_service: true, ..Self::default() }
     }
 
     /// Makes known that a handler without a caller has failed.
@@ -323,13 +404,65 @@ impl LocalEnd {
     }
 
     fn cancel(&self, call: CallKey) {
+        if self.is_service {
+            return self.tell(News::Cancelled(call));
+        }
         if let Some(token) = self.lock().get(&call) {
             token.cancel();
         }
     }
 
+    /// Tells a service something.
+    pub(crate) fn tell(&self, news: News) {
+        if self.is_service && !self.is_closed() {
+            self.news().push(news);
+            self.wake.notify_one();
+        }
+    }
+
+    /// What a service was told since.
+    pub(crate) fn take_news(&self) -> Vec<News> {
+        std::mem::take(&mut *self.news())
+    }
+
+    fn news(&self) -> MutexGuard<'_, Vec<News>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<CallKey, CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for LocalEnd {
+    fn ended(&self, number: u64, outcome: Outcome) {
+        self.tell(News::Ended(number, outcome));
+    }
+}
+
+/// Lets go of handles that the router has counted for whoever has this.
+struct Hold(Vec<Handle>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        Node::here().with(|router| router.let_go(&self.0));
+    }
+}
+
+/// The same handles, let go when they are dropped: the router has counted them already.
+pub(crate) fn held(handles: Handles) -> Handles {
+    if handles.is_empty() {
+        return handles;
+    }
+    let list = handles.list().to_vec();
+    Handles::kept(list.clone(), Box::new(Hold(list)))
+}
+
+fn outcome_held(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Value(bytes, handles) => Outcome::Value(bytes, held(handles)),
+        Outcome::HandlerError(bytes, handles) => Outcome::HandlerError(bytes, held(handles)),
+        other => other,
     }
 }
 

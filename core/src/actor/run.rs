@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -20,13 +19,12 @@ use super::incoming::Incoming;
 use super::leaving;
 use super::message::{self, Current};
 use super::node::{LocalEnd, Node};
+use super::parcel::Parcel;
 use super::traits::Handlers;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::start::StartFailure;
 use crate::router::{EntryKey, Outcome, Taken};
-use crate::wire::budget::Budget;
-use crate::wire::codec;
 use crate::wire::ids::Destination;
 
 /// Messages handled in a row before other tasks of the thread have a turn.
@@ -45,7 +43,7 @@ pub(crate) struct Hosting {
     pub(crate) parent: u32,
     pub(crate) stop: Stop,
     /// The encoded init argument.
-    pub(crate) init: Bytes,
+    pub(crate) init: Parcel,
     /// Called once when the actor is ready.
     pub(crate) ready: Box<dyn FnOnce()>,
     pub(crate) turn: Box<dyn Turn>,
@@ -87,7 +85,7 @@ pub(crate) enum Ended {
 /// Builds the actor and runs it to its end. Needs a `LocalSet`.
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
     let Hosting { to, registry, entry, end, name, incarnation, parent, stop, init, ready, turn } = hosting;
-    message::settle(to, &name);
+    message::settle(to, incarnation, &name);
     let shared = Rc::new(Shared {
         name,
         incarnation,
@@ -98,7 +96,7 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
         message: RefCell::new(CancellationToken::new()),
     });
     let ctx = Context::<A>::new(Address::new(to), shared.clone());
-    let args: A::Init = match codec::decode(&init, Budget::default()) {
+    let args: A::Init = match init.open() {
         Ok(args) => args,
         Err(error) => return Ended::StartFailed(StartFailure::Arguments(error.to_string())),
     };
@@ -192,7 +190,7 @@ impl<A: Handlers> Runner<A> {
                 }
             }
             loop {
-                if let Some(taken) = node.with(|router| router.take(self.entry)) {
+                if let Some(taken) = node.take(self.entry) {
                     return Poll::Ready(Next::Message(taken));
                 }
                 // Registered before the last look, so that a message in between is not overlooked.
@@ -208,7 +206,10 @@ impl<A: Handlers> Runner<A> {
 
     async fn message(&mut self, actor: &mut A, mut taken: Taken) -> Result<(), Panic> {
         let method = taken.message.method;
-        let payload = std::mem::take(&mut taken.message.payload);
+        let payload = Parcel {
+            bytes: std::mem::take(&mut taken.message.payload),
+            handles: std::mem::take(&mut taken.message.handles),
+        };
         let call = taken.reply.then_some(taken.call);
         let token = match call {
             Some(call) => self.end.enter(call),

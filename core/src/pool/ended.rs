@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use serde::{Deserialize, Serialize};
 
 use super::error::TaskError;
 use super::function::RESULT_HEADER;
 use super::task::{Ending, TaskId};
 use crate::actor::call::failure;
+use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
 use crate::error::call::{CallError, CodecError, Executed};
 use crate::error::exit::{Exit, ExitCause};
 use crate::router::Outcome;
-use crate::wire::budget::Budget;
-use crate::wire::codec;
 
 /// Whoever is told how tasks end. Called by the pool's task: it must not block.
 pub(super) trait Receiver: Send + Sync {
@@ -90,18 +89,17 @@ impl Ended {
 
     /// The task's value or its failure.
     pub(super) fn result<R: Payload>(&self) -> Result<R, TaskError> {
-        let bytes = self.value()?;
-        codec::decode(&bytes, Budget::default()).map_err(|error| TaskError::Codec(CodecError::Reply { error }))
+        self.value()?.open().map_err(|error| TaskError::Codec(CodecError::Reply { error }))
     }
 
     /// The same, without a look at the value.
-    pub(super) fn value(&self) -> Result<Bytes, TaskError> {
+    pub(super) fn value(&self) -> Result<Parcel, TaskError> {
         let task = || self.name.to_owned();
         match &self.how {
-            How::Reported(Outcome::Value(bytes)) => {
-                let mut value = bytes.clone();
-                value.advance(RESULT_HEADER.min(value.len()));
-                Ok(value)
+            How::Reported(Outcome::Value(bytes, handles)) => {
+                let mut bytes = bytes.clone();
+                bytes.advance(RESULT_HEADER.min(bytes.len()));
+                Ok(Parcel { bytes, handles: handles.clone() })
             }
             How::Reported(outcome) => Err(match failure(outcome.clone()) {
                 CallError::Panicked(panic) => TaskError::Panicked(panic),

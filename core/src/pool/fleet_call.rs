@@ -272,7 +272,7 @@ impl Receiver for Letter {
     fn ended(&self, ended: Ended) {
         let lost = match &ended.how {
             // What a handler without an answer answers.
-            How::Reported(Outcome::Failed(CallError::NoReply) | Outcome::Value(_)) => false,
+            How::Reported(Outcome::Failed(CallError::NoReply) | Outcome::Value(..)) => false,
             // Its failure is told by whoever ran it.
             How::Reported(Outcome::Failed(CallError::Panicked(_))) => false,
             _ => true,

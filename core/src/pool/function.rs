@@ -12,12 +12,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
 use crate::error::call::CodecError;
 use crate::error::start::StartError;
-use crate::wire::budget::Budget;
-use crate::wire::codec::{self, EncodeError, Handle};
-use crate::wire::frame::PAYLOAD_LIMIT;
+use crate::wire::codec::EncodeError;
 use crate::wire::ids::TypeHash;
 
 /// What a result carries in front of its value: whether the function says by itself that it failed, and how long it ran.
@@ -174,7 +173,7 @@ impl fmt::Debug for TaskEntry {
 #[derive(Debug)]
 pub struct TaskArguments {
     pub(super) task: &'static str,
-    pub(super) bytes: Bytes,
+    pub(super) payload: Parcel,
 }
 
 /// One run of a task function.
@@ -182,7 +181,7 @@ pub struct TaskArguments {
 pub struct TaskRun(pub(super) Running);
 
 /// What a task function made of its arguments.
-pub(super) type Made = Result<Bytes, CodecError>;
+pub(super) type Made = Result<Parcel, CodecError>;
 
 pub(super) enum Running {
     Done(Made),
@@ -221,8 +220,7 @@ impl TaskRun {
 
 impl TaskArguments {
     fn decode<A: DeserializeOwned>(&self) -> Result<A, CodecError> {
-        codec::decode(&self.bytes, Budget::default())
-            .map_err(|error| CodecError::Request { method: self.task.to_owned(), error })
+        self.payload.open().map_err(|error| CodecError::Request { method: self.task.to_owned(), error })
     }
 }
 
@@ -230,10 +228,7 @@ fn encode<R: Serialize>(task: &str, value: &R, failed: bool, ran: Duration) -> M
     let mut header = [0; RESULT_HEADER];
     header[0] = failed.into();
     header[1..].copy_from_slice(&u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
-    match codec::encode_message(&(header, value), PAYLOAD_LIMIT) {
-        Ok((bytes, _)) => Ok(bytes),
-        Err(error) => Err(CodecError::Answer { method: task.to_owned(), error }),
-    }
+    Parcel::new(&(header, value)).map_err(|error| CodecError::Answer { method: task.to_owned(), error })
 }
 
 /// What stands in front of a result.
@@ -258,8 +253,8 @@ impl Function {
     }
 
     /// A call of it: its id, then its arguments, as bytes.
-    pub(super) fn call<A: Serialize>(self, arguments: &A) -> Result<(Bytes, Vec<Handle>), EncodeError> {
-        codec::encode_message(&(self.id.to_le_bytes(), arguments), PAYLOAD_LIMIT)
+    pub(super) fn call<A: Serialize>(self, arguments: &A) -> Result<Parcel, EncodeError> {
+        Parcel::new(&(self.id.to_le_bytes(), arguments))
     }
 }
 

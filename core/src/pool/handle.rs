@@ -23,14 +23,14 @@ use super::team::Plan;
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
 use crate::actor::message::type_hash;
+use crate::actor::parcel::Parcel;
 use crate::actor::traits::{Handlers, Payload};
 use crate::error::call::CodecError;
 use crate::error::start::StartError;
 use crate::process::registration::{ActorEntry, actor_id, registered};
 use crate::router::{CallKey, Message};
 use crate::supervisor::handle::{Dependent, Ended, Supervisor, Winding};
-use crate::wire::codec;
-use crate::wire::frame::{PAYLOAD_LIMIT, Trace};
+use crate::wire::frame::Trace;
 
 /// How long a pool may take to finish what runs when its supervisor shuts down.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -101,8 +101,8 @@ pub(super) async fn start<A: Handlers>(
     if !registered().map_err(StartError::DuplicateId)?.contains_key(&actor_id) {
         return Err(StartError::NotRegistered { actor: std::any::type_name::<A>().to_owned() });
     }
-    let init = codec::encode(init, PAYLOAD_LIMIT)
-        .map_err(|error| StartError::Arguments { child: name.clone(), error: error.to_string() })?;
+    let init =
+        Parcel::new(init).map_err(|error| StartError::Arguments { child: name.clone(), error: error.to_string() })?;
     let options = A::options();
     let shared = Shared::new(name.into(), launcher.owner, size);
     let plan = Plan {
@@ -368,14 +368,20 @@ impl TaskPool {
         caused_by: Option<CallKey>,
         receiver: Arc<dyn Receiver>,
     ) -> Result<NewTask, TaskError> {
-        let (payload, handles) = function
+        let arguments = function
             .call(&F::arguments(input))
             .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))?;
         Ok(NewTask {
             name: function.name,
             index,
             caused_by,
-            message: Message { method: 0, priority: 0, trace: Trace::default(), handles, payload },
+            message: Message {
+                method: 0,
+                priority: 0,
+                trace: Trace::default(),
+                handles: arguments.handles,
+                payload: arguments.bytes,
+            },
             terms: Terms::default(),
             deadline: None,
             receiver,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::function::{self, CALL_HEADER, Running, TaskArguments};
 use crate::actor::context::Context;
 use crate::actor::incoming::Incoming;
+use crate::actor::party;
 use crate::actor::run::text_of;
 use crate::actor::traits::{Actor, Handlers, Method, Tick};
 use crate::error::call::{CallError, Panic};
@@ -24,6 +25,8 @@ use crate::router::Outcome;
 pub(crate) struct TaskRunner {
     /// The worker's name.
     name: Arc<str>,
+    /// How many tasks it has run: each is a strand of its own.
+    ran: u64,
 }
 
 inventory::submit! { ActorEntry::of::<TaskRunner>() }
@@ -42,22 +45,24 @@ impl Handlers for TaskRunner {
 
     async fn init(tasks: u64, ctx: &Context<Self>) -> Result<Self, Failure> {
         if function::fingerprint()? == tasks {
-            Ok(Self { name: ctx.name().into() })
+            Ok(Self { name: ctx.name().into(), ran: 0 })
         } else {
             Err(Failure::new("the worker has other tasks than its supervisor: it is another build of the program"))
         }
     }
 
     async fn handle(&mut self, ctx: &Context<Self>, mut incoming: Incoming) {
-        let mut bytes = std::mem::take(&mut incoming.payload);
-        let outcome = match function::entry(&bytes) {
+        self.ran += 1;
+        let _strand = party::enter(self.ran);
+        let mut payload = std::mem::take(&mut incoming.payload);
+        let outcome = match function::entry(&payload.bytes) {
             None => Outcome::Failed(CallError::Version("the worker does not have this task".to_owned())),
             Some(entry) => {
-                bytes.advance(CALL_HEADER);
+                payload.bytes.advance(CALL_HEADER);
                 let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation() }.enter();
-                let arguments = TaskArguments { task: entry.name, bytes };
+                let arguments = TaskArguments { task: entry.name, payload };
                 match run(entry.run, arguments).await {
-                    Ok(Ok(value)) => Outcome::Value(value),
+                    Ok(Ok(value)) => Outcome::Value(value.bytes, value.handles),
                     Ok(Err(error)) => Outcome::Failed(CallError::Codec(error)),
                     Err(message) => Outcome::Failed(CallError::Panicked(Panic { message, at: entry.name.to_owned() })),
                 }

@@ -185,7 +185,7 @@ impl Shell {
             return;
         }
         let (failed, told) = match &outcome {
-            Outcome::Value(bytes) => (self.read)(bytes),
+            Outcome::Value(bytes, _) => (self.read)(bytes),
             _ => (true, None),
         };
         pending.ran = told.unwrap_or(pending.ran);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::ended::RanOn;
@@ -11,6 +10,7 @@ use super::inbox::{Arrival, Shared};
 use super::info::{PoolWorker, WorkerState};
 use super::worker::WorkerId;
 use crate::actor::node::{Node, random};
+use crate::actor::parcel::Parcel;
 use crate::error::call::NotDelivered;
 use crate::error::start::StartError;
 use crate::event::{self, Event};
@@ -34,7 +34,7 @@ pub(super) struct Plan {
     pub(super) actor: ActorEntry,
     pub(super) actor_id: String,
     pub(super) type_hash: TypeHash,
-    pub(super) init: Bytes,
+    pub(super) init: Parcel,
     pub(super) init_timeout: Duration,
     pub(super) shutdown: Duration,
 }

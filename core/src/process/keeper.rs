@@ -12,6 +12,7 @@ use super::entry::Children;
 use super::registration::{ActorEntry, build};
 use super::witness::{LineSink, Witness};
 use crate::actor::node::{Node, Peer};
+use crate::actor::parcel::Parcel;
 use crate::connection::driver::{Connection, Reader};
 use crate::error::exit::{Exit, ExitCause};
 use crate::error::start::{StartError, StartFailure};
@@ -39,7 +40,7 @@ pub(crate) struct Incarnation {
     pub(crate) hello: Hello,
     pub(crate) entry: EntryKey,
     /// The encoded init argument.
-    pub(crate) init: Bytes,
+    pub(crate) init: Parcel,
     pub(crate) init_timeout: Duration,
     pub(crate) children: Children,
     /// Takes the worker's lines; where there is none it prints by itself.
@@ -137,7 +138,7 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
     let node = Node::here();
     let link = node.add_link(|_| peer.clone());
     guard.link = Some(link);
-    node.with(|router| router.send(link, &Frame::Init { payload: incarnation.init.clone() }));
+    node.with(|router| router.send_init(link, incarnation.init.bytes.clone(), incarnation.init.handles.list()));
     guard.disarm();
     Ok(Born { child, link, connection, peer, journal: Arc::new(journal) })
 }

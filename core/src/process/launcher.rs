@@ -1,6 +1,5 @@
 //! Starts incarnations: what supervisors and pools share.
 
-use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -10,6 +9,7 @@ use super::local::{self, LocalIncarnation};
 use super::place;
 use super::registration::ActorEntry;
 use super::witness::LineSink;
+use crate::actor::parcel::Parcel;
 use crate::router::EntryKey;
 use crate::wire::hello::Hello;
 use crate::wire::ids::Destination;
@@ -34,7 +34,7 @@ pub(crate) struct Order {
     pub(crate) to: Destination,
     pub(crate) entry: EntryKey,
     pub(crate) number: u32,
-    pub(crate) init: Bytes,
+    pub(crate) init: Parcel,
     pub(crate) init_timeout: Duration,
 }
 

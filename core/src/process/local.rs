@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
 
@@ -11,6 +10,7 @@ use super::keeper::{End, Wish};
 use super::registration::ActorEntry;
 use crate::actor::context::Stop;
 use crate::actor::node::{LocalEnd, Node};
+use crate::actor::parcel::Parcel;
 use crate::actor::run::{Ended, Hosting, NoTurn};
 use crate::error::exit::{Exit, ExitCause, StopReason};
 use crate::error::start::{StartError, StartFailure};
@@ -28,7 +28,7 @@ pub(crate) struct LocalIncarnation {
     pub(crate) registry: Destination,
     pub(crate) entry: EntryKey,
     pub(crate) number: u32,
-    pub(crate) init: Bytes,
+    pub(crate) init: Parcel,
     pub(crate) init_timeout: Duration,
 }
 

@@ -14,7 +14,9 @@ use super::place;
 use super::registration::{ActorEntry, build, registered};
 use super::witness::MARKER;
 use crate::actor::context::Stop;
-use crate::actor::node::{LocalEnd, Node, Peer};
+use crate::actor::node::{LocalEnd, Node, Peer, held};
+use crate::actor::parcel::Parcel;
+use crate::actor::party;
 use crate::actor::run::{Ended, Hosting, Turn};
 use crate::connection::driver::{Connection, Reader};
 use crate::error::exit::{ExitCause, StopReason};
@@ -72,6 +74,7 @@ fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, Stri
     sys::set_process_name(&hello.name);
     place::settle(place::Worker { depth: hello.depth });
     Node::enter(hello.to.run);
+    party::settle(hello.to, hello.incarnation);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, control, journal, hello, entry));
@@ -205,7 +208,7 @@ fn speak(connection: &Connection, link: LinkKey) {
 /// The supervisor, as the router of a worker speaks to it.
 struct Uplink {
     connection: Arc<Connection>,
-    init: Mutex<Option<oneshot::Sender<Bytes>>>,
+    init: Mutex<Option<oneshot::Sender<Parcel>>>,
     stop: Stop,
 }
 
@@ -216,9 +219,10 @@ impl Peer for Uplink {
 
     fn frame(&self, frame: Frame) {
         match frame {
-            Frame::Init { payload } => {
+            Frame::Init { handles, payload } => {
+                let parcel = Parcel { bytes: payload, handles: held(handles.into()) };
                 if let Some(init) = self.init.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    let _ = init.send(payload);
+                    let _ = init.send(parcel);
                 }
             }
             Frame::Stop { .. } => self.stop.ask(StopReason::Shutdown),

@@ -10,6 +10,7 @@ use super::line::Line;
 use super::link::{Journal, LinkKey};
 use super::record::CallKey;
 use crate::connection::flow::{Credit, Grant, Window};
+use crate::error::exit::Down;
 use crate::wire::frame::Route;
 use crate::wire::ids::TypeHash;
 
@@ -88,6 +89,8 @@ pub(super) struct Entry {
     /// The message whose handler runs on a thread of this process.
     pub(super) running: Option<CallKey>,
     pub(super) watchers: BTreeSet<CallKey>,
+    /// The end of the incarnation before.
+    pub(super) last_down: Option<Down>,
     /// Requests and monitors that have not ended.
     pub(super) open: usize,
     /// Whether it stands in line for a connection on which all calls are in flight that may be.
@@ -119,6 +122,7 @@ impl Entry {
             progress: None,
             running: None,
             watchers: BTreeSet::new(),
+            last_down: None,
             open: 0,
             blocked: false,
             opened_by: None,

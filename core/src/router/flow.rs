@@ -119,6 +119,9 @@ impl Router {
                 continue;
             };
             let caused_by = self.cause_as_known_by(link, cause);
+            // Sent before let go: in between nobody seems to hold them.
+            self.handles_sent(link, message.handles.list());
+            self.let_go(message.handles.list());
             let frame = Frame::Request(Request {
                 // A cast that goes onward is forgotten here; one in a worker can still be a cause.
                 call: if reply || to_worker { CallId(key) } else { CallId::NONE },
@@ -132,7 +135,7 @@ impl Router {
                 }),
                 caused_by,
                 trace: message.trace,
-                handles: message.handles,
+                handles: message.handles.list().to_vec(),
                 payload: message.payload,
             });
             self.send(link, &frame);

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::entry::{Consumer, FIRST_WINDOW, LARGEST_WINDOW, Source};
+use super::handles::Handles;
 use super::link::{CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
 use super::record::{Message, Origin, Outcome, Phase, Record};
 use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
+use crate::wire::codec::Handle;
 use crate::wire::frame::{Frame, Request, Route, Status};
 use crate::wire::ids::{CallId, NodeId};
 
@@ -52,6 +54,12 @@ impl Router {
         }
     }
 
+    /// Sends an actor's first argument to the process that is to host it.
+    pub(crate) fn send_init(&mut self, link: LinkKey, payload: Bytes, handles: &[Handle]) {
+        self.handles_sent(link, handles);
+        self.send(link, &Frame::Init { handles: handles.to_vec(), payload });
+    }
+
     /// Sends a frame that is not about a request.
     pub(crate) fn send(&mut self, link: LinkKey, frame: &Frame) {
         if let Some(l) = self.links.get_mut(link) {
@@ -79,7 +87,17 @@ impl Router {
         }
         match frame {
             Frame::Request(request) => self.handle_request(link, request),
-            Frame::Reply { call, status, payload } => self.handle_reply(link, call, status, payload),
+            Frame::Reply { call, status, handles, payload } => {
+                let handles = self.handles_received(link, handles);
+                self.handle_reply(link, call, status, Handles::from(handles.clone()), payload);
+                self.let_go(&handles);
+            }
+            Frame::Release { handle, count } => self.handle_release(link, handle, count),
+            // Only who has started this process gives it an init.
+            Frame::Init { handles, payload } if self.uplink == Some(link) => {
+                let handles = self.handles_received(link, handles);
+                self.actions.push_back(Action::Peer(link, Frame::Init { handles, payload }));
+            }
             Frame::Cancel { call } => {
                 // In order with the requests: one that is not here has ended.
                 if self.links.get(link).is_some_and(|l| l.inbound.contains_key(&call)) {
@@ -166,9 +184,11 @@ impl Router {
             None => self.resolve(&request.to, Some(link)),
         };
         let resolved = resolved.and_then(|entry| self.without_deadlock(entry, request.reply, caused_by));
+        let handles = self.handles_received(link, request.handles);
         let entry = match resolved {
             Ok(entry) => entry,
             Err(error) => {
+                self.let_go(&handles);
                 self.send(link, &Frame::Credit { to: route, returned: cost, window: FIRST_WINDOW });
                 if request.reply {
                     self.reply_on(link, request.call, Outcome::Failed(error));
@@ -188,6 +208,7 @@ impl Router {
         if e.window(link).admit(cost).is_err() {
             let name = e.about.name.clone();
             self.refuse(link, format!("it sent more to {name} than it had credit for"));
+            self.let_go(&handles);
             return;
         }
         e.open += 1;
@@ -215,7 +236,7 @@ impl Router {
                 method: request.method,
                 priority: request.priority,
                 trace: request.trace,
-                handles: request.handles,
+                handles: handles.into(),
                 payload: request.payload,
             }),
         });
@@ -239,7 +260,7 @@ impl Router {
         self.settle(entry);
     }
 
-    fn handle_reply(&mut self, link: LinkKey, call: CallId, status: Status, payload: Bytes) {
+    fn handle_reply(&mut self, link: LinkKey, call: CallId, status: Status, handles: Handles, payload: Bytes) {
         let Some(record) = self.handed_to(link, call).filter(|record| matches!(record.phase, Phase::Sent { .. }))
         else {
             self.discarded += 1;
@@ -255,7 +276,7 @@ impl Router {
                 let doing = self.doing(record.entry);
                 Outcome::Failed(CallError::TimedOut { executed: Executed::No, doing })
             }
-            status => Outcome::from_reply(status, payload),
+            status => Outcome::from_reply(status, payload, handles),
         };
         self.end(call.0, outcome);
         self.unblock(link);
@@ -345,6 +366,7 @@ impl Router {
         for key in inbound {
             self.cancel(key);
         }
+        self.references_closed(link);
         self.nodes.retain(|_, at| *at != link);
         let lost: Vec<_> = self
             .entries

@@ -21,11 +21,14 @@ mod arena;
 mod causes;
 mod entry;
 mod flow;
+mod handles;
 mod hash;
+mod identity;
 mod line;
 mod link;
 mod links;
 mod record;
+mod references;
 mod requests;
 #[expect(clippy::module_inception, reason = "the router is the module's one noun")]
 mod router;
@@ -34,6 +37,8 @@ mod tests;
 
 pub(crate) use arena::Arena;
 pub(crate) use entry::{EntryKey, NewEntry};
+pub(crate) use handles::Handles;
+pub(crate) use identity::Presence;
 pub(crate) use link::LinkKey;
 pub(crate) use record::{CallKey, Message, Outcome, Token};
 pub(crate) use router::{Action, Expired, Router, Taken};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::arena::Key;
 use super::entry::{EntryKey, Source};
+use super::handles::Handles;
 use super::link::LinkKey;
 use crate::error::call::{CallError, NoError};
 use crate::error::exit::Down;
@@ -25,17 +26,28 @@ pub(crate) struct Message {
     pub(crate) method: u16,
     pub(crate) priority: u8,
     pub(crate) trace: Trace,
-    pub(crate) handles: Vec<Handle>,
+    pub(crate) handles: Handles,
     pub(crate) payload: Bytes,
+}
+
+impl Message {
+    /// Takes away what holds its handles: the router does so by itself.
+    pub(crate) fn make_bare(&mut self) -> Handles {
+        if self.handles.is_empty() {
+            return Handles::none();
+        }
+        let bare = self.handles.bare();
+        std::mem::replace(&mut self.handles, bare)
+    }
 }
 
 /// How a request ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// The handler's value, encoded.
-    Value(Bytes),
-    /// The handler's own error, encoded.
-    HandlerError(Bytes),
+    /// The handler's value, encoded, and the handles in it.
+    Value(Bytes, Handles),
+    /// The handler's own error, likewise.
+    HandlerError(Bytes, Handles),
     /// Neither, for a reason known here.
     Failed(CallError<NoError>),
     /// The same, and the incarnation ends by it.
@@ -49,13 +61,30 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn from_reply(status: Status, payload: Bytes) -> Self {
+    pub(super) fn from_reply(status: Status, payload: Bytes, handles: Handles) -> Self {
         match status {
-            Status::Value => Self::Value(payload),
-            Status::HandlerError => Self::HandlerError(payload),
+            Status::Value => Self::Value(payload, handles),
+            Status::HandlerError => Self::HandlerError(payload, handles),
             Status::Failed => Self::FailedElsewhere(payload),
             Status::Fatal => Self::FailedElsewhere(payload),
             Status::Withdrawn => Self::Failed(CallError::Cancelled),
+        }
+    }
+
+    /// The same for the router, which holds handles by itself.
+    pub(crate) fn bare(&self) -> Self {
+        match self {
+            Self::Value(bytes, handles) => Self::Value(bytes.clone(), handles.bare()),
+            Self::HandlerError(bytes, handles) => Self::HandlerError(bytes.clone(), handles.bare()),
+            other => other.clone(),
+        }
+    }
+
+    /// The handles in it.
+    pub(crate) fn handles(&self) -> &[Handle] {
+        match self {
+            Self::Value(_, handles) | Self::HandlerError(_, handles) => handles.list(),
+            _ => &[],
         }
     }
 }

@@ -31,6 +31,7 @@ impl Router {
         message: Message,
     ) -> CallKey {
         let resolved = self.resolve(&to, None).and_then(|entry| self.without_deadlock(entry, reply, caused_by));
+        self.hold(message.handles.list());
         let key = self.calls.insert(Record {
             origin: Origin::Local(token),
             source: Source::Local,
@@ -185,7 +186,8 @@ impl Router {
             // Its room goes back when its turn would have come: credit tells the sender what has finished.
             (Phase::Sent { .. }, None) => {
                 record.phase = Phase::Withdrawn;
-                record.message = None;
+                let message = record.message.take();
+                self.let_go(message.as_ref().map_or(&[], |message| message.handles.list()));
             }
             (Phase::Sent { .. }, Some(link)) if reply => {
                 if record.asked_until.is_none() {
@@ -344,15 +346,17 @@ impl Router {
         }
     }
 
-    /// The answer to a taken call.
-    pub(crate) fn answer(&mut self, call: CallKey, outcome: Outcome) {
+    /// The answer to a taken call; whether anybody still awaits it.
+    pub(crate) fn answer(&mut self, call: CallKey, outcome: Outcome) -> bool {
         let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
-            return;
+            return false;
         };
+        let awaited = record.origin != Origin::Nobody;
         if let Outcome::Fatal(_) = outcome {
             self.incarnation_ends(record.entry);
         }
         self.end(call, outcome);
+        awaited
     }
 
     /// The call with this number came in over this link, or will, and is wanted back: it is withdrawn unless its handler
@@ -372,7 +376,13 @@ impl Router {
             Some(_) => return,
             None => l.recalled_early(call),
         }
-        self.send(link, &Frame::Reply { call, status: Status::Withdrawn, payload: Bytes::new() });
+        self.send_withdrawn(link, call);
+    }
+
+    /// Answers that a call will never be handled.
+    fn send_withdrawn(&mut self, link: LinkKey, call: CallId) {
+        let (handles, payload) = (Vec::new(), Bytes::new());
+        self.send(link, &Frame::Reply { call, status: Status::Withdrawn, handles, payload });
     }
 
     /// The call with this number came in over this link and is not wanted any more.
@@ -397,7 +407,7 @@ impl Router {
         }
         match (record.phase, record.handed) {
             (Phase::Queued | Phase::Doomed, _) | (Phase::Sent { .. }, None) => {
-                self.send(link, &Frame::Reply { call, status: Status::Withdrawn, payload: Bytes::new() });
+                self.send_withdrawn(link, call);
                 self.cancel(key);
             }
             (Phase::Watching, _) => self.cancel(key),

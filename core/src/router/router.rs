@@ -12,11 +12,12 @@ use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, 
 use super::hash::OwnMap;
 use super::link::{Journal, Link, LinkKey, WAYS_LIMIT};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
+use super::references::References;
 use crate::connection::flow::Credit;
 use crate::error::call::{CallError, Executed, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason, Exit, ExitCause};
 use crate::shm::progress::Progress;
-use crate::wire::codec;
+use crate::wire::codec::{self, Handle};
 use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
 
@@ -42,6 +43,8 @@ pub(crate) enum Action {
     DeadLetters { owner: u64, actor: Arc<str>, count: u64 },
     /// A frame that concerns the process at the other end and not a request.
     Peer(LinkKey, Frame),
+    /// Nobody holds this handle any more, whose owner this process is.
+    Unheld(Handle),
 }
 
 /// A message that an actor's thread has taken out of its mailbox.
@@ -85,6 +88,7 @@ pub(crate) struct Router {
     /// Nodes below this one.
     pub(super) nodes: HashMap<NodeId, LinkKey>,
     pub(super) calls: Arena<Record>,
+    pub(super) references: References,
     pub(super) next_actor: u64,
     pub(super) actions: VecDeque<Action>,
     /// Outcomes that nobody awaited any more.
@@ -107,6 +111,7 @@ impl Router {
             sweep_at: IDLE_WAYS,
             nodes: HashMap::new(),
             calls: Arena::new(),
+            references: References::default(),
             next_actor: 1,
             actions: VecDeque::new(),
             discarded: 0,
@@ -119,9 +124,9 @@ impl Router {
         self.now = now;
     }
 
-    #[cfg(test)]
-    pub(crate) fn node(&self) -> NodeId {
-        self.node
+    /// The run and the node of this process.
+    pub(crate) fn identity(&self) -> (RunId, NodeId) {
+        (self.run, self.node)
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
@@ -351,6 +356,7 @@ impl Router {
             return;
         };
         let down = Down { name: e.about.name.to_string(), incarnation: e.incarnation, reason: reason.clone() };
+        e.last_down = Some(down.clone());
         for key in mem::take(&mut e.watchers) {
             self.end(key, Outcome::Down(down.clone()));
         }
@@ -360,6 +366,11 @@ impl Router {
         if count > 0 {
             self.actions.push_back(Action::DeadLetters { owner, actor: actor.clone(), count });
         }
+    }
+
+    /// The entry of an actor of this node.
+    pub(crate) fn entry_of(&self, actor: ActorId) -> Option<EntryKey> {
+        self.owned.get(&actor).copied()
     }
 
     /// Messages in the mailbox, and handed to its consumer and not finished.
@@ -474,6 +485,7 @@ impl Router {
             return;
         };
         let watching = record.phase == Phase::Watching;
+        let handles = record.message.as_ref().map(|message| message.handles.clone()).unwrap_or_default();
         if let Some(e) = self.entries.get_mut(record.entry) {
             e.open -= 1;
             if watching {
@@ -488,6 +500,7 @@ impl Router {
             }
         }
         self.calls.discard(call);
+        self.let_go(handles.list());
     }
 
     /// Nobody awaits the request any more.
@@ -510,19 +523,26 @@ impl Router {
 
     pub(super) fn deliver(&mut self, origin: Origin, inbound: Option<CallId>, outcome: Outcome) {
         match origin {
-            Origin::Local(token) => self.actions.push_back(Action::Ended(token, outcome)),
+            Origin::Local(token) => {
+                // Until whoever awaits it has looked into it.
+                self.hold(outcome.handles());
+                self.actions.push_back(Action::Ended(token, outcome));
+            }
             Origin::Link(link) => self.reply_on(link, inbound.unwrap_or(CallId::NONE), outcome),
             Origin::Nobody => {}
         }
     }
 
     pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
+        self.handles_sent(link, outcome.handles());
+        let handles = outcome.handles().to_vec();
+        let reply = |status, payload| Frame::Reply { call, status, handles, payload };
         let frame = match outcome {
-            Outcome::Value(payload) => Frame::Reply { call, status: Status::Value, payload },
-            Outcome::HandlerError(payload) => Frame::Reply { call, status: Status::HandlerError, payload },
-            Outcome::FailedElsewhere(payload) => Frame::Reply { call, status: Status::Failed, payload },
-            Outcome::Failed(error) => Frame::Reply { call, status: Status::Failed, payload: encoded(&error) },
-            Outcome::Fatal(error) => Frame::Reply { call, status: Status::Fatal, payload: encoded(&error) },
+            Outcome::Value(payload, _) => reply(Status::Value, payload),
+            Outcome::HandlerError(payload, _) => reply(Status::HandlerError, payload),
+            Outcome::FailedElsewhere(payload) => reply(Status::Failed, payload),
+            Outcome::Failed(error) => reply(Status::Failed, encoded(&error)),
+            Outcome::Fatal(error) => reply(Status::Fatal, encoded(&error)),
             Outcome::Down(down) => Frame::Down { call, payload: encoded(&down) },
             Outcome::DownElsewhere(payload) => Frame::Down { call, payload },
         };

@@ -12,6 +12,7 @@ mod hostile;
 mod model;
 mod monitors;
 mod peers;
+mod references;
 mod speed;
 
 use world::{Owned, Worker, World, body, down, failure, killed, text};

@@ -15,6 +15,7 @@ use super::command::{Command, Unknown, Which};
 use super::intensity::Intensity;
 use super::over::Over;
 use super::policy::{Config, Counts, Policy, Strategy};
+use super::services::Services;
 use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
 use crate::actor::address::Address;
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     commands: mpsc::UnboundedSender<Command>,
     pub(crate) launcher: Launcher,
     registry: Arc<Registry>,
+    services: Arc<Services>,
     over: watch::Receiver<Option<Over>>,
     reports: watch::Receiver<Vec<ExitReport>>,
     /// Ends what stands on this supervisor, before its own children.
@@ -314,6 +316,11 @@ impl Supervisor {
         &self.inner.launcher
     }
 
+    /// What lives beside the children.
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.inner.services
+    }
+
     /// Adds something that ends before the supervisor's own children do.
     pub(crate) fn depend(&self, dependent: Dependent) {
         let mut dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
@@ -440,6 +447,8 @@ impl SupervisorBuilder {
         let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
         let (registry, serve) = Registry::open(owner);
         let serving = tokio::spawn(serve);
+        let services = Arc::new(Services::new(owner));
+        let closing = services.clone();
         let launcher =
             Launcher { owner, children: Some(children), lines: sink(output), registry: registry.destination() };
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -462,6 +471,8 @@ impl SupervisorBuilder {
         tokio::spawn(async move {
             let ended = shell.run(specs, started_tx).await;
             serving.abort();
+            // After the children, which use them to their last moment.
+            closing.close();
             if let Some(hook) = on_exit {
                 let reports = reported.borrow().clone();
                 // Its message has been written by the panic hook.
@@ -471,7 +482,15 @@ impl SupervisorBuilder {
             ended.tell();
         });
         let supervisor = Supervisor {
-            inner: Arc::new(Inner { commands, launcher, registry, over, reports, dependents: Mutex::default() }),
+            inner: Arc::new(Inner {
+                commands,
+                launcher,
+                registry,
+                services,
+                over,
+                reports,
+                dependents: Mutex::default(),
+            }),
         };
         // From now on: a signal ends it in its start too.
         remember(&supervisor.inner);

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::actor::message::type_hash;
+use crate::actor::parcel::Parcel;
 use crate::actor::restart::Restart;
 use crate::actor::traits::Handlers;
 use crate::error::start::StartError;
 use crate::process::registration::{ActorEntry, actor_id};
-use crate::wire::codec::{self, EncodeError};
-use crate::wire::frame::PAYLOAD_LIMIT;
+use crate::wire::codec::EncodeError;
 use crate::wire::ids::TypeHash;
 
 /// What becomes of a child at its supervisor's orderly end.
@@ -50,7 +48,7 @@ pub(crate) struct Spec {
     pub(crate) id: String,
     pub(crate) type_name: &'static str,
     pub(crate) type_hash: TypeHash,
-    pub(crate) init: Result<Bytes, EncodeError>,
+    pub(crate) init: Result<Parcel, EncodeError>,
     pub(crate) home: Home,
     pub(crate) restart: Restart,
     pub(crate) mailbox: u32,
@@ -69,7 +67,7 @@ impl<A: Handlers> ChildSpec<A> {
             id: actor_id::<A>(),
             type_name: std::any::type_name::<A>(),
             type_hash: type_hash::<A>(),
-            init: codec::encode(&args, PAYLOAD_LIMIT),
+            init: Parcel::new(&args),
             home: Home::Process,
             restart: options.restart,
             mailbox: options.mailbox,

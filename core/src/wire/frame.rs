@@ -20,6 +20,8 @@ pub(crate) const PAYLOAD_LIMIT: usize = FRAME_LIMIT - PREFIX - REQUEST - 255 * H
 const PREFIX: usize = 16;
 const REQUEST: usize = 72;
 const HANDLE: usize = 16;
+/// The part of a handle's number that is the actor's.
+const NUMBER: u64 = (1 << 56) - 1;
 const NO_DEADLINE: u32 = u32::MAX;
 
 /// One message between two processes.
@@ -28,7 +30,7 @@ pub(crate) enum Frame {
     /// A call, or a cast where `reply` is false.
     Request(Request),
     /// The one outcome of a call.
-    Reply { call: CallId, status: Status, payload: Bytes },
+    Reply { call: CallId, status: Status, handles: Vec<Handle>, payload: Bytes },
     /// The caller is not interested any more.
     Cancel { call: CallId },
     /// Units of the route to an actor that are free again, and the size of its window from now on.
@@ -40,7 +42,7 @@ pub(crate) enum Frame {
     /// The end of a monitored incarnation; ends its `Monitor`.
     Down { call: CallId, payload: Bytes },
     /// The actor's first argument, sent once after the greeting.
-    Init { payload: Bytes },
+    Init { handles: Vec<Handle>, payload: Bytes },
     /// The actor is ready for messages.
     Ready,
     /// The actor did not start.
@@ -55,6 +57,8 @@ pub(crate) enum Frame {
     Stop { payload: Bytes },
     /// Control: give the call back, if its handler has not been started.
     Recall { call: CallId },
+    /// Toward the owner of a handle: nobody on the sender's side holds it any more, of the so many that were sent there.
+    Release { handle: Handle, count: u64 },
 }
 
 /// The route of a credit: the node and the actor whose mailbox it counts.
@@ -140,6 +144,7 @@ mod kind {
     pub(super) const BYE: u8 = 14;
     pub(super) const STOP: u8 = 15;
     pub(super) const RECALL: u8 = 16;
+    pub(super) const RELEASE: u8 = 17;
 }
 
 impl Frame {
@@ -147,7 +152,7 @@ impl Frame {
     pub(crate) fn encode(&self, out: &mut BytesMut) {
         match self {
             Self::Request(request) => request.encode(out),
-            Self::Reply { call, status, payload } => {
+            Self::Reply { call, status, handles, payload } => {
                 let status = match status {
                     Status::Value => 0,
                     Status::HandlerError => 1,
@@ -155,8 +160,7 @@ impl Frame {
                     Status::Withdrawn => 3,
                     Status::Fatal => 4,
                 };
-                prefix(out, kind::REPLY, status, 0, *call, payload.len());
-                out.put_slice(payload);
+                with_handles(out, kind::REPLY, status, *call, handles, payload);
             }
             Self::Cancel { call } => prefix(out, kind::CANCEL, 0, 0, *call, 0),
             Self::Credit { to, returned, window } => {
@@ -172,7 +176,7 @@ impl Frame {
                 put_destination(out, to);
             }
             Self::Down { call, payload } => body(out, kind::DOWN, *call, payload),
-            Self::Init { payload } => body(out, kind::INIT, CallId::NONE, payload),
+            Self::Init { handles, payload } => with_handles(out, kind::INIT, 0, CallId::NONE, handles, payload),
             Self::Ready => prefix(out, kind::READY, 0, 0, CallId::NONE, 0),
             Self::StartFailed { payload } => body(out, kind::START_FAILED, CallId::NONE, payload),
             Self::Announce { node } => {
@@ -183,6 +187,11 @@ impl Frame {
             Self::Bye { payload } => body(out, kind::BYE, CallId::NONE, payload),
             Self::Stop { payload } => body(out, kind::STOP, CallId::NONE, payload),
             Self::Recall { call } => prefix(out, kind::RECALL, 0, 0, *call, 0),
+            Self::Release { handle, count } => {
+                prefix(out, kind::RELEASE, 0, 0, CallId::NONE, HANDLE + 8);
+                put_handle(out, handle);
+                out.put_u64_le(*count);
+            }
         }
     }
 }
@@ -207,8 +216,7 @@ impl Request {
         fields.put_u64_le(self.trace.span);
         out.extend_from_slice(&head);
         for handle in &self.handles {
-            out.put_u64_le(u64::from(handle.kind));
-            out.put_u64_le(handle.id);
+            put_handle(out, handle);
         }
         out.put_slice(&self.payload);
     }
@@ -234,7 +242,7 @@ impl Request {
         let caused_by = CallId(fields.get_u64_le());
         let trace = Trace { trace: fields.get_u128_le(), span: fields.get_u64_le() };
         body.advance(REQUEST);
-        let handles = (0..count).map(|_| Handle { kind: body.get_u64_le() as u8, id: body.get_u64_le() }).collect();
+        let handles = (0..count).map(|_| get_handle(&mut body)).collect();
         Ok(Self { call, reply, to, method, priority, remaining, caused_by, trace, handles, payload: body })
     }
 }
@@ -284,7 +292,7 @@ impl Decoder {
         if flags != 0 && kind != kind::REPLY {
             return Err(FrameError::Flags { flags });
         }
-        if handles != 0 && !matches!(kind, kind::CALL | kind::CAST) {
+        if handles != 0 && !matches!(kind, kind::CALL | kind::CAST | kind::REPLY | kind::INIT) {
             return Err(FrameError::Flags { flags: handles });
         }
         let fixed = |need: usize| {
@@ -302,7 +310,8 @@ impl Decoder {
                     4 => Status::Fatal,
                     status => return Err(FrameError::Status { status }),
                 };
-                Frame::Reply { call, status, payload: frame }
+                let handles = get_handles(handles, &mut frame)?;
+                Frame::Reply { call, status, handles, payload: frame }
             }
             kind::CANCEL => fixed(0).map(|()| Frame::Cancel { call })?,
             kind::CREDIT => {
@@ -316,7 +325,7 @@ impl Decoder {
                 Frame::Monitor { call, to: get_destination(&mut frame) }
             }
             kind::DOWN => Frame::Down { call, payload: frame },
-            kind::INIT => Frame::Init { payload: frame },
+            kind::INIT => Frame::Init { handles: get_handles(handles, &mut frame)?, payload: frame },
             kind::READY => fixed(0).map(|()| Frame::Ready)?,
             kind::START_FAILED => Frame::StartFailed { payload: frame },
             kind::ANNOUNCE => {
@@ -327,6 +336,10 @@ impl Decoder {
             kind::BYE => Frame::Bye { payload: frame },
             kind::STOP => Frame::Stop { payload: frame },
             kind::RECALL => fixed(0).map(|()| Frame::Recall { call })?,
+            kind::RELEASE => {
+                fixed(HANDLE + 8)?;
+                Frame::Release { handle: get_handle(&mut frame), count: frame.get_u64_le() }
+            }
             kind => return Err(FrameError::Kind { kind }),
         }))
     }
@@ -348,6 +361,36 @@ fn prefix(out: &mut BytesMut, kind: u8, flags: u8, handles: u8, call: CallId, re
 fn body(out: &mut BytesMut, kind: u8, call: CallId, payload: &Bytes) {
     prefix(out, kind, 0, 0, call, payload.len());
     out.put_slice(payload);
+}
+
+/// A frame that is its payload, behind the handles in it.
+fn with_handles(out: &mut BytesMut, kind: u8, flags: u8, call: CallId, handles: &[Handle], payload: &Bytes) {
+    debug_assert!(handles.len() <= 255, "the codec allows no more");
+    prefix(out, kind, flags, handles.len() as u8, call, handles.len() * HANDLE + payload.len());
+    for handle in handles {
+        put_handle(out, handle);
+    }
+    out.put_slice(payload);
+}
+
+/// The kind in the uppermost byte of the number: a process does not make 2^56 actors.
+fn put_handle(out: &mut impl BufMut, handle: &Handle) {
+    out.put_u64_le(handle.node.0);
+    out.put_u64_le(u64::from(handle.kind) << 56 | handle.actor.0 & NUMBER);
+}
+
+fn get_handle(body: &mut impl Buf) -> Handle {
+    let node = NodeId(body.get_u64_le());
+    let number = body.get_u64_le();
+    Handle { kind: (number >> 56) as u8, node, actor: ActorId(number & NUMBER) }
+}
+
+fn get_handles(count: u8, body: &mut Bytes) -> Result<Vec<Handle>, FrameError> {
+    let count = usize::from(count);
+    if body.len() < count * HANDLE {
+        return Err(FrameError::TooShort { len: PREFIX + body.len() });
+    }
+    Ok((0..count).map(|_| get_handle(body)).collect())
 }
 
 fn put_destination(out: &mut impl BufMut, to: &Destination) {
@@ -385,10 +428,21 @@ mod tests {
         proptest::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
     }
 
+    fn handle() -> impl Strategy<Value = Handle> {
+        any::<(u8, u64, u64)>().prop_map(|(kind, node, actor)| Handle {
+            kind,
+            node: NodeId(node),
+            actor: ActorId(actor & NUMBER),
+        })
+    }
+
+    fn handles() -> impl Strategy<Value = Vec<Handle>> {
+        proptest::collection::vec(handle(), 0..4)
+    }
+
     fn request() -> impl Strategy<Value = Frame> {
-        let handles = proptest::collection::vec(any::<(u8, u64)>(), 0..4);
         let head = (any::<[u64; 3]>(), any::<bool>(), any::<u16>(), any::<u8>(), any::<Option<u32>>(), any::<u128>());
-        (head, destination(), handles, payload()).prop_map(
+        (head, destination(), handles(), payload()).prop_map(
             |(([call, caused_by, span], reply, method, priority, remaining, trace), to, handles, payload)| {
                 Frame::Request(Request {
                     call: CallId(call),
@@ -399,7 +453,7 @@ mod tests {
                     remaining: remaining.filter(|&left| left != NO_DEADLINE),
                     caused_by: CallId(caused_by),
                     trace: Trace { trace, span },
-                    handles: handles.into_iter().map(|(kind, id)| Handle { kind, id }).collect(),
+                    handles,
                     payload,
                 })
             },
@@ -417,7 +471,12 @@ mod tests {
         ];
         prop_oneof![
             request(),
-            (call(), status, payload()).prop_map(|(call, status, payload)| Frame::Reply { call, status, payload }),
+            (call(), status, handles(), payload()).prop_map(|(call, status, handles, payload)| Frame::Reply {
+                call,
+                status,
+                handles,
+                payload
+            }),
             call().prop_map(|call| Frame::Cancel { call }),
             any::<(u64, u64, u32, u32)>().prop_map(|(node, actor, returned, window)| {
                 Frame::Credit { to: Route { node: NodeId(node), actor: ActorId(actor) }, returned, window }
@@ -425,7 +484,7 @@ mod tests {
             call().prop_map(|call| Frame::Deferred { call }),
             (call(), destination()).prop_map(|(call, to)| Frame::Monitor { call, to }),
             (call(), payload()).prop_map(|(call, payload)| Frame::Down { call, payload }),
-            payload().prop_map(|payload| Frame::Init { payload }),
+            (handles(), payload()).prop_map(|(handles, payload)| Frame::Init { handles, payload }),
             Just(Frame::Ready),
             payload().prop_map(|payload| Frame::StartFailed { payload }),
             any::<u64>().prop_map(|node| Frame::Announce { node: NodeId(node) }),
@@ -433,6 +492,7 @@ mod tests {
             payload().prop_map(|payload| Frame::Bye { payload }),
             payload().prop_map(|payload| Frame::Stop { payload }),
             call().prop_map(|call| Frame::Recall { call }),
+            (handle(), any::<u64>()).prop_map(|(handle, count)| Frame::Release { handle, count }),
         ]
     }
 

@@ -59,7 +59,7 @@ impl TypeHash {
 }
 
 /// Where a request goes: an actor of a node, and the protocol that the sender believes it speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Destination {
     pub(crate) run: RunId,
     pub(crate) node: NodeId,

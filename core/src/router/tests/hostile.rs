@@ -28,7 +28,7 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
         }),
         4 => {
             let status = [Status::Value, Status::HandlerError, Status::Failed, Status::Withdrawn][c % 4];
-            Frame::Reply { call, status, payload }
+            Frame::Reply { call, status, handles: Vec::new(), payload }
         }
         5 if c.is_multiple_of(3) => Frame::Recall { call },
         5 => Frame::Cancel { call },

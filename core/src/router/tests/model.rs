@@ -395,7 +395,7 @@ impl Model {
                 assert_eq!(outcomes.len() + if s.kind == Kind::Cast { admitted } else { 0 }, 1, "{}", s.name);
             }
             match outcomes {
-                [Outcome::Value(_)] => assert!(self.taken.contains(&s.name)),
+                [Outcome::Value(..)] => assert!(self.taken.contains(&s.name)),
                 [Outcome::Down(_) | Outcome::DownElsewhere(_)] => assert!(s.kind == Kind::Monitor),
                 [outcome] => {
                     let error = failure(outcome.clone());

@@ -143,7 +143,7 @@ fn only_the_peer_that_was_asked_can_answer() {
     let watch = s.w.processes[s.hub].open[&monitor].0;
     for number in [key, watch] {
         let number = CallId(number);
-        s.sends(Frame::Reply { call: number, status: Status::Value, payload: Bytes::new() });
+        s.sends(Frame::Reply { call: number, status: Status::Value, handles: Vec::new(), payload: Bytes::new() });
         s.sends(Frame::Down { call: number, payload: Bytes::new() });
         s.sends(Frame::Deferred { call: number });
         s.sends(Frame::Cancel { call: number });
@@ -161,14 +161,14 @@ fn only_the_peer_that_was_asked_can_answer() {
 #[test]
 fn a_node_that_is_not_its_own_cannot_be_announced() {
     let mut s = scene();
-    let node = s.w.router(s.hub).node();
+    let node = s.w.router(s.hub).identity().1;
     s.sends(Frame::Announce { node });
     s.refused();
     let mut s = scene();
     s.w.router(s.a.process).announce();
     s.w.pump(s.a.process);
     s.w.drive();
-    let node = s.w.router(s.a.process).node();
+    let node = s.w.router(s.a.process).identity().1;
     s.sends(Frame::Announce { node });
     s.refused();
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::router::{Action, EntryKey, LinkKey, Message, NewEntry, Outcome, Router};
+use crate::router::{Action, EntryKey, Handles, LinkKey, Message, NewEntry, Outcome, Router};
 use crate::wire::frame::{Decoder, FRAME_LIMIT, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
 
@@ -44,7 +44,7 @@ impl Pair {
         }
         while let Some(taken) = self.worker.take(self.entry) {
             if taken.reply {
-                self.worker.answer(taken.call, Outcome::Value(taken.message.payload.clone()));
+                self.worker.answer(taken.call, Outcome::Value(taken.message.payload.clone(), Handles::none()));
             }
             self.worker.finish(self.entry, &taken, Duration::ZERO);
         }
@@ -79,7 +79,7 @@ fn calls_through_two_routers() {
                     method: 0,
                     priority: 0,
                     trace: Trace::default(),
-                    handles: Vec::new(),
+                    handles: Handles::none(),
                     payload: payload.clone(),
                 };
                 let deadline = deadline.then(|| now + Duration::from_secs(5));

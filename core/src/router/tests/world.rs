@@ -10,9 +10,11 @@ use bytes::{Bytes, BytesMut};
 use crate::connection::flow::Window;
 use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
-use crate::router::{Action, CallKey, EntryKey, Expired, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token};
+use crate::router::{
+    Action, CallKey, EntryKey, Expired, Handles, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token,
+};
 use crate::shm::progress::Progress;
-use crate::wire::codec::{self, Budget};
+use crate::wire::codec::{self, Budget, Handle};
 use crate::wire::frame::{CONTROL_LIMIT, Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
 
@@ -38,6 +40,7 @@ pub(super) struct Process {
     pub(super) cancelled: Vec<CallKey>,
     pub(super) refused: Vec<(LinkKey, String)>,
     pub(super) dead_letters: Vec<(String, u64)>,
+    pub(super) unheld: Vec<Handle>,
     pub(super) woken: usize,
     pub(super) dead: bool,
     /// Requests of this process that have not ended: their keys, and when to ask again for their deadline.
@@ -109,6 +112,7 @@ impl World {
             cancelled: Vec::new(),
             refused: Vec::new(),
             dead_letters: Vec::new(),
+            unheld: Vec::new(),
             woken: 0,
             dead: false,
             open: HashMap::new(),
@@ -227,9 +231,25 @@ impl World {
         cause: Option<CallKey>,
         payload: Bytes,
     ) -> Token {
+        self.submit_with(from, to, reply, deadline, cause, payload, Vec::new())
+    }
+
+    /// A request with handles in it.
+    #[expect(clippy::too_many_arguments, reason = "all that a request is made of")]
+    pub(super) fn submit_with(
+        &mut self,
+        from: ProcessId,
+        to: Destination,
+        reply: bool,
+        deadline: Option<Instant>,
+        cause: Option<CallKey>,
+        payload: Bytes,
+        handles: Vec<Handle>,
+    ) -> Token {
         self.tokens += 1;
         let token = self.tokens;
-        let message = Message { method: 0, priority: 0, trace: Trace::default(), handles: Vec::new(), payload };
+        let handles = Handles::from(handles);
+        let message = Message { method: 0, priority: 0, trace: Trace::default(), handles, payload };
         let key = self.router(from).submit(token, to, reply, deadline, cause, message);
         self.processes[from].open.insert(token, (key, deadline));
         self.pump(from);
@@ -306,7 +326,12 @@ impl World {
     }
 
     pub(super) fn answer(&mut self, process: ProcessId, call: CallKey, text: &str) {
-        let value = Outcome::Value(Bytes::copy_from_slice(text.as_bytes()));
+        self.answer_with(process, call, text, Vec::new());
+    }
+
+    /// An answer with handles in it.
+    pub(super) fn answer_with(&mut self, process: ProcessId, call: CallKey, text: &str, handles: Vec<Handle>) {
+        let value = Outcome::Value(Bytes::copy_from_slice(text.as_bytes()), handles.into());
         self.router(process).answer(call, value);
         self.pump(process);
     }
@@ -389,6 +414,7 @@ impl World {
                 Action::Refuse(link, why) => process.refused.push((link, why)),
                 Action::DeadLetters { actor, count, .. } => process.dead_letters.push((actor.to_string(), count)),
                 Action::Peer(..) => {}
+                Action::Unheld(handle) => process.unheld.push(handle),
             }
         }
     }
@@ -540,7 +566,7 @@ pub(super) fn body(taken: &Taken) -> String {
 #[track_caller]
 pub(super) fn text(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Value(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+        Outcome::Value(bytes, _) => String::from_utf8(bytes.to_vec()).unwrap(),
         other => panic!("no value: {other:?}, {:?}", failure(other.clone())),
     }
 }
@@ -593,6 +619,9 @@ impl Router {
                     left.push(format!("{name}: {link:x} {window:?}"));
                 }
             }
+        }
+        if self.has_references() {
+            left.push(format!("{:?}", self.references));
         }
         left
     }

@@ -5,17 +5,30 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{EncodeError, encode};
+use crate::wire::ids::{ActorId, NodeId};
 
 /// The most handles that one message may hold.
 pub(crate) const MAX_HANDLES: usize = 255;
 
 /// The name of something outside a message that a value inside it refers to: an actor, a queue, a lock, a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Handle {
-    /// What sort of thing it is.
+    /// In what role it is referred to.
     pub(crate) kind: u8,
-    /// Which of that sort.
-    pub(crate) id: u64,
+    /// The process that has it.
+    pub(crate) node: NodeId,
+    /// Its number there; 56 bits of it travel.
+    pub(crate) actor: ActorId,
+}
+
+impl Handle {
+    /// The kind of a plain address, which keeps nothing alive.
+    pub(crate) const ADDRESS: u8 = 1;
+
+    /// Whether those who hold it are counted.
+    pub(crate) fn is_counted(self) -> bool {
+        self.kind != Self::ADDRESS
+    }
 }
 
 /// Encodes a message, and collects the handles that its values [note](note_handle) meanwhile, in order, a repeated one
@@ -50,6 +63,11 @@ pub(crate) fn note_handle(handle: Handle) -> bool {
         true
     })
     .unwrap_or(false)
+}
+
+/// How many handles the message that this thread is encoding has so far; none where there is no message.
+pub(crate) fn noted_handles() -> Option<usize> {
+    OPEN.try_with(|open| open.borrow().as_ref().map(Vec::len)).ok().flatten()
 }
 
 /// The time in which a message is encoded on this thread.
@@ -100,12 +118,16 @@ mod tests {
 
     use super::*;
 
+    fn handle(id: u64) -> Handle {
+        Handle { kind: 1, node: NodeId(9), actor: ActorId(id) }
+    }
+
     /// A handle that serialises as its id.
     struct Address(u64);
 
     impl Serialize for Address {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            if !note_handle(Handle { kind: 1, id: self.0 }) {
+            if !note_handle(handle(self.0)) {
                 return Err(S::Error::custom("an address travels in messages only"));
             }
             serializer.serialize_u64(self.0)
@@ -132,7 +154,7 @@ mod tests {
     }
 
     fn ids(handles: &[Handle]) -> Vec<u64> {
-        handles.iter().map(|handle| handle.id).collect()
+        handles.iter().map(|handle| handle.actor.0).collect()
     }
 
     #[test]
@@ -145,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_handle_outside_a_message_is_told_so() {
-        assert!(!note_handle(Handle { kind: 1, id: 1 }));
+        assert!(!note_handle(handle(1)));
         let refused = encode(&Address(1), 64).unwrap_err();
         assert_eq!(refused, EncodeError::Serialize("an address travels in messages only".to_owned()));
     }
@@ -160,18 +182,18 @@ mod tests {
     fn a_scope_is_closed_after_an_error() {
         let message = (Address(1), "longer than the limit");
         assert_eq!(encode_message(&message, 4).unwrap_err(), EncodeError::TooLarge { limit: 4 });
-        assert!(!note_handle(Handle { kind: 1, id: 1 }));
+        assert!(!note_handle(handle(1)));
     }
 
     #[test]
     fn a_scope_is_closed_after_a_panic_and_the_outer_one_goes_on() {
         let outer = EncodeScope::open();
-        assert!(note_handle(Handle { kind: 1, id: 1 }));
+        assert!(note_handle(handle(1)));
         let panicked = catch_unwind(AssertUnwindSafe(|| encode_message(&(Address(2), Panics), 64)));
         assert!(panicked.is_err());
-        assert!(note_handle(Handle { kind: 1, id: 3 }));
+        assert!(note_handle(handle(3)));
         assert_eq!(ids(&outer.close().unwrap()), [1, 3]);
-        assert!(!note_handle(Handle { kind: 1, id: 1 }));
+        assert!(!note_handle(handle(1)));
     }
 
     #[test]

@@ -1,0 +1,411 @@
+//! A service: an actor of this process that is a task of its runtime, and that hears what becomes of those who ask it.
+//!
+//! Locks, queues and shared values are services of a supervisor's process. A service decides and never waits: it is handed
+//! one event at a time and collects what it wants done on its [`Desk`]; the task around it performs that in one go.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::down;
+use super::node::{LocalEnd, News, Node};
+use super::parcel::Parcel;
+use super::party::Party;
+use crate::error::call::{CallError, CodecError, NoError, NotDelivered};
+use crate::error::exit::{Down, DownReason};
+use crate::router::{CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Taken};
+use crate::wire::codec::Handle;
+use crate::wire::ids::{Destination, TypeHash};
+
+/// Messages that wait at a service.
+const WAITING: u32 = 4096;
+/// Messages handled in a row before other tasks have a turn.
+const BATCH: usize = 64;
+
+/// What a service decides. Nothing here may block.
+pub(crate) trait Service: Send + 'static {
+    /// The names of its methods, by number.
+    const METHODS: &'static [&'static str];
+    /// What tells its protocol from others.
+    const PROTOCOL: &'static str;
+
+    /// Handles one request: answers it, or keeps its [`call`](Asked::call) and answers later.
+    fn handle(&mut self, now: Instant, asked: Asked, desk: &mut Desk);
+
+    /// The caller of a call that is not answered has gone: it dropped the future, its time is over, or it died. The call is
+    /// answered by the task around this; an answer given here would be one too many.
+    fn cancelled(&mut self, now: Instant, call: CallKey, desk: &mut Desk);
+
+    /// An answer found nobody: its caller had gone before it was given. What it gave is taken back here.
+    fn undelivered(&mut self, now: Instant, call: CallKey, answer: &Parcel, desk: &mut Desk);
+
+    /// A party that the desk was asked to watch has ended; all strands of its incarnation have.
+    fn down(&mut self, now: Instant, party: Party, down: &Down, desk: &mut Desk);
+
+    /// Nobody holds a handle of this kind to the service any more: no value and no message, in any process.
+    ///
+    /// Only told after the first one existed; there may be another later, out of this process.
+    fn unheld(&mut self, now: Instant, kind: u8, desk: &mut Desk);
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// That time has come.
+    fn handle_timeout(&mut self, now: Instant, desk: &mut Desk) {
+        let _ = (now, desk);
+    }
+}
+
+/// A request to a service.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// What an answer is given to; none for a cast.
+    pub(crate) call: Option<CallKey>,
+    pub(crate) method: u16,
+    /// Who asks, vouched for by the connection it came over.
+    pub(crate) party: Party,
+    arguments: Parcel,
+}
+
+impl Asked {
+    /// Decodes the arguments; where they are none, the call is refused, or the cast is said to have failed.
+    pub(crate) fn arguments<T: DeserializeOwned>(&mut self, desk: &mut Desk) -> Option<T> {
+        match self.arguments.open() {
+            Ok(arguments) => {
+                self.arguments = Parcel::default();
+                Some(arguments)
+            }
+            Err(error) => {
+                let method = desk.methods.get(usize::from(self.method)).copied().unwrap_or("an unknown method");
+                let error = CallError::Codec(CodecError::Request { method: method.to_owned(), error });
+                match self.call {
+                    Some(call) => desk.refuse(call, error),
+                    None => desk.end.cast_failed(method, error.to_string()),
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What a service wants done; performed when its turn is over.
+pub(crate) struct Desk {
+    methods: &'static [&'static str],
+    to: Destination,
+    end: Arc<LocalEnd>,
+    effects: Vec<Effect>,
+    /// Whether the service has ended.
+    ended: bool,
+}
+
+enum Effect {
+    Answer(CallKey, Outcome, Parcel),
+    Watch(Party),
+    Unwatch(Party),
+}
+
+impl Desk {
+    /// Answers a call with a value.
+    pub(crate) fn answer<T: Serialize>(&mut self, call: CallKey, value: &T) {
+        self.encoded(call, value, Outcome::Value);
+    }
+
+    /// Answers a call with an error of its method.
+    pub(crate) fn fail<E: Serialize>(&mut self, call: CallKey, error: &E) {
+        self.encoded(call, error, Outcome::HandlerError);
+    }
+
+    /// Ends a call without an answer of its method.
+    pub(crate) fn refuse(&mut self, call: CallKey, error: CallError<NoError>) {
+        self.effects.push(Effect::Answer(call, Outcome::Failed(error), Parcel::default()));
+    }
+
+    /// Wants to be [told](Service::down), once, of the end of a party, all its strands included. A party that belongs to no
+    /// actor ends with this process.
+    pub(crate) fn watch(&mut self, party: Party) {
+        self.effects.push(Effect::Watch(party));
+    }
+
+    /// Is not interested any more.
+    pub(crate) fn unwatch(&mut self, party: Party) {
+        self.effects.push(Effect::Unwatch(party));
+    }
+
+    /// What an actor is called.
+    pub(crate) fn name_of(&self, party: &Party) -> String {
+        if party.is_free() {
+            return "the main program".to_owned();
+        }
+        Node::here().with(|router| router.name_of(&party.actor))
+    }
+
+    /// Whether anybody holds a handle of this kind to the service now.
+    pub(crate) fn is_held(&self, kind: u8) -> bool {
+        let Destination { node, actor, .. } = self.to;
+        Node::here().with(|router| router.is_held(Handle { kind, node, actor }))
+    }
+
+    /// The service ends after this turn: nothing needs it any more.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    fn encoded<T: Serialize>(
+        &mut self,
+        call: CallKey,
+        value: &T,
+        outcome: impl FnOnce(bytes::Bytes, Handles) -> Outcome,
+    ) {
+        match Parcel::new(value) {
+            Ok(parcel) => {
+                let outcome = outcome(parcel.bytes.clone(), parcel.handles.clone());
+                self.effects.push(Effect::Answer(call, outcome, parcel));
+            }
+            Err(error) => {
+                let error = CodecError::Answer { method: "a service".to_owned(), error };
+                self.refuse(call, CallError::Codec(error));
+            }
+        }
+    }
+}
+
+/// Ends a service from outside.
+pub(crate) struct Serving {
+    entry: EntryKey,
+    to: Destination,
+    end: Arc<LocalEnd>,
+}
+
+impl Serving {
+    pub(crate) fn destination(&self) -> Destination {
+        self.to
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.end.is_closed()
+    }
+
+    /// Ends it: what it has not answered, and what comes from now on, is not delivered.
+    pub(crate) fn close(&self) {
+        self.end.close();
+        let node = Node::here();
+        node.with(|router| router.retire(self.entry, &NotDelivered::Stopped, None));
+        node.remove_local(self.entry);
+        self.end.wake.notify_one();
+    }
+}
+
+/// Opens a service; it works while the future is polled, which ends with it.
+pub(crate) fn open<S: Service>(
+    owner: u64,
+    name: &str,
+    service: S,
+) -> (Serving, impl Future<Output = ()> + Send + 'static) {
+    let node = Node::here();
+    let about = NewEntry {
+        owner,
+        name: name.into(),
+        type_hash: TypeHash::of(&["procession service", S::PROTOCOL, env!("CARGO_PKG_VERSION")]),
+        capacity: WAITING,
+        methods: S::METHODS.to_vec(),
+    };
+    let (entry, to) = node.with(|router| router.own(about));
+    let end = Arc::new(LocalEnd::of_service(name.to_owned(), owner));
+    node.add_local(entry, &end);
+    node.with(|router| router.attach_local(entry));
+    let desk = Desk { methods: S::METHODS, to, end: end.clone(), effects: Vec::new(), ended: false };
+    let shell = Shell { service, desk, entry, end: end.clone(), watched: HashMap::new(), numbers: 0 };
+    let serving = Serving { entry, to, end };
+    let closing = Serving { entry, to, end: serving.end.clone() };
+    (serving, async move {
+        shell.run().await;
+        closing.close();
+    })
+}
+
+/// The task around a service.
+struct Shell<S> {
+    service: S,
+    desk: Desk,
+    entry: EntryKey,
+    end: Arc<LocalEnd>,
+    /// Incarnations that are watched, by the number of their monitor.
+    watched: HashMap<u64, Watched>,
+    numbers: u64,
+}
+
+struct Watched {
+    party: Party,
+    monitor: CallKey,
+}
+
+impl<S: Service> Shell<S> {
+    async fn run(mut self) {
+        while !self.end.is_closed() && !self.desk.ended {
+            let worked = self.turn();
+            if worked {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            match self.service.poll_timeout() {
+                None => self.end.wake.notified().await,
+                Some(at) => tokio::select! {
+                    () = self.end.wake.notified() => {}
+                    () = tokio::time::sleep_until(at.into()) => {}
+                },
+            }
+        }
+    }
+
+    /// Handles what there is, up to a batch; whether there was anything.
+    fn turn(&mut self) -> bool {
+        let mut worked = false;
+        for news in self.end.take_news() {
+            worked = true;
+            self.hear(news);
+        }
+        for _ in 0..BATCH {
+            let Some(taken) = Node::here().take(self.entry) else { break };
+            worked = true;
+            self.take(taken);
+        }
+        let now = Instant::now();
+        if self.service.poll_timeout().is_some_and(|at| at <= now) {
+            self.service.handle_timeout(now, &mut self.desk);
+            self.perform();
+        }
+        worked
+    }
+
+    fn take(&mut self, mut taken: Taken) {
+        let now = Instant::now();
+        let call = taken.reply.then_some(taken.call);
+        let payload = Parcel {
+            bytes: std::mem::take(&mut taken.message.payload),
+            handles: std::mem::take(&mut taken.message.handles),
+        };
+        // Who asks stands in front; the rest is the service's.
+        let party = Party::from_bytes(&payload.bytes);
+        match party {
+            Some(party) if Node::here().with(|router| router.vouches(&taken, &party.actor)) => {
+                let arguments = Parcel { bytes: payload.bytes.slice(Party::SIZE..), handles: payload.handles };
+                let asked = Asked { call, method: taken.message.method, party, arguments };
+                self.service.handle(now, asked, &mut self.desk);
+            }
+            Some(party) => {
+                let why = format!("it asked in the name of {:?}, which is not its own", party.actor);
+                Node::here().with(|router| router.refuse_source(&taken, why));
+            }
+            None => {
+                let method = S::METHODS.get(usize::from(taken.message.method)).copied().unwrap_or_default();
+                let error = CallError::<NoError>::Version("the request does not say who asks".to_owned());
+                match call {
+                    Some(call) => self.desk.refuse(call, error),
+                    None => self.end.cast_failed(method, error.to_string()),
+                }
+            }
+        }
+        let entry = self.entry;
+        Node::here().with(|router| router.finish(entry, &taken, now.elapsed()));
+        self.perform();
+    }
+
+    fn hear(&mut self, news: News) {
+        let now = Instant::now();
+        match news {
+            News::Cancelled(call) => {
+                self.service.cancelled(now, call, &mut self.desk);
+                // Whoever handed it on still has to be told that it is over.
+                self.desk.refuse(call, CallError::Cancelled);
+            }
+            News::Unheld(kind) => self.service.unheld(now, kind, &mut self.desk),
+            News::Ended(number, outcome) => {
+                if let Some(Watched { party, .. }) = self.watched.remove(&number) {
+                    self.service.down(now, party, &down(outcome), &mut self.desk);
+                }
+            }
+        }
+        self.perform();
+    }
+
+    /// Does what the service wants, and what it wants because of that.
+    fn perform(&mut self) {
+        while !self.desk.effects.is_empty() {
+            for effect in std::mem::take(&mut self.desk.effects) {
+                match effect {
+                    Effect::Answer(call, outcome, answer) => {
+                        let gave = matches!(outcome, Outcome::Value(..));
+                        if !Node::here().answer(call, outcome) && gave {
+                            self.service.undelivered(Instant::now(), call, &answer, &mut self.desk);
+                        }
+                    }
+                    Effect::Watch(party) => self.watch(party),
+                    Effect::Unwatch(party) => {
+                        let number = self.number_of(&party);
+                        if let Some(Watched { monitor, .. }) = number.and_then(|number| self.watched.remove(&number)) {
+                            Node::here().with(|router| router.cancel(monitor));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn number_of(&self, party: &Party) -> Option<u64> {
+        self.watched.iter().find(|(_, watched)| watched.party.is_of(party)).map(|(number, _)| *number)
+    }
+
+    fn watch(&mut self, party: Party) {
+        if party.is_free() || self.number_of(&party).is_some() {
+            return;
+        }
+        let node = Node::here();
+        match node.with(|router| router.presence(&party.actor, party.incarnation)) {
+            Presence::Ended(down) => {
+                let down = down.unwrap_or_else(|| Down {
+                    name: self.desk.name_of(&party),
+                    incarnation: party.incarnation,
+                    reason: DownReason::NotDelivered(NotDelivered::Stopped),
+                });
+                self.service.down(Instant::now(), party, &down, &mut self.desk);
+            }
+            Presence::Alive => {
+                self.numbers += 1;
+                let number = self.numbers;
+                let monitor =
+                    node.submit_to(self.end.clone(), number, |router, token| router.monitor(token, &party.actor));
+                self.watched.insert(number, Watched { party, monitor });
+            }
+        }
+    }
+}
+
+impl<S> Drop for Shell<S> {
+    fn drop(&mut self) {
+        for watched in self.watched.values() {
+            Node::here().with(|router| router.cancel(watched.monitor));
+        }
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("effects", &self.effects.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
