@@ -151,6 +151,11 @@ impl Desk {
         Node::here().with(|router| router.is_held(Handle { kind, node, actor }))
     }
 
+    /// Makes known that a request failed whose caller does not hear of it.
+    pub(crate) fn cast_failed(&self, method: &str, error: String) {
+        self.end.cast_failed(method, error);
+    }
+
     /// The service ends after this turn: nothing needs it any more.
     pub(crate) fn end(&mut self) {
         self.ended = true;
@@ -202,6 +207,11 @@ impl Serving {
     }
 }
 
+/// What identifies the protocol of a service, in its address.
+pub(crate) fn protocol<S: Service>() -> TypeHash {
+    TypeHash::of(&["procession service", S::PROTOCOL, env!("CARGO_PKG_VERSION")])
+}
+
 /// Opens a service; it works while the future is polled, which ends with it.
 pub(crate) fn open<S: Service>(
     owner: u64,
@@ -212,7 +222,7 @@ pub(crate) fn open<S: Service>(
     let about = NewEntry {
         owner,
         name: name.into(),
-        type_hash: TypeHash::of(&["procession service", S::PROTOCOL, env!("CARGO_PKG_VERSION")]),
+        type_hash: protocol::<S>(),
         capacity: WAITING,
         methods: S::METHODS.to_vec(),
     };

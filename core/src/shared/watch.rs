@@ -1,0 +1,212 @@
+//! The changes of a shared object as a stream.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use thiserror::Error;
+
+use super::error::SharedError;
+use super::keeper::{self, Watching};
+use super::object::Object;
+use super::store::cell::ValueChange;
+use super::store::dict::DictChange;
+use super::store::list::ListChange;
+use super::store::log::Read;
+use super::store::refusal::Refusal;
+use super::store::reply::Version;
+use crate::actor::call::Call;
+use crate::actor::claim::{Claim, send_on};
+use crate::actor::message::Message;
+use crate::actor::parcel::Parcel;
+use crate::actor::traits::Payload;
+
+/// One operation that changed an object: all that it changed, and the version after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed<C> {
+    /// The object's version after it.
+    pub version: Version,
+    /// What it changed, in order; a transaction changes many keys at once.
+    pub changes: Vec<C>,
+}
+
+/// Why a watch has no change to tell.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// So many operations were missed, because they came faster than they were read. The watch goes on behind them: take a
+    /// snapshot, and follow from its version on.
+    #[error("{0} changes were missed")]
+    Lagged(u64),
+    /// The object could not be asked, or is gone.
+    #[error(transparent)]
+    Failed(#[from] SharedError),
+}
+
+/// A kind of change that can be watched for.
+pub trait Change: sealed::Opens {}
+
+pub(super) mod sealed {
+    use super::{Payload, SharedError};
+
+    /// Made from what travels.
+    pub trait Opens: Sized {
+        /// The same change with encoded values.
+        type Encoded: Payload + Sync;
+
+        fn open(encoded: Self::Encoded) -> Result<Self, SharedError>;
+    }
+}
+
+impl<T: Payload> sealed::Opens for ListChange<T> {
+    type Encoded = ListChange<Parcel>;
+
+    fn open(encoded: ListChange<Parcel>) -> Result<Self, SharedError> {
+        encoded.try_map(|value| Ok(value.open()?))
+    }
+}
+
+impl<K: Payload, V: Payload> sealed::Opens for DictChange<K, V> {
+    type Encoded = DictChange<Parcel, Parcel>;
+
+    fn open(encoded: DictChange<Parcel, Parcel>) -> Result<Self, SharedError> {
+        encoded.try_map(|key| Ok(key.open()?), |value| Ok(value.open()?))
+    }
+}
+
+impl<T: Payload> sealed::Opens for ValueChange<T> {
+    type Encoded = ValueChange<Parcel>;
+
+    fn open(encoded: ValueChange<Parcel>) -> Result<Self, SharedError> {
+        Ok(Self(encoded.0.open()?))
+    }
+}
+
+impl<C: sealed::Opens> Change for C {}
+
+/// The changes of a shared object from one moment on, whole operations in the order in which they were executed.
+///
+/// A stream, and [`next`](Self::next) for those who have no combinators. The object keeps the latest operations for those
+/// who have not read them, 1,024 unless its spec says otherwise: who is slower is told how much was missed, and nobody waits
+/// for a watcher. Many small changes come in one message.
+///
+/// To follow an object from its present state on, begin to watch, take a snapshot, and skip what is not newer than that:
+/// ```
+/// # async fn follow(list: procession::shared::List<u32>) -> procession::Result<()> {
+/// let mut watch = list.watch().await?;
+/// let snapshot = list.snapshot().await?;
+/// loop {
+///     let changed = watch.next().await?;
+///     if changed.version > snapshot.version { /* apply it */ }
+///     # return Ok(());
+/// }
+/// # }
+/// ```
+///
+/// # Cancellation
+/// Dropping it ends the watch. Where a process ends, its watches do.
+#[must_use = "a watch is read by `next`"]
+pub struct Watch<C: Change> {
+    object: Object,
+    watcher: u64,
+    /// The number of the operation that comes next.
+    next: u64,
+    since: Version,
+    missed: u64,
+    here: VecDeque<(Version, Vec<C::Encoded>)>,
+    call: Option<Call<Read<C::Encoded>, Refusal>>,
+}
+
+/// Begins to watch.
+pub(super) async fn watch<C: Change>(object: Object) -> Result<Watch<C>, SharedError> {
+    let to = object.held().destination();
+    // A watcher that nobody knows of would keep the object's changes for nobody.
+    let give_back = move |answer: Parcel| {
+        if let Ok(Watching { watcher, .. }) = answer.open() {
+            end(to, watcher);
+        }
+    };
+    let begun = Claim::<Watching, Refusal>::new(to, Message::service("watch", keeper::WATCH, &()), give_back).await;
+    let Watching { watcher, next, version: since } = begun?;
+    Ok(Watch { object, watcher, next, since, missed: 0, here: VecDeque::new(), call: None })
+}
+
+fn end(to: crate::wire::ids::Destination, watcher: u64) {
+    send_on(to, Message::service("unwatch", keeper::UNWATCH, &watcher));
+}
+
+impl<C: Change> Watch<C> {
+    /// The object's version when the watch began: all changes after it are told.
+    #[must_use]
+    pub fn since(&self) -> Version {
+        self.since
+    }
+
+    /// The next operation that changed the object.
+    ///
+    /// # Errors
+    /// [`WatchError::Lagged`], once, where operations were missed; [`WatchError::Failed`] where the object is gone or could
+    /// not be asked, or the deadline of the message passed whose handler waits. Outside of handlers it has none.
+    ///
+    /// # Cancellation
+    /// Safe: a change is either returned or still to come.
+    pub async fn next(&mut self) -> Result<Changed<C>, WatchError> {
+        /// A wait does not outlive the handler in which it was begun, whose deadline it has.
+        struct Waiting<'a, C: Change>(&'a mut Watch<C>);
+        impl<C: Change> Drop for Waiting<'_, C> {
+            fn drop(&mut self) {
+                self.0.call = None;
+            }
+        }
+        let waiting = Waiting(self);
+        poll_fn(|cx| waiting.0.poll_change(cx)).await
+    }
+
+    fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<Result<Changed<C>, WatchError>> {
+        loop {
+            if self.missed > 0 {
+                return Poll::Ready(Err(WatchError::Lagged(std::mem::take(&mut self.missed))));
+            }
+            if let Some((version, changes)) = self.here.pop_front() {
+                let changes = changes.into_iter().map(C::open).collect::<Result<_, SharedError>>()?;
+                return Poll::Ready(Ok(Changed { version, changes }));
+            }
+            let (object, watcher, next) = (&self.object, self.watcher, self.next);
+            let call = self.call.get_or_insert_with(|| {
+                object.call("changes", keeper::CHANGES, &(watcher, next)).no_timeout()
+            });
+            let read = ready!(Pin::new(call).poll(cx));
+            self.call = None;
+            let Read { missed, changes, next } = read.map_err(SharedError::from)?;
+            self.missed = missed;
+            self.here = changes.into();
+            self.next = next;
+        }
+    }
+}
+
+impl<C: Change> Stream for Watch<C> {
+    type Item = Result<Changed<C>, WatchError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_change(cx).map(Some)
+    }
+}
+
+impl<C: Change> Unpin for Watch<C> {}
+
+impl<C: Change> Drop for Watch<C> {
+    fn drop(&mut self) {
+        self.call = None;
+        end(self.object.held().destination(), self.watcher);
+    }
+}
+
+impl<C: Change> fmt::Debug for Watch<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("of", &self.object).field("since", &self.since).finish_non_exhaustive()
+    }
+}
