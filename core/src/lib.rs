@@ -18,7 +18,7 @@ mod process;
 mod program;
 mod registry;
 mod router;
-mod shared;
+pub mod shared;
 mod shm;
 mod supervisor;
 mod sys;

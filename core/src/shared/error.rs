@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::store::refusal::Refusal;
 use super::store::reply::Version;
-use crate::error::call::{CallError, CodecError, NotDelivered};
+use crate::error::call::{CallError, CodecError, Executed, NotDelivered};
 use crate::wire::codec::DecodeError;
 
 /// Every way in which an operation on a shared object ends without a result.
@@ -48,6 +48,7 @@ impl From<CallError<Refusal>> for SharedError {
         match error {
             CallError::Handler(refusal) => Self::Refused(refusal),
             CallError::NotDelivered(NotDelivered::Stopped | NotDelivered::NoSuchActor) => Self::Gone,
+            CallError::Died { executed: Executed::No, .. } => Self::Gone,
             other => Self::Failed(other),
         }
     }

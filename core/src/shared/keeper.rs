@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::store::Store;
 use super::store::cell::Cell;
 use super::store::dict::Dict;
 use super::store::frozen::Frozen;
@@ -14,7 +15,6 @@ use super::store::list::List;
 use super::store::log::Log;
 use super::store::refusal::Refusal;
 use super::store::reply::{Reply, Version};
-use super::store::Store;
 use crate::actor::fence::{FencingToken, Standing};
 use crate::actor::held::SHARED;
 use crate::actor::node::Node;
@@ -229,7 +229,7 @@ impl<S: Kept> Service for Keeper<S> {
     }
 
     fn unheld(&mut self, _: Instant, kind: u8, desk: &mut Desk) {
-        if kind == SHARED && !self.named {
+        if kind == SHARED && !self.named && !desk.is_held(kind) {
             desk.end();
         }
     }

@@ -80,10 +80,10 @@ impl<T: Payload> List<T> {
     ///
     /// # Errors
     /// [`OutOfRange`](super::Refusal::OutOfRange) where the list ends before the range does; those of any operation.
-    pub fn slice(
+    pub fn slice<R: RangeBounds<u64>>(
         &self,
-        range: impl RangeBounds<u64>,
-    ) -> impl Future<Output = Result<Snapshot<T>, SharedError>> + Send + use<T> + 'static {
+        range: R,
+    ) -> impl Future<Output = Result<Snapshot<T>, SharedError>> + Send + use<T, R> + 'static {
         let (start, end) = ends(range);
         let first = self.object.ask("slice", Ok(Op::Slice { start, end }), snapshot::part);
         snapshot::take(self.object.clone(), first, object::row_value)
@@ -94,7 +94,8 @@ impl<T: Payload> List<T> {
     /// # Errors
     /// Those of any operation.
     pub fn snapshot(&self) -> impl Future<Output = Result<Snapshot<T>, SharedError>> + Send + use<T> + 'static {
-        self.slice(..)
+        let first = self.object.ask("snapshot", Ok(Op::Slice { start: 0, end: None }), snapshot::part);
+        snapshot::take(self.object.clone(), first, object::row_value)
     }
 
     /// The elements in pages, while others go on changing the list.
@@ -150,11 +151,11 @@ impl<T: Payload> List<T> {
     ///
     /// # Cancellation
     /// The element is changed or not, and never in part.
-    pub fn update(
+    pub fn update<F: FnMut(T) -> T + Send + 'static>(
         &self,
         index: u64,
-        mut change: impl FnMut(T) -> T + Send + 'static,
-    ) -> impl Future<Output = Result<T, SharedError>> + Send + 'static {
+        mut change: F,
+    ) -> impl Future<Output = Result<T, SharedError>> + Send + use<T, F> + 'static {
         let list = self.clone();
         async move {
             let mut contention = Contention::default();
@@ -232,10 +233,10 @@ impl<T: Payload> List<T> {
     ///
     /// # Errors
     /// As for [`update`](Self::update).
-    pub fn update_all(
+    pub fn update_all<F: FnMut(&mut Vec<T>) + Send + 'static>(
         &self,
-        mut change: impl FnMut(&mut Vec<T>) + Send + 'static,
-    ) -> impl Future<Output = Result<Version, SharedError>> + Send + 'static {
+        mut change: F,
+    ) -> impl Future<Output = Result<Version, SharedError>> + Send + use<T, F> + 'static {
         let list = self.clone();
         async move {
             let mut contention = Contention::default();
@@ -257,7 +258,7 @@ impl<T: Payload> List<T> {
     /// # Errors
     /// [`TooManyWatchers`](super::Refusal::TooManyWatchers) where it has 1,024; those of any operation.
     pub fn watch(&self) -> impl Future<Output = Result<Watch<ListChange<T>>, SharedError>> + Send + use<T> + 'static {
-        watch(self.object.clone())
+        watch(self.object.clone(), |change: ListChange<Parcel>| change.try_map(|value| Ok(value.open()?)))
     }
 }
 

@@ -53,22 +53,15 @@ impl Object {
     ) -> Operation<T> {
         let message = match operation {
             Ok(operation) => Message::service(name, keeper::OPERATE, &(self.token, operation)),
-            Err(error) => Message {
-                method: keeper::OPERATE,
-                name,
-                timeout: Some(DEFAULT_DEADLINE),
-                encoded: Err(error),
-            },
+            Err(error) => {
+                Message { method: keeper::OPERATE, name, timeout: Some(DEFAULT_DEADLINE), encoded: Err(error) }
+            }
         };
         Operation { call: Call::new(self.held.destination(), message), open, _held: self.held.clone() }
     }
 
     /// A page of elements.
-    pub(super) fn ask_page<O: Serialize>(
-        &self,
-        name: &'static str,
-        operation: &O,
-    ) -> Call<Reply<Parcel>, Refusal> {
+    pub(super) fn ask_page<O: Serialize>(&self, name: &'static str, operation: &O) -> Call<Reply<Parcel>, Refusal> {
         self.call(name, keeper::OPERATE, &(self.token, operation))
     }
 
@@ -246,9 +239,7 @@ pub(super) fn computed<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<T, S
 }
 
 /// What was expected, or what there is.
-pub(super) fn compared<T: DeserializeOwned>(
-    reply: Reply<Parcel>,
-) -> Result<Result<Version, Conflict<T>>, SharedError> {
+pub(super) fn compared<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Result<Version, Conflict<T>>, SharedError> {
     match reply {
         Reply::Done(version) => Ok(Ok(version)),
         Reply::Conflict { key, found: there } => Ok(Err(Conflict { expectation: Some(key), found: found(there)? })),
@@ -303,8 +294,6 @@ pub(super) fn taken_items<K: DeserializeOwned, V: DeserializeOwned>(
 macro_rules! handle {
     ($name:ident<$($type:ident: $bound:path),+>, $store:ty, $what:literal) => {
         impl<$($type: $bound),+> $name<$($type),+> {
-            pub(in crate::shared) const WHAT: &'static str = $what;
-
             /// What its values are.
             pub(in crate::shared) fn element() -> $crate::wire::ids::TypeHash {
                 $crate::wire::ids::TypeHash::of(&[$what, $(std::any::type_name::<$type>()),+])

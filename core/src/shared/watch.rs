@@ -12,9 +12,6 @@ use thiserror::Error;
 use super::error::SharedError;
 use super::keeper::{self, Watching};
 use super::object::Object;
-use super::store::cell::ValueChange;
-use super::store::dict::DictChange;
-use super::store::list::ListChange;
 use super::store::log::Read;
 use super::store::refusal::Refusal;
 use super::store::reply::Version;
@@ -23,6 +20,8 @@ use crate::actor::claim::{Claim, send_on};
 use crate::actor::message::Message;
 use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
+use crate::error::call::CallError;
+use crate::wire::ids::Destination;
 
 /// One operation that changed an object: all that it changed, and the version after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,47 +45,6 @@ pub enum WatchError {
     Failed(#[from] SharedError),
 }
 
-/// A kind of change that can be watched for.
-pub trait Change: sealed::Opens {}
-
-pub(super) mod sealed {
-    use super::{Payload, SharedError};
-
-    /// Made from what travels.
-    pub trait Opens: Sized {
-        /// The same change with encoded values.
-        type Encoded: Payload + Sync;
-
-        fn open(encoded: Self::Encoded) -> Result<Self, SharedError>;
-    }
-}
-
-impl<T: Payload> sealed::Opens for ListChange<T> {
-    type Encoded = ListChange<Parcel>;
-
-    fn open(encoded: ListChange<Parcel>) -> Result<Self, SharedError> {
-        encoded.try_map(|value| Ok(value.open()?))
-    }
-}
-
-impl<K: Payload, V: Payload> sealed::Opens for DictChange<K, V> {
-    type Encoded = DictChange<Parcel, Parcel>;
-
-    fn open(encoded: DictChange<Parcel, Parcel>) -> Result<Self, SharedError> {
-        encoded.try_map(|key| Ok(key.open()?), |value| Ok(value.open()?))
-    }
-}
-
-impl<T: Payload> sealed::Opens for ValueChange<T> {
-    type Encoded = ValueChange<Parcel>;
-
-    fn open(encoded: ValueChange<Parcel>) -> Result<Self, SharedError> {
-        Ok(Self(encoded.0.open()?))
-    }
-}
-
-impl<C: sealed::Opens> Change for C {}
-
 /// The changes of a shared object from one moment on, whole operations in the order in which they were executed.
 ///
 /// A stream, and [`next`](Self::next) for those who have no combinators. The object keeps the latest operations for those
@@ -109,19 +67,76 @@ impl<C: sealed::Opens> Change for C {}
 /// # Cancellation
 /// Dropping it ends the watch. Where a process ends, its watches do.
 #[must_use = "a watch is read by `next`"]
-pub struct Watch<C: Change> {
+pub struct Watch<C> {
     object: Object,
     watcher: u64,
     /// The number of the operation that comes next.
     next: u64,
     since: Version,
     missed: u64,
-    here: VecDeque<(Version, Vec<C::Encoded>)>,
-    call: Option<Call<Read<C::Encoded>, Refusal>>,
+    here: VecDeque<Changed<C>>,
+    reader: Box<dyn Reader<C> + Send + Sync>,
+}
+
+/// Asks for changes, and decodes them.
+trait Reader<C> {
+    /// What the watcher has not read from this number on, once there is something.
+    fn poll_read(
+        &mut self,
+        object: &Object,
+        watcher: u64,
+        from: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Read<C>, SharedError>>;
+
+    /// Takes the question back.
+    fn clear(&mut self);
+}
+
+/// A question under way, and how an encoded change becomes one of the user's types.
+struct Question<E, C> {
+    call: Option<Call<Read<E>, Refusal>>,
+    open: fn(E) -> Result<C, SharedError>,
+}
+
+impl<E: Payload, C> Reader<C> for Question<E, C> {
+    fn poll_read(
+        &mut self,
+        object: &Object,
+        watcher: u64,
+        from: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Read<C>, SharedError>> {
+        let ask = || object.call("changes", keeper::CHANGES, &(watcher, from)).no_timeout();
+        let answer = ready!(Pin::new(self.call.get_or_insert_with(ask)).poll(cx));
+        self.call = None;
+        let Read { missed, changes, next } = answer.map_err(unheard)?;
+        let open = |(version, changes): (Version, Vec<E>)| {
+            let changes = changes.into_iter().map(self.open).collect::<Result<_, _>>()?;
+            Ok::<_, SharedError>((version, changes))
+        };
+        let changes = changes.into_iter().map(open).collect::<Result<_, _>>()?;
+        Poll::Ready(Ok(Read { missed, changes, next }))
+    }
+
+    fn clear(&mut self) {
+        self.call = None;
+    }
+}
+
+/// An object that ended while its watcher waited has executed nothing for it.
+fn unheard(error: CallError<Refusal>) -> SharedError {
+    match error {
+        CallError::Died { .. } => SharedError::Gone,
+        other => other.into(),
+    }
 }
 
 /// Begins to watch.
-pub(super) async fn watch<C: Change>(object: Object) -> Result<Watch<C>, SharedError> {
+pub(super) async fn watch<E: Payload, C: 'static>(
+    object: Object,
+    open: fn(E) -> Result<C, SharedError>,
+) -> Result<Watch<C>, SharedError> {
     let to = object.held().destination();
     // A watcher that nobody knows of would keep the object's changes for nobody.
     let give_back = move |answer: Parcel| {
@@ -131,14 +146,15 @@ pub(super) async fn watch<C: Change>(object: Object) -> Result<Watch<C>, SharedE
     };
     let begun = Claim::<Watching, Refusal>::new(to, Message::service("watch", keeper::WATCH, &()), give_back).await;
     let Watching { watcher, next, version: since } = begun?;
-    Ok(Watch { object, watcher, next, since, missed: 0, here: VecDeque::new(), call: None })
+    let reader = Box::new(Question { call: None, open });
+    Ok(Watch { object, watcher, next, since, missed: 0, here: VecDeque::new(), reader })
 }
 
-fn end(to: crate::wire::ids::Destination, watcher: u64) {
+fn end(to: Destination, watcher: u64) {
     send_on(to, Message::service("unwatch", keeper::UNWATCH, &watcher));
 }
 
-impl<C: Change> Watch<C> {
+impl<C> Watch<C> {
     /// The object's version when the watch began: all changes after it are told.
     #[must_use]
     pub fn since(&self) -> Version {
@@ -155,10 +171,10 @@ impl<C: Change> Watch<C> {
     /// Safe: a change is either returned or still to come.
     pub async fn next(&mut self) -> Result<Changed<C>, WatchError> {
         /// A wait does not outlive the handler in which it was begun, whose deadline it has.
-        struct Waiting<'a, C: Change>(&'a mut Watch<C>);
-        impl<C: Change> Drop for Waiting<'_, C> {
+        struct Waiting<'a, C>(&'a mut Watch<C>);
+        impl<C> Drop for Waiting<'_, C> {
             fn drop(&mut self) {
-                self.0.call = None;
+                self.0.reader.clear();
             }
         }
         let waiting = Waiting(self);
@@ -170,25 +186,18 @@ impl<C: Change> Watch<C> {
             if self.missed > 0 {
                 return Poll::Ready(Err(WatchError::Lagged(std::mem::take(&mut self.missed))));
             }
-            if let Some((version, changes)) = self.here.pop_front() {
-                let changes = changes.into_iter().map(C::open).collect::<Result<_, SharedError>>()?;
-                return Poll::Ready(Ok(Changed { version, changes }));
+            if let Some(changed) = self.here.pop_front() {
+                return Poll::Ready(Ok(changed));
             }
-            let (object, watcher, next) = (&self.object, self.watcher, self.next);
-            let call = self.call.get_or_insert_with(|| {
-                object.call("changes", keeper::CHANGES, &(watcher, next)).no_timeout()
-            });
-            let read = ready!(Pin::new(call).poll(cx));
-            self.call = None;
-            let Read { missed, changes, next } = read.map_err(SharedError::from)?;
-            self.missed = missed;
-            self.here = changes.into();
-            self.next = next;
+            let read = ready!(self.reader.poll_read(&self.object, self.watcher, self.next, cx))?;
+            self.missed = read.missed;
+            self.here = read.changes.into_iter().map(|(version, changes)| Changed { version, changes }).collect();
+            self.next = read.next;
         }
     }
 }
 
-impl<C: Change> Stream for Watch<C> {
+impl<C> Stream for Watch<C> {
     type Item = Result<Changed<C>, WatchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -196,16 +205,16 @@ impl<C: Change> Stream for Watch<C> {
     }
 }
 
-impl<C: Change> Unpin for Watch<C> {}
+impl<C> Unpin for Watch<C> {}
 
-impl<C: Change> Drop for Watch<C> {
+impl<C> Drop for Watch<C> {
     fn drop(&mut self) {
-        self.call = None;
+        self.reader.clear();
         end(self.object.held().destination(), self.watcher);
     }
 }
 
-impl<C: Change> fmt::Debug for Watch<C> {
+impl<C> fmt::Debug for Watch<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").field("of", &self.object).field("since", &self.since).finish_non_exhaustive()
     }

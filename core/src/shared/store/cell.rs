@@ -22,9 +22,12 @@ pub(in crate::shared) enum CellOperation<I> {
     Append(Vec<I>),
 }
 
-/// The value is another one now.
+/// The value, or the counter, is this now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::shared) struct CellChange<I>(pub(in crate::shared) I);
+pub struct ValueChange<T>(
+    /// The value now.
+    pub T,
+);
 
 /// The state of a cell.
 #[derive(Debug)]
@@ -41,14 +44,14 @@ impl<I: Item> Cell<I> {
         Ok(cell)
     }
 
-    fn set(&mut self, item: I, log: &mut Log<CellChange<I>>) -> Result<Version, Refusal> {
+    fn set(&mut self, item: I, log: &mut Log<ValueChange<I>>) -> Result<Version, Refusal> {
         item::check([&item])?;
         if !self.bounds.hold(1, item.size()) {
             return Err(self.bounds.full(1, item.size()));
         }
         self.item = item;
         self.version.advance();
-        log.note(self.version, || vec![CellChange(self.item.clone())]);
+        log.note(self.version, || vec![ValueChange(self.item.clone())]);
         Ok(self.version)
     }
 
@@ -60,9 +63,9 @@ impl<I: Item> Cell<I> {
 impl<I: Item> Store for Cell<I> {
     type Item = I;
     type Operation = CellOperation<I>;
-    type Change = CellChange<I>;
+    type Change = ValueChange<I>;
 
-    fn apply(&mut self, operation: CellOperation<I>, log: &mut Log<CellChange<I>>) -> Result<Reply<I>, Refusal> {
+    fn apply(&mut self, operation: CellOperation<I>, log: &mut Log<ValueChange<I>>) -> Result<Reply<I>, Refusal> {
         Ok(match operation {
             CellOperation::Get => Reply::Value(Some((self.item.clone(), self.version))),
             CellOperation::Set(item) => Reply::Done(self.set(item, log)?),
@@ -96,7 +99,7 @@ impl<I: Item> Store for Cell<I> {
     }
 }
 
-impl<I: Item> Change for CellChange<I> {
+impl<I: Item> Change for ValueChange<I> {
     fn weight(&self) -> Weight {
         self.0.weight()
     }

@@ -376,6 +376,21 @@ impl<I: Item> Change for DictChange<I, I> {
     }
 }
 
+impl<K, V> DictChange<K, V> {
+    /// The same change of other keys and values.
+    pub(in crate::shared) fn try_map<L, W, E>(
+        self,
+        key: impl FnOnce(K) -> Result<L, E>,
+        value: impl FnOnce(V) -> Result<W, E>,
+    ) -> Result<DictChange<L, W>, E> {
+        Ok(match self {
+            Self::Set { key: k, value: v } => DictChange::Set { key: key(k)?, value: value(v)? },
+            Self::Removed { key: k } => DictChange::Removed { key: key(k)? },
+            Self::Cleared => DictChange::Cleared,
+        })
+    }
+}
+
 #[cfg(test)]
 impl<I: Item> Dict<I> {
     /// The keys in order, each with the number of its entry.

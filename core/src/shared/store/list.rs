@@ -239,6 +239,9 @@ impl<I: Item> List<I> {
 
     /// Where the next page begins now.
     fn find_again(&self, cursor: Cursor) -> Result<usize, Refusal> {
+        if cursor.at == 0 {
+            return Ok(0);
+        }
         if cursor.version < self.remembered || cursor.version > self.version {
             return Err(Refusal::CursorForgotten { index: cursor.at, len: self.len() });
         }

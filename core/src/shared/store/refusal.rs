@@ -92,4 +92,11 @@ pub enum Refusal {
         /// The fencing token of the grant.
         token: u64,
     },
+    /// The write is guarded by a lock of another process than the one that keeps this object, which does not know whether
+    /// the grant is valid.
+    #[error("the grant that guards this write is of a lock that is kept elsewhere (token {token})")]
+    ForeignGrant {
+        /// The fencing token of the grant.
+        token: u64,
+    },
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::bounds::{Bounds, WhenFull};
-use super::cell::{Cell, CellChange, CellOperation};
+use super::cell::{Cell, CellOperation, ValueChange};
 use super::log::{Log, Read};
 use super::number::{Computation, How, NumberType};
 use super::refusal::Refusal;
@@ -80,7 +80,7 @@ fn a_cell_counts_compares_and_tells() {
     let full = CellOperation::Compute(plus(i64::MAX));
     assert_eq!(cell.apply(full), Err(Refusal::Overflow { number: "i64".into() }));
     assert_eq!(cell.apply(CellOperation::Get), Ok(Reply::Value(Some((encode(9i64), Version(4))))));
-    let told: Vec<Bytes> = cell.told().into_iter().map(|CellChange(item)| item).collect();
+    let told: Vec<Bytes> = cell.told().into_iter().map(|ValueChange(item)| item).collect();
     assert_eq!(told, [encode(-2i64), encode(1i64), encode(9i64)]);
 }
 
@@ -110,5 +110,5 @@ fn a_cell_holds_no_more_than_its_bound() {
     fn changes_weigh<C: Change>(change: &C) -> usize {
         change.weight().bytes
     }
-    assert!(changes_weigh(&CellChange(encode("123"))) > 4);
+    assert!(changes_weigh(&ValueChange(encode("123"))) > 4);
 }
