@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::future::Future;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::process::{self, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -18,8 +18,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::leaf::{
-    BlockingStream, Child, Endpoint, Exit, ExitKind, Launch, Output, Program, Watch, enter_worker, run_guardian,
-    set_guardian, spawn, this_program,
+    BlockingStream, Child, Endpoint, Exit, ExitKind, Launch, Limits, Output, Program, Watch, enter_worker,
+    run_guardian, set_guardian, spawn, this_program,
 };
 use super::system::{Process, Started};
 
@@ -200,16 +200,25 @@ pub(crate) fn recorder() -> (Arc<dyn Watch>, Receiver<Seen>) {
 pub(crate) fn launch(role: &str, args: &[&str], stdin: Endpoint) -> Launch {
     let parent = process::id().to_string();
     let args: Vec<&str> = [&parent[..]].iter().chain(args).copied().collect();
-    Launch { program: program(role, &args), name: role.into(), stdin, capture: true }
+    Launch { program: program(role, &args), name: role.into(), stdin, capture: true, limits: Limits::default() }
 }
 
 /// Starts this program in a role whose first argument is our pid.
 pub(crate) fn start_raw(role: &str, args: &[&str]) -> (Child, Endpoint, Receiver<Seen>) {
+    start_limited(role, args, Limits::default()).unwrap()
+}
+
+/// The same, held to limits.
+pub(crate) fn start_limited(
+    role: &str,
+    args: &[&str],
+    limits: Limits,
+) -> io::Result<(Child, Endpoint, Receiver<Seen>)> {
     guarded();
     let (ours, theirs) = Endpoint::pair().unwrap();
     let (watch, seen) = recorder();
-    let child = block_on(spawn(launch(role, args, theirs), watch)).unwrap();
-    (child, ours, seen)
+    let child = block_on(spawn(Launch { limits, ..launch(role, args, theirs) }, watch))?;
+    Ok((child, ours, seen))
 }
 
 pub(crate) fn start(role: &str, args: &[&str]) -> Worker {

@@ -6,6 +6,7 @@
 mod death;
 mod greeting;
 mod harness;
+mod limits;
 mod orphans;
 mod processes;
 mod streams;
@@ -15,7 +16,9 @@ use std::process::ExitCode;
 use super::{leaf, system};
 
 pub(crate) fn main() -> ExitCode {
-    let tests = [death::TESTS, greeting::TESTS, orphans::TESTS, processes::TESTS, streams::TESTS].concat();
-    let roles = [death::ROLES, greeting::ROLES, orphans::ROLES, processes::ROLES, harness::ROLES].concat();
+    let tests =
+        [death::TESTS, greeting::TESTS, limits::TESTS, orphans::TESTS, processes::TESTS, streams::TESTS].concat();
+    let roles =
+        [death::ROLES, greeting::ROLES, limits::ROLES, orphans::ROLES, processes::ROLES, harness::ROLES].concat();
     harness::main(&tests, &roles)
 }

@@ -111,6 +111,17 @@ pub enum Event {
         /// The last failed start, or the last end of a worker.
         cause: String,
     },
+    /// A limit does not hold for a child as it was asked for; the child runs all the same.
+    ///
+    /// Told at every start, before anything else of it.
+    LimitNotEnforced {
+        /// The child's name.
+        child: String,
+        /// Which limit.
+        limit: Limit,
+        /// Why not, and what holds instead.
+        why: String,
+    },
     /// A worker broke the protocol and was killed.
     Refused {
         /// The child's name.
@@ -118,6 +129,20 @@ pub enum Event {
         /// What it did.
         why: String,
     },
+}
+
+/// One of the limits of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Memory of each process.
+    Memory,
+    /// The number of processes.
+    Processes,
+    /// The processors to run on.
+    Cpus,
+    /// How urgent its work is.
+    Priority,
 }
 
 /// The events of one supervisor, from the time of the call that returned it.

@@ -21,7 +21,11 @@ pub(crate) use leaf::{
     // What a parent hands to its child over the stream, before anything else.
     Greeting,
     Launch,
+    // What a child may use, and which part of that it is not held to.
+    Limit,
+    Limits,
     Output,
+    Priority,
     Program,
     // Shared memory: the journal's page.
     Segment,

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
+use crate::Unenforced;
+
 /// A started process; cheap to clone, and dropping it does nothing to the process.
 ///
 /// The process leads a group of its own, which is what the signals go to. Once it was reaped they do nothing: a process that
@@ -20,6 +22,7 @@ struct Shared {
     pid: Pid,
     /// Held while signalling and while reaping: between the two the pid changes its owner.
     state: Mutex<State>,
+    unenforced: Vec<Unenforced>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +33,19 @@ enum State {
 }
 
 impl Child {
-    pub(crate) fn new(pid: Pid) -> Self {
+    pub(crate) fn new(pid: Pid, unenforced: Vec<Unenforced>) -> Self {
         let state = Mutex::new(State::Ours);
-        Self { shared: Arc::new(Shared { pid, state }) }
+        Self { shared: Arc::new(Shared { pid, state, unenforced }) }
     }
 
     /// The id of the process, which is also the id of its group. The system gives it to others once the process was reaped.
     pub fn pid(&self) -> u32 {
         self.shared.pid.as_raw_nonzero().get() as u32
+    }
+
+    /// The limits of its [`Launch`](crate::Launch) that it is not held to as was asked, and why.
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.shared.unenforced
     }
 
     /// Asks the process and its group to end: `SIGTERM`.

@@ -19,6 +19,7 @@ use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_gr
 use tokio::sync::oneshot;
 
 use crate::child::discard;
+use crate::enforcement::enforce;
 use crate::exit::ExitKind;
 use crate::guardian::Guardian;
 use crate::pipes::{Pipes, TURN};
@@ -39,7 +40,8 @@ const RECHECK: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// The program cannot be run (the error names it), the system is out of processes, descriptors or memory, or the guardian
-/// cannot be kept alive. `InvalidInput` if no guardian was set.
+/// cannot be kept alive. `InvalidInput` if no guardian was set, and for [`Limits`](crate::Limits) that make no sense; a limit that is
+/// not enforced is no error: see [`Child::unenforced`].
 ///
 /// # Platform-specific behavior
 /// Linux kills the worker when the thread that started it ends; that thread never does. Children that are waited for by
@@ -231,8 +233,10 @@ impl ProcessThread {
     }
 
     fn start(&mut self, now: Instant, launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
+        launch.limits.check()?;
         self.guardian.ensure(now, &mut self.poller)?;
         keep_zombies();
+        let limits = launch.limits.clone();
         let mut command = command(launch);
         let mut process = command.spawn()?;
         // It holds the child's ends of everything.
@@ -261,7 +265,8 @@ impl ProcessThread {
             discard(pid)?;
             return Err(error);
         }
-        let child = Child::new(pid);
+        // It waits to be greeted, and nobody can greet it yet.
+        let child = Child::new(pid, enforce(pid, &limits));
         let running = Running { child: child.clone(), pidfd, pipes, watch };
         self.children.insert(key, running);
         Ok(child)

@@ -22,14 +22,17 @@ mod linux {
     use std::process::{self, ExitCode};
     use std::sync::atomic::Ordering;
 
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+
     use procession_spawn_unix::{
-        Endpoint, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker, set_guardian, set_process_name,
-        spawn,
+        Child, Endpoint, Limit, Limits, Priority, Program, Segment, ShutdownSignal, ShutdownSignals, enter_worker,
+        set_guardian, set_process_name, spawn,
     };
 
     use crate::harness::{
         self, PATIENCE, Worker, block_on, code, ended, enter, eventually, guarded, is_alive, kill, launch, linger,
-        panics, pids, plain, program, recorder, say, start, start_raw, stat, tests,
+        panics, pids, plain, program, recorder, say, start, start_limited, start_raw, stat, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -49,6 +52,8 @@ mod linux {
                 shutdown_signals_are_told_by_name,
                 an_ignored_hangup_stays_ignored,
                 a_start_does_not_copy_this_process,
+                a_memory_limit_never_loosens_the_one_of_this_process,
+                a_priority_that_needs_a_right_is_told_of_and_leaves_the_other_limits,
             ],
             &[
                 ("descriptors", descriptors),
@@ -68,6 +73,51 @@ mod linux {
                 }),
             ],
         )
+    }
+
+    fn start_with(limits: Limits) -> Worker {
+        let (child, ours, seen) = start_limited("linger", &[], limits).unwrap();
+        Worker { child, stream: ours.into_blocking().unwrap(), seen }
+    }
+
+    fn unenforced(child: &Child) -> Vec<(Limit, &str)> {
+        child.unenforced().iter().map(|one| (one.limit, one.why.as_str())).collect()
+    }
+
+    /// The soft and the hard limit of data, as the system shows them.
+    fn data_limits(pid: u32) -> Vec<String> {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let data = limits.lines().find_map(|line| line.strip_prefix("Max data size")).unwrap();
+        data.split_whitespace().take(2).map(str::to_owned).collect()
+    }
+
+    fn a_memory_limit_never_loosens_the_one_of_this_process() {
+        const GIB: u64 = 1 << 30;
+        setrlimit(Resource::Data, Rlimit { current: Some(GIB), maximum: Some(GIB) }).unwrap();
+        let memory = |bytes| Limits { memory: Some(bytes), ..Limits::default() };
+        let worker = start_with(memory(2 * GIB));
+        assert!(matches!(unenforced(&worker.child)[..], [(Limit::Memory, why)] if why.contains(&GIB.to_string())));
+        assert_eq!(data_limits(worker.child.pid()), [GIB.to_string(), GIB.to_string()]);
+        let worker = start_with(memory(GIB / 2));
+        assert_eq!(unenforced(&worker.child), []);
+        assert_eq!(data_limits(worker.child.pid()), [(GIB / 2).to_string(), (GIB / 2).to_string()]);
+    }
+
+    fn a_priority_that_needs_a_right_is_told_of_and_leaves_the_other_limits() {
+        let none = CapabilitySet::empty();
+        // Before there is a process thread, which inherits it. A child of root would have its rights back by its exec, and who has
+        // more rights than we is not ours to hold.
+        set_no_new_privs(true).unwrap();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
+        let limits = Limits {
+            memory: Some(1 << 30),
+            cpus: Some(vec![harness::cpus()[0]]),
+            priority: Some(Priority::AboveNormal),
+            ..Limits::default()
+        };
+        let worker = start_with(limits);
+        let told = unenforced(&worker.child);
+        assert!(matches!(told[..], [(Limit::Priority, why)] if why.contains("CAP_SYS_NICE")), "{told:?}");
     }
 
     /// The open descriptors and what they are.

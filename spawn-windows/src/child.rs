@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use windows_sys::Win32::Foundation::WAIT_OBJECT_0;
 use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObject};
 
-use crate::Exit;
 use crate::exit::{ExitKind, KILLED};
 use crate::job::Job;
+use crate::{Exit, Unenforced};
 
 /// A started process; cheap to clone, and dropping it does nothing to the process.
 ///
@@ -26,16 +26,22 @@ struct Shared {
     process: OwnedHandle,
     /// There until the end of the process has been seen.
     job: Mutex<Option<Job>>,
+    unenforced: Vec<Unenforced>,
 }
 
 impl Child {
-    pub(crate) fn new(pid: u32, process: OwnedHandle, job: Job) -> Self {
-        Self { shared: Arc::new(Shared { pid, process, job: Mutex::new(Some(job)) }) }
+    pub(crate) fn new(pid: u32, process: OwnedHandle, job: Job, unenforced: Vec<Unenforced>) -> Self {
+        Self { shared: Arc::new(Shared { pid, process, job: Mutex::new(Some(job)), unenforced }) }
     }
 
     /// The id of the process. The system gives it to others once the process has ended and the last `Child` is dropped.
     pub fn pid(&self) -> u32 {
         self.shared.pid
+    }
+
+    /// The limits of its [`Launch`](crate::Launch) that it is not held to as was asked, and why.
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.shared.unenforced
     }
 
     /// Asks the process and its group to end.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Endpoint, Exit};
+use crate::{Endpoint, Exit, Limits};
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Launch {
     /// Whether the child's standard output and error are read by this process and told to the [`Watch`]; if not, the child
     /// inherits this process' own.
     pub capture: bool,
+    /// What it may use of the machine.
+    pub limits: Limits,
 }
 
 /// Is told of everything a child does.

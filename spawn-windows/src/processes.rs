@@ -23,6 +23,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use crate::command::{self, Standard};
+use crate::enforcement::enforce;
 use crate::job::Job;
 use crate::output::Pipes;
 use crate::port::{Event, Key, Port};
@@ -37,7 +38,8 @@ use crate::{Child, Launch, Output, Watch};
 /// Dropped before it resolves, no child is left: it is not started, or killed at once.
 ///
 /// # Errors
-/// The program cannot be run (the error names it), or the system is out of memory.
+/// The program cannot be run (the error names it), or the system is out of memory. `InvalidInput` for
+/// [`Limits`](crate::Limits) that make no sense; a limit that is not enforced is no error: see [`Child::unenforced`].
 ///
 /// # Platform-specific behavior
 /// On Windows the child has the three standard handles and no other of this process, and leads a process group, so that
@@ -182,14 +184,17 @@ impl ProcessThread {
     }
 
     fn start(&mut self, launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
+        launch.limits.check()?;
         self.last_key += 1;
         let key = Key(self.last_key);
         let (mut pipes, standard) = standard(launch.stdin.into_handle(), launch.capture, key, &self.shared.port)?;
         let job = Job::new()?;
+        // Before there is a process that could be without them.
+        let unenforced = enforce(&job, &launch.limits);
         let made = command::create(&launch.program, &standard, &job)?;
         // The child's ends of everything: it must be the only one to have them.
         drop(standard);
-        let child = Child::new(made.pid, made.process, job);
+        let child = Child::new(made.pid, made.process, job, unenforced);
         let end = match EndWait::new(child.as_handle(), key) {
             Ok(end) => end,
             Err(error) => {

@@ -17,6 +17,7 @@ use crate::event::{self, Event};
 use crate::process::entry::Children;
 use crate::process::keeper::{End, Wish};
 use crate::process::launcher::{Launcher, Order};
+use crate::process::limits::Limits;
 use crate::process::registration::ActorEntry;
 use crate::router::{EntryKey, NewEntry};
 use crate::supervisor::backoff::{Backoff, SplitMix64};
@@ -108,6 +109,7 @@ impl Team {
             number: member.number,
             init: plan.init.clone(),
             init_timeout: plan.init_timeout,
+            limits: Limits::new(),
         };
         let (ready, ended) = (self.shared.clone(), self.shared.clone());
         member.wish = Some(plan.launcher.launch(

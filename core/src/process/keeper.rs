@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::drive::{DriveEnd, drive};
 use super::entry::Children;
+use super::limits::Limits;
 use super::registration::{ActorEntry, build};
 use super::witness::{LineSink, Witness};
 use crate::actor::node::{Node, Peer};
@@ -42,6 +43,7 @@ pub(crate) struct Incarnation {
     /// The encoded init argument.
     pub(crate) init: Parcel,
     pub(crate) init_timeout: Duration,
+    pub(crate) limits: Limits,
     pub(crate) children: Children,
     /// Takes the worker's lines; where there is none it prints by itself.
     pub(crate) lines: Option<LineSink>,
@@ -120,11 +122,20 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
     let (data, data_child) = Endpoint::pair().map_err(failed(None))?;
     let (control, control_child) = Endpoint::pair().map_err(failed(None))?;
     let journal = Journal::create().map_err(failed(None))?;
-    let launch =
-        Launch { program: incarnation.children.program.clone(), name: name.clone(), stdin: data_child, capture };
+    let launch = Launch {
+        program: incarnation.children.program.clone(),
+        name: name.clone(),
+        stdin: data_child,
+        capture,
+        limits: incarnation.limits.0.clone(),
+    };
     let child = sys::spawn(launch, witness.clone()).await.map_err(failed(None))?;
     // From here on a task that is dropped must not leave the process behind.
     let mut guard = Guard { child: Some(child.clone()), link: None };
+    for one in child.unenforced() {
+        let (limit, why) = (one.limit.into(), one.why.clone());
+        event::publish(incarnation.owner, Event::LimitNotEnforced { child: name.clone(), limit, why });
+    }
     let greeting = incarnation.hello.encode(build());
     if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.page())
         && error.kind() != std::io::ErrorKind::BrokenPipe

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 use super::entry::Children;
 use super::keeper::{self, End, Incarnation, Wish};
+use super::limits::Limits;
 use super::local::{self, LocalIncarnation};
 use super::place;
 use super::registration::ActorEntry;
@@ -36,6 +37,8 @@ pub(crate) struct Order {
     pub(crate) number: u32,
     pub(crate) init: Parcel,
     pub(crate) init_timeout: Duration,
+    /// What its process may use; a thread has none.
+    pub(crate) limits: Limits,
 }
 
 impl Launcher {
@@ -65,6 +68,7 @@ impl Launcher {
             entry: order.entry,
             init: order.init,
             init_timeout: order.init_timeout,
+            limits: order.limits,
             children,
             lines: self.lines.clone(),
         };

@@ -4,6 +4,7 @@ pub(crate) mod drive;
 pub(crate) mod entry;
 pub(crate) mod keeper;
 pub(crate) mod launcher;
+pub(crate) mod limits;
 mod lines;
 pub(crate) mod local;
 pub(crate) mod output;

@@ -4,6 +4,7 @@
 //! it what happened and performs the actions it answers with. [`handle`] is what a user holds.
 
 pub(crate) mod backoff;
+pub(crate) mod builder;
 pub(crate) mod child;
 pub(crate) mod command;
 pub(crate) mod handle;

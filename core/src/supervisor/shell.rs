@@ -332,6 +332,7 @@ impl Shell {
             number: child.incarnation,
             init: child.spec.init.clone().unwrap_or_default(),
             init_timeout: child.spec.init_timeout,
+            limits: child.spec.limits.clone(),
         };
         let (ready, ended) = (self.tell.clone(), self.tell.clone());
         let on_ready = move |pid| drop(ready.send(Command::Ready(id, pid)));

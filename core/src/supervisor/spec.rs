@@ -8,6 +8,7 @@ use crate::actor::parcel::Parcel;
 use crate::actor::restart::Restart;
 use crate::actor::traits::Handlers;
 use crate::error::start::StartError;
+use crate::process::limits::Limits;
 use crate::process::registration::{ActorEntry, actor_id};
 use crate::wire::codec::EncodeError;
 use crate::wire::ids::TypeHash;
@@ -55,6 +56,7 @@ pub(crate) struct Spec {
     pub(crate) shutdown: Duration,
     pub(crate) init_timeout: Duration,
     pub(crate) at_end: AtEnd,
+    pub(crate) limits: Limits,
 }
 
 impl<A: Handlers> ChildSpec<A> {
@@ -74,6 +76,7 @@ impl<A: Handlers> ChildSpec<A> {
             shutdown: options.shutdown,
             init_timeout: options.init_timeout,
             at_end: AtEnd::Stop,
+            limits: Limits::new(),
         };
         Self { spec, actor: std::marker::PhantomData }
     }
@@ -119,6 +122,13 @@ impl<A: Handlers> ChildSpec<A> {
         self.spec.at_end = at_end;
         self
     }
+
+    /// What its process may use of the machine, in every incarnation. A local child has no process to be held to it.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.spec.limits = limits;
+        self
+    }
 }
 
 impl Spec {
@@ -139,6 +149,13 @@ impl Spec {
                 self.name
             )));
         }
+        if self.home == Home::Thread && !self.limits.is_none() {
+            return Err(StartError::BadSpec(format!(
+                "{} is local, and a thread has no limits of its own: give it a process, by ChildSpec::new, or no limits",
+                self.name
+            )));
+        }
+        self.limits.check(&self.name)?;
         match &self.init {
             Ok(_) => Ok(()),
             Err(error) => Err(StartError::Arguments { child: self.name.clone(), error: error.to_string() }),
@@ -162,6 +179,7 @@ impl fmt::Debug for Spec {
             .field("shutdown", &self.shutdown)
             .field("init_timeout", &self.init_timeout)
             .field("at_end", &self.at_end)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

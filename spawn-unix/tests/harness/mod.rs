@@ -19,9 +19,9 @@ use procession_spawn_unix::{Exit, ExitKind};
 
 pub(crate) use portable::{
     PATIENCE, Seen, Worker, block_on, code, ended, enter, eventually, guarded, launch, linger, main, plain, program,
-    read_line, recorder, say, sleep_for_ever, start, start_raw, tests,
+    read_line, recorder, say, sleep_for_ever, start, start_limited, start_raw, tests,
 };
-pub(crate) use system::{is_alive, kill, pids, stat};
+pub(crate) use system::{cpus, is_alive, kill, pids, stat};
 
 pub fn all_die(pids: &[u32]) {
     let deadline = Instant::now() + PATIENCE;

@@ -8,6 +8,10 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
+use procession_spawn_unix::{Limit, Priority};
+use rustix::process::{Resource, getpriority_process, getrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity};
+
 /// What a memory fault, an abort and a kill are called.
 pub(crate) const FAULT: &str = "SIGSEGV";
 pub(crate) const ABORT: &str = "SIGABRT";
@@ -95,5 +99,32 @@ pub(crate) fn fault() -> ! {
     loop {
         // SAFETY: none, on purpose: this process ends here.
         unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
+    }
+}
+
+/// The limits that this system does not enforce.
+pub(crate) fn unenforced() -> Vec<Limit> {
+    vec![Limit::Processes]
+}
+
+/// Bytes of memory that this process is held to.
+pub(crate) fn memory_limit() -> Option<u64> {
+    getrlimit(Resource::Data).current
+}
+
+/// The processors that this process may run on.
+pub(crate) fn cpus() -> Vec<usize> {
+    let cpus = sched_getaffinity(None).unwrap();
+    (0..CpuSet::MAX_CPU).filter(|cpu| cpus.is_set(*cpu)).collect()
+}
+
+/// How urgent the work of this process is.
+pub(crate) fn priority() -> Option<Priority> {
+    match getpriority_process(None).unwrap() {
+        19 => Some(Priority::Idle),
+        10 => Some(Priority::BelowNormal),
+        0 => Some(Priority::Normal),
+        -5 => Some(Priority::AboveNormal),
+        _ => None,
     }
 }

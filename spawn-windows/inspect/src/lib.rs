@@ -4,6 +4,7 @@
 #![cfg(windows)]
 
 mod job;
+mod limits;
 mod security;
 
 use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
@@ -23,6 +24,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 pub use job::Job;
+pub use limits::{cpus, memory_limit, priority_class};
 pub use security::{access_list, user};
 
 /// A process, for as long as this is held.

@@ -7,8 +7,9 @@ use std::io;
 use std::process::{Child, Command};
 
 use procession_inspect_windows::{self as inspect, Job};
+use procession_spawn_windows::{Limit, Priority};
 
-pub(crate) use procession_inspect_windows::fault;
+pub(crate) use procession_inspect_windows::{cpus, fault, memory_limit};
 
 /// What a memory fault, an abort and a kill are called.
 pub(crate) const FAULT: &str = "STATUS_ACCESS_VIOLATION";
@@ -53,5 +54,22 @@ impl Started {
 
     pub(crate) fn kill_all(&self) {
         self.job.terminate();
+    }
+}
+
+/// The limits that this system does not enforce: Windows enforces all of them, Wine none.
+pub(crate) fn unenforced() -> Vec<Limit> {
+    let wine = inspect::is_wine();
+    if wine { vec![Limit::Memory, Limit::Processes, Limit::Cpus, Limit::Priority] } else { vec![] }
+}
+
+/// How urgent the work of this process is.
+pub(crate) fn priority() -> Option<Priority> {
+    match inspect::priority_class() {
+        0x40 => Some(Priority::Idle),
+        0x4000 => Some(Priority::BelowNormal),
+        0x20 => Some(Priority::Normal),
+        0x8000 => Some(Priority::AboveNormal),
+        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What a test does to processes from outside, and sees of them: the platform door of the tests of actors.
 
-use procession::ExitCause;
+use procession::{ExitCause, Limit};
 
 /// A way to die that a system has its own word for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,9 @@ mod linux {
     use std::path::Path;
 
     use rustix::process::{Pid, Signal, getpid, kill_process};
+    use rustix::thread::{CpuSet, sched_getaffinity};
 
-    use super::{Death, ExitCause};
+    use super::{Death, ExitCause, Limit};
 
     /// Whether a cause is what this system says of such a death.
     pub(crate) fn is_death_by(death: Death, cause: &ExitCause) -> bool {
@@ -97,6 +98,17 @@ mod linux {
         pages * rustix::param::page_size()
     }
 
+    /// The limits that nobody is held to here.
+    pub(crate) fn unenforced_limits() -> Vec<Limit> {
+        vec![Limit::Processes]
+    }
+
+    /// The processors that this process may run on.
+    pub(crate) fn cpus() -> Vec<usize> {
+        let cpus = sched_getaffinity(None).expect("this process is there");
+        (0..CpuSet::MAX_CPU).filter(|cpu| cpus.is_set(*cpu)).collect()
+    }
+
     fn threads_are_stopped(pid: u32) -> bool {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
         threads.flatten().all(|thread| field(&thread.path().join("stat"), 0).is_none_or(|state| state == "T"))
@@ -126,7 +138,7 @@ pub(crate) use windows::*;
 mod windows {
     use procession_inspect_windows::{self as inspect, Process};
 
-    use super::{Death, ExitCause};
+    use super::{Death, ExitCause, Limit};
 
     /// What a test's own kill ends a process with.
     const KILLED: u32 = 9;
@@ -190,4 +202,12 @@ mod windows {
     pub(crate) fn memory_of_this_process() -> usize {
         inspect::memory()
     }
+
+    /// The limits that nobody is held to here: none on Windows, all under Wine.
+    pub(crate) fn unenforced_limits() -> Vec<Limit> {
+        let wine = inspect::is_wine();
+        if wine { vec![Limit::Memory, Limit::Processes, Limit::Cpus, Limit::Priority] } else { vec![] }
+    }
+
+    pub(crate) use inspect::cpus;
 }
