@@ -55,3 +55,12 @@ fn completions_reach_the_owner_of_the_database_though_another_consumer_fails() {
     line(&said, "the bell broke 1 time and rings again");
     line(&said, "500 tasks: 499 done, 1 failed, 0 lost");
 }
+
+#[test]
+fn shared_state_loses_nothing_and_tells_who_was_slower() {
+    let said = run("shared_state");
+    assert_eq!(said.lines().filter(|line| line.starts_with("worker ") && line.contains(" is process ")).count(), 5);
+    line(&said, "450 hits, Some(450) counts, 750 nested appends");
+    line(&said, "the watcher was told 450 times, of version 450 last");
+    line(&said, "a stale transaction: the value is another one now");
+}

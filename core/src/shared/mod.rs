@@ -58,6 +58,8 @@ mod open;
 mod snapshot;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod value;
 mod watch;

@@ -25,10 +25,9 @@ use crate::wire::codec::EncodeError;
 ///
 /// ```
 /// # async fn pay(accounts: procession::shared::Dict<String, i64>) -> procession::Result<()> {
-/// let there = accounts.get_versioned("ann").await?.ok_or("no account")?;
-/// let transfer = accounts.transaction().expect("ann", there.version).subtract("ann", 10).add("bob", 10);
+/// let transfer = accounts.transaction().expect_present("bob").subtract("ann", 10).add("bob", 10);
 /// if let Err(conflict) = transfer.commit().await? {
-///     println!("ann's balance is {:?} now", conflict.found);
+///     println!("not paid: {conflict}");
 /// }
 /// # Ok(()) }
 /// ```

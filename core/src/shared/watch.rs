@@ -17,7 +17,7 @@ use super::store::refusal::Refusal;
 use super::store::reply::Version;
 use crate::actor::call::Call;
 use crate::actor::claim::{Claim, send_on};
-use crate::actor::message::Message;
+use crate::actor::message::{DEFAULT_DEADLINE, Message};
 use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
 use crate::error::call::CallError;
@@ -144,7 +144,8 @@ pub(super) async fn watch<E: Payload, C: 'static>(
             end(to, watcher);
         }
     };
-    let begun = Claim::<Watching, Refusal>::new(to, Message::service("watch", keeper::WATCH, &()), give_back).await;
+    let message = Message::service("watch", keeper::WATCH, &());
+    let begun = Claim::<Watching, Refusal>::new(to, message, give_back).timeout(DEFAULT_DEADLINE).await;
     let Watching { watcher, next, version: since } = begun?;
     let reader = Box::new(Question { call: None, open });
     Ok(Watch { object, watcher, next, since, missed: 0, here: VecDeque::new(), reader })

@@ -178,9 +178,11 @@ impl Scores {
         is_best
     }
 
+    /// Who is the best, with how many points, and after how many games.
     #[call]
-    pub(crate) fn result(&self) -> (Option<(String, u32)>, u64) {
-        (self.best.clone(), self.games)
+    pub(crate) fn result(&self) -> (String, u32, u64) {
+        let (who, points) = self.best.clone().unwrap_or_default();
+        (who, points, self.games)
     }
 
     #[call]
@@ -241,12 +243,12 @@ pub(crate) async fn hands(sup: &Supervisor, count: usize) -> Vec<Address<Hand>> 
 }
 
 /// All of these have succeeded.
-pub(crate) async fn all<T, E: std::fmt::Debug>(
+pub(crate) async fn all<T, E>(
     futures: impl IntoIterator<Item = impl Future<Output = Result<T, E>> + Send + 'static>,
 ) -> Vec<T>
 where
     T: Send + 'static,
-    E: Send + 'static,
+    E: std::fmt::Debug + Send + 'static,
 {
     let tasks: Vec<_> = futures.into_iter().map(|future| tokio::spawn(future)).collect();
     let mut results = Vec::new();

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn what_nobody_fetches_is_forgotten() {
         let (mut frozen, now) = (Frozen::new(), Instant::now());
-        let mut begin = |frozen: &mut Frozen<Bytes>| match frozen.begin(now, rows(3, 1 << 20), Version(1)) {
+        let begin = |frozen: &mut Frozen<Bytes>| match frozen.begin(now, rows(3, 1 << 20), Version(1)) {
             Reply::Snapshot { rest: Some(rest), .. } => rest,
             reply => panic!("{reply:?}"),
         };

@@ -206,11 +206,15 @@ fn transact(
     for (key, written) in writes {
         let write = match written {
             Written::Set(value) => {
-                after.as_mut().map(|after| put(after, key, value));
+                if let Some(after) = &mut after {
+                    put(after, key, value);
+                }
                 Write::Set(encode(value))
             }
             Written::Remove => {
-                after.as_mut().map(|after| remove(after, key));
+                if let Some(after) = &mut after {
+                    remove(after, key);
+                }
                 Write::Remove
             }
             Written::Add(by) => {
