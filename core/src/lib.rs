@@ -21,6 +21,7 @@ mod router;
 pub mod shared;
 mod shm;
 mod supervisor;
+pub mod sync;
 mod sys;
 mod wire;
 
@@ -35,7 +36,7 @@ pub use procession_derive::{Actor, handlers, main, task};
 pub use actor::address::{Address, AddressControl};
 pub use actor::call::{Call, Cast, Monitor, TrySendError};
 pub use actor::context::{Context, TaskHandle};
-pub use actor::fence::FencingToken;
+pub use actor::fence::{FencingToken, Guarding, LockKey};
 pub use actor::incoming::{CastOutput, Reply};
 pub use actor::lookup::LookupError;
 pub use actor::restart::Restart;

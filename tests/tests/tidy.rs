@@ -20,6 +20,7 @@ const PURE: [&str; 9] = [
     "core/src/supervisor/backoff",
     "core/src/supervisor/intensity",
     "core/src/supervisor/policy",
+    "core/src/sync/table",
     "core/src/wire/",
 ];
 

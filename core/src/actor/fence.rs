@@ -1,7 +1,5 @@
 //! Which grants of locks are valid, for whoever in this process has to refuse a holder that is not one any more.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "for the services above this layer"))]
-
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,16 +10,24 @@ use crate::wire::ids::{ActorId, NodeId};
 
 /// Which lock: the service that has it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct LockKey {
+pub struct LockKey {
     pub(crate) node: NodeId,
     pub(crate) actor: ActorId,
     pub(crate) lock: u64,
 }
 
+/// A lock by whose tokens something else can be guarded: a mutex, or a lock for readers and writers.
+pub trait Guarding {
+    /// Which lock it is.
+    #[doc(hidden)]
+    fn lock_key(&self) -> LockKey;
+}
+
 /// The proof of one grant of one lock, to be sent along with what is done under it.
 ///
 /// Over all locks of a supervisor its number grows with every grant. Once the grant is over, by a release, by the death of
-/// its holder or by the end of its lease, the token is stale: whoever asks, before writing, refuses it.
+/// its holder or by the end of its lease, the token is stale: shared state that is guarded by the lock, and a
+/// [`Fence`](crate::sync::Fence), refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FencingToken {
     pub(crate) number: u64,

@@ -17,7 +17,7 @@ use super::parcel::Parcel;
 use super::party::Party;
 use crate::error::call::{CallError, CodecError, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason};
-use crate::router::{CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Taken};
+use crate::router::{CallBetween, CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Taken};
 use crate::wire::codec::Handle;
 use crate::wire::ids::{Destination, TypeHash};
 
@@ -135,6 +135,16 @@ impl Desk {
     /// Is not interested any more.
     pub(crate) fn unwatch(&mut self, party: Party) {
         self.effects.push(Effect::Unwatch(party));
+    }
+
+    /// The address of the service itself.
+    pub(crate) fn destination(&self) -> Destination {
+        self.to
+    }
+
+    /// Which actors wait for which, as far as this process knows.
+    pub(crate) fn calls_between(&self) -> Vec<CallBetween> {
+        Node::here().with(|router| router.calls_between())
     }
 
     /// What an actor is called.
