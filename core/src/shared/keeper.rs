@@ -15,7 +15,7 @@ use super::store::list::List;
 use super::store::log::Log;
 use super::store::refusal::Refusal;
 use super::store::reply::{Reply, Version};
-use crate::actor::fence::{FencingToken, Standing};
+use crate::actor::fence::{FencingToken, LockKey, Standing};
 use crate::actor::held::SHARED;
 use crate::actor::node::Node;
 use crate::actor::parcel::Parcel;
@@ -91,19 +91,37 @@ pub(super) struct Keeper<S: Kept> {
     watchers: HashMap<u64, Party>,
     /// Watchers that wait for a change, and for which one.
     waiting: HashMap<CallKey, (u64, u64)>,
+    /// The lock without which nothing is written.
+    guard: Option<LockKey>,
     named: bool,
 }
 
 impl<S: Kept> Keeper<S> {
-    pub(super) fn new(store: S, lag: usize, named: bool) -> Self {
+    pub(super) fn new(store: S, lag: usize, guard: Option<LockKey>, named: bool) -> Self {
         let (log, frozen) = (Log::new(lag), Frozen::new());
-        Self { store, log, frozen, watchers: HashMap::new(), waiting: HashMap::new(), named }
+        Self { store, log, frozen, watchers: HashMap::new(), waiting: HashMap::new(), guard, named }
+    }
+
+    /// Whether an operation under this grant, or under none, may be executed.
+    fn admit(&self, token: Option<FencingToken>, operation: &S::Operation) -> Result<(), Refusal> {
+        let token = match (self.guard, token) {
+            (None, None) => return Ok(()),
+            (Some(_), None) if S::only_reads(operation) => return Ok(()),
+            (Some(_), None) => return Err(Refusal::NotGuarded),
+            (_, Some(token)) => token,
+        };
+        match token.standing(self.guard.unwrap_or(token.lock)) {
+            Standing::Valid => Ok(()),
+            Standing::Stale => Err(Refusal::StaleGrant { token: token.number() }),
+            Standing::Elsewhere => Err(Refusal::ForeignGrant { token: token.number() }),
+        }
     }
 
     fn operate(&mut self, now: Instant, mut asked: Asked, desk: &mut Desk) {
         let Some((token, operation)) = asked.arguments::<(Option<FencingToken>, S::Operation)>(desk) else { return };
         let before = self.store.version();
-        let done = check(token).and_then(|()| self.store.apply(operation, &mut self.log));
+        let admitted = self.admit(token, &operation);
+        let done = admitted.and_then(|()| self.store.apply(operation, &mut self.log));
         match (asked.call, done) {
             (Some(call), Ok(Reply::Snapshot { rows, version, .. })) => {
                 desk.answer(call, &self.frozen.begin(now, rows, version));
@@ -163,16 +181,6 @@ impl<S: Kept> Keeper<S> {
             Ok(None) => drop(self.waiting.insert(call, (watcher, from))),
             Err(refusal) => desk.fail(call, &refusal),
         }
-    }
-}
-
-/// Whether a write under this grant may be done.
-fn check(token: Option<FencingToken>) -> Result<(), Refusal> {
-    let Some(token) = token else { return Ok(()) };
-    match token.standing(token.lock) {
-        Standing::Valid => Ok(()),
-        Standing::Stale => Err(Refusal::StaleGrant { token: token.number() }),
-        Standing::Elsewhere => Err(Refusal::ForeignGrant { token: token.number() }),
     }
 }
 

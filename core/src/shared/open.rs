@@ -15,6 +15,7 @@ use super::store::bounds::{Bounds, WhenFull};
 use super::store::cell::Cell;
 use super::store::refusal::Refusal;
 use super::value::Value;
+use crate::actor::fence::{Guarding, LockKey};
 use crate::actor::held::{Held, SHARED};
 use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
@@ -40,17 +41,18 @@ pub struct SharedSpec {
     name: Option<String>,
     bounds: Option<Bounds>,
     lag: usize,
+    guard: Option<LockKey>,
 }
 
 impl SharedSpec {
     /// The object of this name.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), bounds: None, lag: LAG }
+        Self { name: Some(name.into()), bounds: None, lag: LAG, guard: None }
     }
 
     /// A new object, without a name.
     pub fn unnamed() -> Self {
-        Self { name: None, bounds: None, lag: LAG }
+        Self { name: None, bounds: None, lag: LAG, guard: None }
     }
 
     /// How many elements a list, or keys a dict, may have.
@@ -68,6 +70,15 @@ impl SharedSpec {
     /// What it does with what is to be added when it is full.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.bounds.get_or_insert_default().when_full = when_full;
+        self
+    }
+
+    /// Nothing is written to it but under a grant of this lock, which has to be of the same process: by handles that
+    /// [`guarded_by`](List::guarded_by) has made of its tokens. Who only reads needs none.
+    ///
+    /// So a holder that was stopped, and comes back after its lease, cannot write over what its successor has written.
+    pub fn guarded_by(mut self, lock: &impl Guarding) -> Self {
+        self.guard = Some(lock.lock_key());
         self
     }
 
@@ -110,8 +121,8 @@ pub enum OpenError {
         /// What was asked for.
         wanted: String,
     },
-    /// It was opened before, with other bounds than these.
-    #[error("{name:?} was opened before, with other bounds")]
+    /// It was opened before, with other bounds than these, or another guard.
+    #[error("{name:?} was opened before, with other bounds or another guard")]
     OtherBounds {
         /// The name.
         name: String,
@@ -136,6 +147,7 @@ struct Named {
     element: TypeHash,
     what: String,
     bounds: Bounds,
+    guard: Option<LockKey>,
 }
 
 impl Supervisor {
@@ -197,7 +209,7 @@ fn open<S: Kept>(
 ) -> Result<Held<SHARED>, OpenError> {
     let bounds = spec.bounds.unwrap_or_default();
     let Some(name) = spec.name else {
-        let keeper = Keeper::new(make(bounds)?, spec.lag, false);
+        let keeper = Keeper::new(make(bounds)?, spec.lag, spec.guard, false);
         return Ok(Held::new(sup.services().serve(&what, keeper)?));
     };
     let names = sup.services().slot::<Names>();
@@ -206,12 +218,13 @@ fn open<S: Kept>(
         if named.element != element {
             return Err(OpenError::OtherType { name, found: named.what.clone(), wanted: what });
         }
-        if spec.bounds.is_some_and(|bounds| bounds != named.bounds) {
+        let other_guard = spec.guard.is_some() && spec.guard != named.guard;
+        if other_guard || spec.bounds.is_some_and(|bounds| bounds != named.bounds) {
             return Err(OpenError::OtherBounds { name });
         }
         return Ok(Held::new(named.to));
     }
-    let to = sup.services().serve(&name, Keeper::new(make(bounds)?, spec.lag, true))?;
-    names.insert(name, Named { to, element, what, bounds });
+    let to = sup.services().serve(&name, Keeper::new(make(bounds)?, spec.lag, spec.guard, true))?;
+    names.insert(name, Named { to, element, what, bounds, guard: spec.guard });
     Ok(Held::new(to))
 }

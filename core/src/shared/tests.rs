@@ -15,7 +15,7 @@ use crate::actor::service::{self, Serving};
 use crate::wire::ids::{ActorId, Destination, NodeId, RunId};
 
 fn open<T: crate::Payload>(named: bool) -> (List<T>, Serving) {
-    let keeper = Keeper::new(Store::<Parcel>::new(Bounds::default()), 100, named);
+    let keeper = Keeper::new(Store::<Parcel>::new(Bounds::default()), 100, None, named);
     let (serving, run) = service::open(0, "a list", keeper);
     tokio::spawn(run);
     (List::of(Held::<SHARED>::new(serving.destination())), serving)

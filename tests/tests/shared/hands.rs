@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use procession::prelude::*;
 use procession::shared::{Counter, Dict, List, SharedError, State, Value};
+use procession::sync::{Mutex, MutexGuard};
 use procession::{Failure, Restart};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ use crate::processes::{Probe, ProbeApi, start, within};
 #[derive(Actor, Default)]
 pub(crate) struct Hand {
     kept: Option<List<u64>>,
+    guard: Option<MutexGuard>,
 }
 
 /// Two lists in the middle of other data.
@@ -82,6 +84,15 @@ impl Hand {
         let kept = self.kept.as_ref().ok_or(Failure::new("no list"))?;
         kept.push(value).await?;
         Ok(kept.len().await?)
+    }
+
+    /// Takes the lock for so long, and keeps the list as its holder has it.
+    #[call]
+    pub(crate) async fn keep_guarded(&mut self, list: List<u64>, lock: Mutex, lease: Duration) -> Result<(), Failure> {
+        let guard = lock.lock().lease(lease).await?;
+        self.kept = Some(list.guarded_by(guard.token()));
+        self.guard = Some(guard);
+        Ok(())
     }
 
     #[call]

@@ -1,8 +1,9 @@
 //! Many writers at once, some of which are killed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use procession::shared::{Counter, Dict, List, SharedSpec, Value};
+use procession::shared::{Counter, Dict, List, Refusal, SharedError, SharedSpec, Value};
 use procession::{CallError, Event, Supervisor};
 
 use crate::hands::{HandApi, all, hands, note_square};
@@ -179,5 +180,27 @@ async fn a_snapshot_is_of_one_moment_though_it_takes_many_messages_and_writers_g
     for name in ["hand 0", "hand 1"] {
         within(sup.kill(name)).await.unwrap();
     }
+    end(sup).await;
+}
+
+#[tokio::test]
+async fn a_stopped_holder_that_resumes_after_its_lease_cannot_write() {
+    let sup = start().await;
+    let hands = hands(&sup, 2).await;
+    let lock = within(sup.mutex("lock")).await.unwrap();
+    let list: List<u64> = sup.list(SharedSpec::named("list").guarded_by(&lock)).unwrap();
+    let not_guarded = SharedError::Refused(Refusal::NotGuarded);
+    assert_eq!(within(list.push(0)).await, Err(not_guarded));
+    let stopped = within(hands[0].pid()).await.unwrap();
+    within(hands[0].keep_guarded(list.clone(), lock.clone(), Duration::from_millis(1500))).await.unwrap();
+    assert_eq!(within(hands[0].push_kept(1)).await, Ok(1));
+    system::freeze(stopped);
+    // Granted when the lease is over.
+    within(hands[1].keep_guarded(list.clone(), lock, Duration::from_secs(600)).no_timeout()).await.unwrap();
+    system::thaw(stopped);
+    let refused = within(hands[0].push_kept(2)).await.unwrap_err();
+    assert!(refused.to_string().contains("not valid any more"), "{refused}");
+    assert_eq!(within(hands[1].push_kept(3)).await, Ok(2));
+    assert_eq!(within(list.snapshot()).await.unwrap().values, [1, 3]);
     end(sup).await;
 }

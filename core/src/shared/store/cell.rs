@@ -94,6 +94,10 @@ impl<I: Item> Store for Cell<I> {
         })
     }
 
+    fn only_reads(operation: &CellOperation<I>) -> bool {
+        matches!(operation, CellOperation::Get)
+    }
+
     fn version(&self) -> Version {
         self.version
     }

@@ -360,6 +360,18 @@ impl<I: Item> Store for Dict<I> {
         })
     }
 
+    fn only_reads(operation: &DictOperation<I>) -> bool {
+        matches!(
+            operation,
+            DictOperation::Len
+                | DictOperation::Get(_)
+                | DictOperation::GetMany(_)
+                | DictOperation::Contains(_)
+                | DictOperation::Page { .. }
+                | DictOperation::Snapshot(_)
+        )
+    }
+
     fn version(&self) -> Version {
         self.version
     }

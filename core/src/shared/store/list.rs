@@ -411,6 +411,17 @@ impl<I: Item> Store for List<I> {
         })
     }
 
+    fn only_reads(operation: &ListOperation<I>) -> bool {
+        matches!(
+            operation,
+            ListOperation::Len
+                | ListOperation::Get(_)
+                | ListOperation::Find(_)
+                | ListOperation::Slice { .. }
+                | ListOperation::Page { .. }
+        )
+    }
+
     fn version(&self) -> Version {
         self.version
     }

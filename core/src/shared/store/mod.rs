@@ -46,6 +46,9 @@ pub(in crate::shared) trait Store {
     /// Executes an operation, whole or not at all.
     fn apply(&mut self, operation: Self::Operation, log: &mut Log<Self::Change>) -> Result<Reply<Self::Item>, Refusal>;
 
+    /// Whether an operation changes nothing.
+    fn only_reads(operation: &Self::Operation) -> bool;
+
     /// The version: of no change yet 0, and greater after each.
     fn version(&self) -> Version;
 }

@@ -92,6 +92,9 @@ pub enum Refusal {
         /// The fencing token of the grant.
         token: u64,
     },
+    /// The object is guarded by a lock, and the write does not carry the token of a grant of it.
+    #[error("the object is guarded by a lock: a write has to carry the token of a grant")]
+    NotGuarded,
     /// The write is guarded by a lock of another process than the one that keeps this object, which does not know whether
     /// the grant is valid.
     #[error("the grant that guards this write is of a lock that is kept elsewhere (token {token})")]
