@@ -126,11 +126,6 @@ impl Desk {
         self.effects.push(Effect::Answer(call, Outcome::Failed(error), Parcel::default()));
     }
 
-    /// Tells the supervisor's listeners that a cast came to nothing.
-    pub(crate) fn cast_failed(&self, method: u16, why: String) {
-        self.end.cast_failed(self.methods.get(usize::from(method)).copied().unwrap_or_default(), why);
-    }
-
     /// Wants to be [told](Service::down), once, of the end of a party, all its strands included. A party that belongs to no
     /// actor ends with this process.
     pub(crate) fn watch(&mut self, party: Party) {
@@ -164,6 +159,16 @@ impl Desk {
     pub(crate) fn is_held(&self, kind: u8) -> bool {
         let Destination { node, actor, .. } = self.to;
         Node::here().with(|router| router.is_held(Handle { kind, node, actor }))
+    }
+
+    /// Where the service is.
+    pub(crate) fn own(&self) -> Destination {
+        self.to
+    }
+
+    /// Makes known that a request failed whose caller does not hear of it.
+    pub(crate) fn cast_failed(&self, method: &str, error: String) {
+        self.end.cast_failed(method, error);
     }
 
     /// The service ends after this turn: nothing needs it any more.
@@ -217,6 +222,11 @@ impl Serving {
     }
 }
 
+/// What identifies the protocol of a service, in its address.
+pub(crate) fn protocol<S: Service>() -> TypeHash {
+    TypeHash::of(&["procession service", S::PROTOCOL, env!("CARGO_PKG_VERSION")])
+}
+
 /// Opens a service; it works while the future is polled, which ends with it.
 pub(crate) fn open<S: Service>(
     owner: u64,
@@ -227,7 +237,7 @@ pub(crate) fn open<S: Service>(
     let about = NewEntry {
         owner,
         name: name.into(),
-        type_hash: TypeHash::of(&["procession service", S::PROTOCOL, env!("CARGO_PKG_VERSION")]),
+        type_hash: protocol::<S>(),
         capacity: WAITING,
         methods: S::METHODS.to_vec(),
     };

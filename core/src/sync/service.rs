@@ -84,7 +84,7 @@ impl LockService {
                 if !released && hearer == Hearer::Listeners {
                     // What was done under it may have been done beside what another has done.
                     let why = format!("{}, by {}", LockError::Stale, name(&who, desk));
-                    desk.cast_failed(GiveBack::METHOD, why);
+                    desk.cast_failed("release", why);
                 }
                 Some(if released { Ok(Reply::Done) } else { Err(Refusal::Stale) })
             }
