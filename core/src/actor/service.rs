@@ -161,6 +161,11 @@ impl Desk {
         Node::here().with(|router| router.is_held(Handle { kind, node, actor }))
     }
 
+    /// Where the service is.
+    pub(crate) fn own(&self) -> Destination {
+        self.to
+    }
+
     /// Makes known that a request failed whose caller does not hear of it.
     pub(crate) fn cast_failed(&self, method: &str, error: String) {
         self.end.cast_failed(method, error);
