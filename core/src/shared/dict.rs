@@ -209,7 +209,7 @@ impl<K: Payload, V: Payload> Dict<K, V> {
     ///
     /// # Cancellation
     /// Where the future is dropped under way, they may be gone with it, as with everything that takes something out: a
-    /// queue hands things over.
+    /// [queue](crate::queue) hands things over.
     pub fn pop_first(&self) -> Operation<Option<(K, V)>> {
         let operation = Op::Take { end: End::First, limit: 1 };
         self.object.ask("pop_first", Ok(operation), |reply| Ok(object::taken_items(reply)?.pop()))

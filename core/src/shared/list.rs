@@ -196,7 +196,7 @@ impl<T: Payload> List<T> {
     ///
     /// # Cancellation
     /// Where the future is dropped under way, the element may be gone with it, as with everything that takes something out: a
-    /// queue hands things over.
+    /// [queue](crate::queue) hands things over.
     pub fn pop(&self) -> Operation<Option<T>> {
         self.object.ask("pop", Ok(Op::Take { end: End::Last, limit: 1 }), |reply| Ok(object::taken(reply)?.pop()))
     }
