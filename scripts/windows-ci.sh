@@ -46,7 +46,7 @@ step 'examples'
 work=$(mktemp -d)
 trap 'rm -rf "$work"; scripts/windows.sh stop' EXIT
 examples=$CARGO_TARGET_DIR/x86_64-pc-windows-gnu/debug/examples
-for example in process pool results completion; do
+for example in process pool results completion queue pool_queue; do
   echo "--- $example"
   PROCESSION_WINDOWS_TIMEOUT=60 on_windows run "$examples/$example.exe" </dev/null | cat
 done
