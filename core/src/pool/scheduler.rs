@@ -117,69 +117,6 @@ impl Scheduler {
         }
     }
 
-    /// A worker that was to be started takes tasks.
-    pub(crate) fn handle_worker_ready(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        if self.workers[index].phase == Phase::Starting {
-            self.workers[index].begin(now);
-            self.workers.enter(index, Phase::Ready);
-        }
-    }
-
-    /// A worker that was to be started never became ready. It is wanted still.
-    pub(crate) fn handle_start_failed(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        match self.workers[index].phase {
-            Phase::Starting => {
-                self.report.start_failures += 1;
-                self.workers[index].failures += 1;
-                self.replace(index);
-            }
-            Phase::Stopping => self.workers.enter(index, Phase::Vacant),
-            Phase::Vacant | Phase::Ready | Phase::Dying | Phase::Retiring => {}
-        }
-    }
-
-    /// A worker that was ready, or was told to stop, has exited, or will be killed to be replaced. What it held stays with
-    /// it until each task is reported.
-    pub(crate) fn handle_worker_lost(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        let worker = &mut self.workers[index];
-        let phase = worker.phase;
-        if matches!(phase, Phase::Vacant | Phase::Starting) {
-            return;
-        }
-        worker.incarnation += 1;
-        worker.held.clear();
-        if phase != Phase::Stopping {
-            self.report.workers_lost += 1;
-        }
-        match phase {
-            Phase::Ready | Phase::Dying => self.replace(index),
-            Phase::Vacant | Phase::Starting | Phase::Retiring | Phase::Stopping => {
-                self.workers.enter(index, Phase::Vacant);
-            }
-        }
-    }
-
-    /// The pool gives up: it cannot keep one worker. It closes; every task that no worker holds ends in
-    /// [`Ending::NoWorkers`].
-    pub(crate) fn handle_no_workers(&mut self, now: Instant) {
-        self.advance(now);
-        if self.close(Closing::NoWorkers) {
-            self.end_queued(Ending::NoWorkers);
-        }
-    }
-
     /// A task has its result, which took `ran`. True if that is how it ended: the result is then the caller's. False if it
     /// had ended before, by a kill: the result must be dropped.
     #[must_use]
@@ -233,75 +170,6 @@ impl Scheduler {
         } else {
             self.report.retried += 1;
             self.enqueue(id, task);
-        }
-    }
-
-    /// Takes no more tasks and runs all that it has.
-    pub(crate) fn finish(&mut self, now: Instant) {
-        self.advance(now);
-        self.close(Closing::Finish);
-    }
-
-    /// Takes no more tasks, finishes those that workers hold and cancels the others. No worker is replaced any more.
-    pub(crate) fn drain(&mut self, now: Instant) {
-        self.advance(now);
-        if self.close(Closing::Drain) {
-            self.end_queued(Ending::Cancelled);
-        }
-    }
-
-    /// Ends everything at once: what is queued is cancelled, what workers hold is killed with them.
-    pub(crate) fn kill(&mut self, now: Instant) {
-        self.advance(now);
-        if !self.close(Closing::Kill) {
-            return;
-        }
-        self.end_queued(Ending::Cancelled);
-        let mut held: Vec<_> = self.tasks.drain().collect();
-        held.sort_unstable_by_key(|&(id, _)| id);
-        for (id, task) in held {
-            self.end(id, &task, Ending::Killed);
-        }
-        self.running = 0;
-        for index in 0..self.workers.len() {
-            self.workers[index].held.clear();
-            if self.workers[index].phase != Phase::Vacant {
-                self.actions.push_back(Action::KillWorker { worker: WorkerId::of(index) });
-                self.workers.enter(index, Phase::Stopping);
-            }
-        }
-    }
-
-    /// Wants this many workers, at least one. The highest numbers leave first, each after what it holds; tasks that are
-    /// bound to them and wait end in [`Ending::NoWorkers`]. Does nothing once workers are no longer replaced.
-    pub(crate) fn resize(&mut self, now: Instant, workers: usize) {
-        self.advance(now);
-        if !self.starts_workers() {
-            return;
-        }
-        let target = workers.max(1);
-        let wanted: Vec<_> = self.workers.wanted().collect();
-        for _ in wanted.len()..target {
-            self.add_worker();
-        }
-        for &index in wanted.iter().skip(target).rev() {
-            self.retire(index);
-        }
-    }
-
-    /// Wants this worker no more, for one that cannot be started while others can: like those that leave by
-    /// [`resize`](Self::resize), which is also what brings it back. Without the last one the pool gives up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pools that are resized at run time"))]
-    pub(crate) fn remove_worker(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        if self.starts_workers() && self.workers[index].phase.is_wanted() {
-            self.retire(index);
-            if self.workers.wanted().next().is_none() {
-                self.handle_no_workers(now);
-            }
         }
     }
 
@@ -393,51 +261,6 @@ impl Scheduler {
         self.now = self.now.max(now);
     }
 
-    // Closing.
-
-    /// Whether this is stricter than what was said before.
-    fn close(&mut self, by: Closing) -> bool {
-        let stricter = self.closing < Some(by);
-        if stricter {
-            self.closing = Some(by);
-        }
-        stricter
-    }
-
-    fn starts_workers(&self) -> bool {
-        self.closing <= Some(Closing::Finish)
-    }
-
-    fn end_queued(&mut self, ending: Ending) {
-        let mut queued = self.queue.drain();
-        for index in 0..self.workers.len() {
-            queued.extend(self.workers[index].queue.drain());
-        }
-        queued.sort_unstable();
-        for id in queued {
-            if let Some(task) = self.tasks.remove(&id) {
-                self.end(id, &task, ending);
-            }
-        }
-    }
-
-    /// The last actions of the pool; no task is left.
-    fn end_pool(&mut self) -> Action {
-        self.closed = true;
-        self.look_at = None;
-        let closed = Action::Closed(self.report);
-        if self.closing == Some(Closing::Kill) {
-            return closed;
-        }
-        for index in 0..self.workers.len() {
-            if self.workers[index].phase != Phase::Vacant {
-                self.workers.enter(index, Phase::Stopping);
-            }
-        }
-        self.actions.push_back(closed);
-        Action::StopWorkers
-    }
-
     // Tasks.
 
     /// How a task ends that would have to wait now but cannot, or `None` if it can.
@@ -525,74 +348,9 @@ impl Scheduler {
         self.workers.settle(index);
         Action::Dispatch { worker: WorkerId::of(index), task: id, attempt }
     }
-
-    // Workers.
-
-    /// A worker has less to do.
-    fn relieve(&mut self, index: usize) {
-        let worker = &self.workers[index];
-        if worker.phase == Phase::Retiring && worker.held.is_empty() {
-            self.stop(index);
-        } else {
-            self.workers.settle(index);
-        }
-    }
-
-    /// A worker holds a task no longer, since it has `died` or was asked to give it back.
-    fn handle_left(&mut self, index: usize, died: bool) {
-        if died && self.workers[index].phase == Phase::Ready {
-            self.workers.enter(index, Phase::Dying);
-        } else {
-            self.relieve(index);
-        }
-    }
-
-    /// Wants the next incarnation of a worker, if any is wanted at all.
-    fn replace(&mut self, index: usize) {
-        if self.starts_workers() {
-            let failures = self.workers[index].failures;
-            self.actions.push_back(Action::StartWorker { worker: WorkerId::of(index), failures });
-            self.workers.enter(index, Phase::Starting);
-        } else {
-            self.workers.enter(index, Phase::Vacant);
-        }
-    }
-
-    /// Wants one worker more: best one that is about to leave.
-    fn add_worker(&mut self) {
-        let index = self.workers.unwanted(self.now);
-        if self.workers[index].phase == Phase::Retiring {
-            self.workers.enter(index, Phase::Ready);
-            return;
-        }
-        self.workers[index].failures = 0;
-        self.replace(index);
-    }
-
-    /// Wants one worker less.
-    fn retire(&mut self, index: usize) {
-        let worker = &self.workers[index];
-        match worker.phase {
-            Phase::Ready if !worker.held.is_empty() => self.workers.enter(index, Phase::Retiring),
-            // Its exit is on its way, and nobody asked for it.
-            Phase::Dying => {
-                self.report.workers_lost += 1;
-                self.workers.enter(index, Phase::Stopping);
-            }
-            _ => self.stop(index),
-        }
-        for id in self.workers[index].queue.drain() {
-            if let Some(task) = self.tasks.remove(&id) {
-                self.end(id, &task, Ending::NoWorkers);
-            }
-        }
-    }
-
-    fn stop(&mut self, index: usize) {
-        self.actions.push_back(Action::StopWorker { worker: WorkerId::of(index) });
-        self.workers.enter(index, Phase::Stopping);
-    }
 }
 
+mod closing;
+mod crew;
 #[cfg(test)]
 mod tests;
