@@ -10,7 +10,7 @@ use super::fleet_call::{Gather, PoolCall, PoolCast, Sending};
 use super::handle::{Handle, start};
 use super::info::{PoolReport, PoolWorker};
 use super::shell::Read;
-use super::size::PoolSize;
+use super::spec::PoolSpec;
 use super::worker::WorkerId;
 use crate::actor::message::Message;
 use crate::actor::target::Target;
@@ -63,12 +63,12 @@ impl Supervisor {
     pub async fn pool<A: Handlers>(
         &self,
         name: impl Into<String>,
-        size: impl Into<PoolSize>,
+        spec: impl Into<PoolSpec>,
         args: A::Init,
     ) -> Result<Pool<A>, StartError> {
         // The answer is the actor's own: it says nothing of how long it took.
         let read: Read = |_| (false, None);
-        let handle = start::<A>(self, name.into(), size.into(), &args, read).await?;
+        let handle = start::<A>(self, name.into(), spec.into(), &args, read).await?;
         Ok(Pool { handle, actor: PhantomData })
     }
 }

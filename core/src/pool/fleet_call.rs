@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use super::ended::{Ended, How, Receiver};
 use super::handle::Handle;
 use super::inbox::{Arrival, NewTask, NotTaken, Shared};
-use super::task::{Ending, TaskId, Terms};
+use super::task::{Cancel, Ending, TaskId, Terms};
 use super::worker::WorkerId;
 use crate::actor::call::answer;
 use crate::actor::message::{self, Message};
@@ -95,7 +95,7 @@ impl Sending {
             index: 0,
             caused_by: message::current().and_then(|current| current.call),
             message: self.message.into_parts()?,
-            terms: Terms { worker: self.worker, ..Terms::default() },
+            terms: Terms { worker: self.worker, hard: self.handle.shared.defaults.timeout, ..Terms::default() },
             deadline,
             receiver,
             also: None,
@@ -173,7 +173,7 @@ impl<T: Payload, E: Payload> Future for PoolCall<T, E> {
         let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
         ready!(sleep.as_mut().poll(cx));
         let executed = if slot.begun.load(Ordering::Acquire) { Executed::Maybe } else { Executed::No };
-        handle.shared.tell(Arrival::Cancel(*id));
+        handle.shared.tell(Arrival::Cancel(*id, Cancel::Tell));
         self.state = State::Done;
         Poll::Ready(Err(CallError::TimedOut { executed, doing: None }))
     }
@@ -182,7 +182,7 @@ impl<T: Payload, E: Payload> Future for PoolCall<T, E> {
 impl<T, E> Drop for PoolCall<T, E> {
     fn drop(&mut self) {
         if let State::Sent { handle, id, .. } = &self.state {
-            handle.shared.tell(Arrival::Cancel(*id));
+            handle.shared.tell(Arrival::Cancel(*id, Cancel::Tell));
         }
     }
 }
@@ -199,7 +199,8 @@ fn result<T: Payload, E: Payload>(ended: Ended) -> Result<T, CallError<E>> {
         Box::new(Exit { pid, cause, stderr: String::new() })
     };
     Err(match ending {
-        Ending::Cancelled => CallError::Cancelled,
+        Ending::Cancelled | Ending::Aborted => CallError::Cancelled,
+        Ending::TimedOut => CallError::TimedOut { executed: Executed::Maybe, doing: None },
         Ending::Lost | Ending::Quarantined => {
             CallError::Died { exit: exit.unwrap_or_else(|| died(ExitCause::Unknown)), executed: Executed::Maybe }
         }

@@ -13,12 +13,12 @@ use super::error::{TaskError, TasksFailed, TryMapError};
 use super::function::{self, Function, Task, result_header};
 use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
 use super::info::{PoolReport, PoolWorker};
+use super::options::{BadOptions, TaskOptions};
 use super::runner::TaskRunner;
 use super::shell::{Read, Shell};
-use super::size::PoolSize;
+use super::spec::PoolSpec;
 use super::stream::{Outcomes, Unordered};
 use super::submitted::{Slot, Submitted};
-use super::task::Terms;
 use super::team::Plan;
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
@@ -47,6 +47,7 @@ const LAST_COMPLETIONS: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct TaskPool {
     handle: Arc<Handle>,
+    options: TaskOptions,
 }
 
 /// Kills its pool when it is dropped.
@@ -63,23 +64,25 @@ impl Drop for Handle {
 impl Supervisor {
     /// Starts a pool of worker processes that run tasks, all at once, and returns it when the first one is ready.
     ///
+    /// A number or a [`PoolSize`](crate::PoolSize) is enough of a spec; a [`PoolSpec`] says more.
+    ///
     /// Workers that die are replaced, which does not count against the supervisor's intensity. Where no worker can be
     /// kept, after some tries, the pool gives up and ends its tasks with the cause.
     ///
     /// # Errors
-    /// A size of 0, a name that is none, a program without an entry for workers; or why no worker could be started,
+    /// A spec that makes no sense, such as a size of 0, a name that is none, a program without an entry for workers; or why no worker could be started,
     /// after a few tries. Nothing is left behind then.
     ///
     /// # Cancellation
     /// Dropping the future ends the pool.
-    pub async fn task_pool(&self, name: impl Into<String>, size: impl Into<PoolSize>) -> Result<TaskPool, StartError> {
+    pub async fn task_pool(&self, name: impl Into<String>, spec: impl Into<PoolSpec>) -> Result<TaskPool, StartError> {
         let read: Read = |bytes| match result_header(bytes) {
             Some((failed, ran)) => (failed, Some(ran)),
             None => (true, None),
         };
         let tasks = function::fingerprint()?;
-        let handle = start::<TaskRunner>(self, name.into(), size.into(), &tasks, read).await?;
-        Ok(TaskPool { handle })
+        let handle = start::<TaskRunner>(self, name.into(), spec.into(), &tasks, read).await?;
+        Ok(TaskPool { handle, options: TaskOptions::new() })
     }
 }
 
@@ -87,14 +90,15 @@ impl Supervisor {
 pub(super) async fn start<A: Handlers>(
     supervisor: &Supervisor,
     name: String,
-    size: PoolSize,
+    spec: PoolSpec,
     init: &A::Init,
     read: Read,
 ) -> Result<Arc<Handle>, StartError> {
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err(StartError::BadSpec(format!("the name {name:?} is empty or has control characters")));
     }
-    let size = size.workers(&name)?;
+    let size = spec.size.workers(&name)?;
+    spec.check(&name)?;
     let launcher = supervisor.launcher().clone();
     let children = launcher.children.clone().ok_or(StartError::NoEntry)?;
     let actor_id = actor_id::<A>();
@@ -104,7 +108,7 @@ pub(super) async fn start<A: Handlers>(
     let init =
         Parcel::new(init).map_err(|error| StartError::Arguments { child: name.clone(), error: error.to_string() })?;
     let options = A::options();
-    let shared = Shared::new(name.into(), launcher.owner, size);
+    let shared = Shared::new(name.into(), launcher.owner, size, spec.defaults);
     let plan = Plan {
         launcher,
         children,
@@ -112,8 +116,10 @@ pub(super) async fn start<A: Handlers>(
         actor_id,
         type_hash: type_hash::<A>(),
         init,
-        init_timeout: options.init_timeout,
-        shutdown: options.shutdown,
+        init_timeout: spec.init_timeout.unwrap_or(options.init_timeout),
+        shutdown: spec.shutdown.unwrap_or(options.shutdown),
+        rules: spec.rules(),
+        limits: spec.limits,
     };
     let (started, wait) = oneshot::channel();
     let handle = Arc::new(Handle { shared: shared.clone() });
@@ -176,6 +182,15 @@ impl TaskPool {
     #[must_use]
     pub fn size(&self) -> usize {
         self.shared().size
+    }
+
+    /// The same pool, for tasks with these options: `pool.with(TaskOptions::new().priority(9))?.submit(scan, path)`.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    pub fn with(&self, options: TaskOptions) -> Result<Self, BadOptions> {
+        options.check()?;
+        Ok(Self { handle: self.handle.clone(), options })
     }
 
     /// Queues one task, at once, and returns a future of its value. The task runs whether that is awaited or not.
@@ -368,8 +383,9 @@ impl TaskPool {
         caused_by: Option<CallKey>,
         receiver: Arc<dyn Receiver>,
     ) -> Result<NewTask, TaskError> {
+        let defaults = &self.shared().defaults;
         let arguments = function
-            .call(&F::arguments(input))
+            .call(self.options.soft_timeout.or(defaults.soft_timeout), &F::arguments(input))
             .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))?;
         Ok(NewTask {
             name: function.name,
@@ -382,7 +398,7 @@ impl TaskPool {
                 handles: arguments.handles,
                 payload: arguments.bytes,
             },
-            terms: Terms::default(),
+            terms: self.options.terms(function.idempotent, defaults),
             deadline: None,
             receiver,
             also: self.shared().deliveries.of::<F::Output>(),

@@ -12,7 +12,8 @@ use super::action::Closing;
 use super::completion::{Also, Deliveries};
 use super::ended::Receiver;
 use super::info::{PoolReport, PoolWorker};
-use super::task::{TaskId, Terms};
+use super::options::Defaults;
+use super::task::{Cancel, TaskId, Terms};
 use super::window;
 use super::worker::WorkerId;
 use crate::actor::node::Sink;
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     /// The supervisor, for what is told of the pool.
     pub(super) owner: u64,
     pub(super) size: usize,
+    /// What tasks keep to that say nothing else.
+    pub(super) defaults: Defaults,
     inbox: Mutex<Inbox>,
     pub(super) arrived: Notify,
     /// Tasks that have not ended.
@@ -58,7 +61,7 @@ pub(super) enum Arrival {
     Submit(NewTask),
     /// The call for this task has ended.
     Reported(TaskId, Outcome),
-    Cancel(TaskId),
+    Cancel(TaskId, Cancel),
     /// Nobody wants the tasks of this receiver any more.
     Abandon(Arc<dyn Receiver>),
     Ready(WorkerId, u32),
@@ -89,12 +92,13 @@ pub(super) enum NotTaken {
 }
 
 impl Shared {
-    pub(super) fn new(name: Arc<str>, owner: u64, size: usize) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, owner: u64, size: usize, defaults: Defaults) -> Arc<Self> {
         Arc::new(Self {
             deliveries: Deliveries::new(name.clone(), owner),
             name,
             owner,
             size,
+            defaults,
             inbox: Mutex::default(),
             arrived: Notify::new(),
             open: AtomicUsize::new(0),

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,7 @@ impl Handlers for TaskRunner {
     type Init = u64;
     const METHODS: &'static [Method] = &[Method::call("run")];
     const TICKS: &'static [Tick] = &[];
-    const SCHEMA: &'static str = "run(function: u64 le, arguments) -> (failed: u8, nanos: u64 le, value)";
+    const SCHEMA: &'static str = "run(function: u64 le, soft: u32 le, arguments) -> (failed: u8, nanos: u64 le, value)";
 
     async fn init(tasks: u64, ctx: &Context<Self>) -> Result<Self, Failure> {
         if function::fingerprint()? == tasks {
@@ -57,9 +58,10 @@ impl Handlers for TaskRunner {
         let mut payload = std::mem::take(&mut incoming.payload);
         let outcome = match function::entry(&payload.bytes) {
             None => Outcome::Failed(CallError::Version("the worker does not have this task".to_owned())),
-            Some(entry) => {
+            Some((entry, soft)) => {
                 payload.bytes.advance(CALL_HEADER);
-                let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation() }.enter();
+                let soft = soft.map(|soft| Instant::now() + soft);
+                let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation(), soft }.enter();
                 let arguments = TaskArguments { task: entry.name, payload };
                 match run(entry.run, arguments).await {
                     Ok(Ok(value)) => Outcome::Value(value.bytes, value.handles),
@@ -99,6 +101,8 @@ async fn run(run: fn(&TaskArguments) -> function::TaskRun, arguments: TaskArgume
 pub struct TaskContext {
     worker: Arc<str>,
     cancelled: CancellationToken,
+    /// When it has run for as long as it should.
+    soft: Option<Instant>,
 }
 
 thread_local! {
@@ -133,6 +137,29 @@ impl TaskContext {
     /// Completes when nobody wants the result any more.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
         self.cancelled.clone().cancelled_owned()
+    }
+
+    /// Whether the task has run for longer than its soft timeout: a flag for loops that compute.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.soft.is_some_and(|soft| Instant::now() >= soft)
+    }
+
+    /// What is left of the task's soft timeout; none where it has none.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.soft.map(|soft| soft.saturating_duration_since(Instant::now()))
+    }
+
+    /// Completes when the task has run for longer than its soft timeout; never where it has none.
+    pub fn overdue(&self) -> impl Future<Output = ()> + Send + 'static {
+        let soft = self.soft;
+        async move {
+            match soft {
+                Some(soft) => tokio::time::sleep_until(soft.into()).await,
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 

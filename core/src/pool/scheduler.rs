@@ -1,16 +1,20 @@
 use std::{
-    collections::{VecDeque, hash_map::Entry},
+    cmp::Reverse,
+    collections::{BTreeSet, VecDeque, hash_map::Entry},
     time::{Duration, Instant},
 };
 
+use self::alarms::Alarm;
 use super::{
     action::{Action, Closed, Closing},
-    queue::Queue,
+    backlog::Backlog,
     report::Report,
-    task::{Ending, Place, QUARANTINE_AFTER, Task, TaskId, Tasks, Terms},
+    rules::Rules,
+    task::{Cancel, Ending, Place, QUARANTINE_AFTER, Task, TaskId, Tasks, Terms},
     worker::{Phase, STALL, Seat, WorkerId},
     workers::Workers,
 };
+use crate::supervisor::backoff::SplitMix64;
 
 /// How much room is kept when a burst is over.
 const KEEP: usize = 4096;
@@ -27,7 +31,8 @@ const KEEP: usize = 4096;
 /// `handle_done`, [`handle_returned`](Self::handle_returned) and [`handle_died`](Self::handle_died), before or after the
 /// loss of its worker is told, even after the next incarnation is ready. What comes too late or twice is ignored.
 ///
-/// **Order.** Tasks start in the order in which they were submitted; one that comes back takes its old place. An idle
+/// **Order.** Tasks start by their priority, as [`Backlog`] says, and among equals in the order in which they were
+/// submitted; one that comes back takes its old place. An idle
 /// worker comes first, then the one with the fewest outstanding, ties round robin. A task that is bound to a worker
 /// waits for that worker only, over its deaths.
 ///
@@ -47,8 +52,16 @@ pub(crate) struct Scheduler {
     /// How many of `tasks` are dispatched.
     running: usize,
     /// The tasks that any worker may run.
-    queue: Queue,
+    queue: Backlog,
     workers: Workers,
+    /// How many workers are wanted, without the spares.
+    size: usize,
+    rules: Rules,
+    rng: SplitMix64,
+    /// Nothing is begun.
+    paused: bool,
+    /// When to look at what.
+    alarms: BTreeSet<(Instant, Alarm)>,
     /// When to look for stalled workers.
     look_at: Option<Instant>,
     actions: VecDeque<Action>,
@@ -57,7 +70,7 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// A pool of this many workers, at least one, all still to be started.
-    pub(crate) fn new(now: Instant, workers: usize) -> Self {
+    pub(crate) fn new(now: Instant, workers: usize, rules: Rules) -> Self {
         let mut scheduler = Self {
             now,
             closing: None,
@@ -65,8 +78,13 @@ impl Scheduler {
             next_task: 0,
             tasks: Tasks::default(),
             running: 0,
-            queue: Queue::default(),
+            queue: Backlog::default(),
             workers: Workers::new(),
+            size: 0,
+            rng: SplitMix64::new(rules.seed),
+            rules,
+            paused: false,
+            alarms: BTreeSet::new(),
             look_at: None,
             actions: VecDeque::new(),
             report: Report::default(),
@@ -93,8 +111,8 @@ impl Scheduler {
     }
 
     /// Its caller no longer wants a task: it ends now if it is queued, and by its worker's report if it is with one, where
-    /// it is then not run again.
-    pub(crate) fn cancel(&mut self, now: Instant, id: TaskId) {
+    /// it is then not run again; or by that worker's death, if it is to end within some time.
+    pub(crate) fn cancel(&mut self, now: Instant, id: TaskId, how: Cancel) {
         self.advance(now);
         let Entry::Occupied(mut entry) = self.tasks.entry(id) else {
             return;
@@ -103,15 +121,19 @@ impl Scheduler {
             Place::Queued => {
                 let task = entry.remove();
                 match task.worker.and_then(|worker| self.workers.find(worker)) {
-                    Some(worker) => self.workers[worker].queue.remove(id),
-                    None => self.queue.remove(id),
-                };
+                    Some(worker) => self.workers[worker].queue.remove(task.priority, id),
+                    None => self.queue.remove(task.priority, id),
+                }
                 self.end(id, &task, Ending::Cancelled);
             }
             Place::Dispatched(seat) => {
                 let again = std::mem::replace(&mut entry.get_mut().cancelled, true);
-                if !again && let Some(worker) = self.workers.seated(seat) {
+                let Some(worker) = self.workers.seated(seat) else { return };
+                if !again {
                     self.actions.push_back(Action::CancelRunning { worker: WorkerId::of(worker), task: id });
+                }
+                if let Cancel::Within(grace) = how {
+                    self.stop_within(id, grace);
                 }
             }
         }
@@ -128,6 +150,7 @@ impl Scheduler {
         self.report.done += 1;
         if let Some(index) = worker {
             self.workers[index].handle_ran(now, ran);
+            self.wear(index);
             self.relieve(index);
         }
         self.shrink();
@@ -139,9 +162,10 @@ impl Scheduler {
     /// gets nothing more before its loss is told.
     pub(crate) fn handle_returned(&mut self, now: Instant, id: TaskId) {
         self.advance(now);
-        let Some((task, worker)) = self.take_back(id) else {
+        let Some((mut task, worker)) = self.take_back(id) else {
             return;
         };
+        task.doom = None;
         if let Some(index) = worker {
             // A worker that lives gives back only what it was asked for.
             self.handle_left(index, !task.cancelled && !task.recalled);
@@ -163,7 +187,9 @@ impl Scheduler {
             self.handle_left(index, true);
         }
         task.kills += 1;
-        if task.kills >= QUARANTINE_AFTER {
+        if let Some(ending) = task.doom {
+            self.end(id, &task, ending);
+        } else if task.kills >= QUARANTINE_AFTER {
             self.end(id, &task, Ending::Quarantined);
         } else if task.kills >= task.max_attempts || self.no_place(&task).is_some() {
             self.end(id, &task, Ending::Lost);
@@ -178,8 +204,13 @@ impl Scheduler {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        if let Some((task, worker)) = self.next_dispatch() {
-            return Some(self.dispatch(task, worker));
+        if self.is_moving() {
+            if let Some((task, worker)) = self.next_dispatch() {
+                return Some(self.dispatch(task, worker));
+            }
+            if let Some(action) = self.wake() {
+                return Some(action);
+            }
         }
         if self.closing.is_some() && !self.closed && self.tasks.is_empty() {
             return Some(self.end_pool());
@@ -192,28 +223,52 @@ impl Scheduler {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due. An idle pool has none.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.look_at
+        self.look_at.into_iter().chain(self.alarms.first().map(|(at, _)| *at)).min()
     }
 
-    /// Looks for stalled workers and asks for what waits in them.
+    /// Looks for what has taken too long.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        self.handle_alarms();
         if self.look_at.is_none_or(|at| now < at) {
             return;
         }
         self.look_at = None;
         for index in self.workers.recall(now) {
             // Workers run in the order of arrival: the first is the one that takes so long.
-            for &id in self.workers[index].held.iter().skip(1) {
-                if let Some(task) = self.tasks.get_mut(&id)
-                    && task.worker.is_none()
-                    && !task.cancelled
-                {
-                    task.recalled = true;
-                    self.actions.push_back(Action::Recall { worker: WorkerId::of(index), task: id });
-                }
+            self.recall(index, 1, |_, task| task.worker.is_none());
+        }
+    }
+
+    /// Asks for what a worker holds behind its first `skip` tasks.
+    fn recall(&mut self, index: usize, skip: usize, wanted: impl Fn(TaskId, &Task) -> bool) {
+        for &id in self.workers[index].held.iter().skip(skip) {
+            if let Some(task) = self.tasks.get_mut(&id)
+                && !task.cancelled
+                && wanted(id, task)
+            {
+                task.recalled = true;
+                self.actions.push_back(Action::Recall { worker: WorkerId::of(index), task: id });
             }
         }
+    }
+
+    /// Begins nothing any more, and asks for what workers hold and have not begun.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.advance(now);
+        if self.closing.is_none() && !std::mem::replace(&mut self.paused, true) {
+            (0..self.workers.len()).for_each(|index| self.recall(index, 1, |_, task| !task.recalled));
+        }
+    }
+
+    /// Goes on. A pool that closes does so by itself.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.advance(now);
+        self.paused = false;
+    }
+
+    fn is_moving(&self) -> bool {
+        !self.paused || self.closing.is_some()
     }
 
     /// How many tasks no worker holds.
@@ -247,7 +302,6 @@ impl Scheduler {
     }
 
     /// The workers that are wanted, ready or not: those that a task can be bound to.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pools that are resized at run time"))]
     pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> + '_ {
         self.workers.wanted().map(WorkerId::of)
     }
@@ -273,6 +327,9 @@ impl Scheduler {
             Some(Closing::NoWorkers) => return Some(Ending::NoWorkers),
             Some(Closing::Finish) | None => {}
         }
+        if task.key.is_some() {
+            return self.workers.wanted().next().is_none().then_some(Ending::NoWorkers);
+        }
         let worker = task.worker?;
         let wanted = self.workers.get(worker).is_some_and(|worker| worker.phase.is_wanted());
         (!wanted).then_some(Ending::NoWorkers)
@@ -281,12 +338,18 @@ impl Scheduler {
     fn enqueue(&mut self, id: TaskId, mut task: Task) {
         task.place = Place::Queued;
         task.recalled = false;
+        if let Some(key) = task.key {
+            task.worker = self.workers.of_key(key).map(WorkerId::of);
+        }
         match task.worker.and_then(|worker| self.workers.find(worker)) {
             Some(index) => {
-                self.workers[index].queue.insert(id);
+                self.workers[index].queue.insert(task.priority, id);
                 self.workers.settle(index);
+                if self.workers[index].phase == Phase::Dormant {
+                    self.replace(index);
+                }
             }
-            None => self.queue.insert(id),
+            None => self.queue.insert(task.priority, id),
         }
         self.tasks.insert(id, task);
     }
@@ -300,6 +363,7 @@ impl Scheduler {
             return None;
         };
         let task = entry.remove();
+        self.disarm(id, task.alarm);
         self.running -= 1;
         let worker = self.workers.seated(seat);
         if let Some(index) = worker {
@@ -332,7 +396,13 @@ impl Scheduler {
             let worker = self.workers.next_for_any(self.now, self.queue.len())?;
             Some((task, worker))
         });
-        bound.into_iter().chain(unbound).min()
+        match (bound, unbound) {
+            (Some(bound), Some(unbound)) => {
+                let rank = |(id, _): (TaskId, usize)| (self.tasks.get(&id).map(|task| Reverse(task.priority)), id);
+                Some(if rank(bound) < rank(unbound) { bound } else { unbound })
+            }
+            (bound, unbound) => bound.or(unbound),
+        }
     }
 
     fn dispatch(&mut self, id: TaskId, index: usize) -> Action {
@@ -342,15 +412,21 @@ impl Scheduler {
         let task = self.tasks.get_mut(&id).expect("a queued task has not ended");
         task.place = Place::Dispatched(seat);
         let queue = if task.worker.is_some() { &mut worker.queue } else { &mut self.queue };
-        queue.remove(id);
-        let attempt = task.kills + 1;
+        queue.take(task.priority, id);
+        let (attempt, hard) = (task.kills + 1, task.hard);
         self.running += 1;
         self.workers.settle(index);
+        if let Some(hard) = hard {
+            // It cannot have run for so long before.
+            self.arm(id, self.now + hard);
+        }
         Action::Dispatch { worker: WorkerId::of(index), task: id, attempt }
     }
 }
 
+mod alarms;
 mod closing;
 mod crew;
 #[cfg(test)]
 mod tests;
+mod upkeep;

@@ -13,8 +13,9 @@ use super::ended::{Ended, How, RanOn};
 use super::error::TaskError;
 use super::inbox::{Arrival, NewTask, Shared};
 use super::info::PoolReport;
+use super::rules::Wear;
 use super::scheduler::Scheduler;
-use super::task::{TaskId, TaskMap};
+use super::task::{Cancel, Ending, TaskId, TaskMap};
 use super::team::{Plan, Team};
 use super::worker::WorkerId;
 use crate::actor::call::failure;
@@ -73,7 +74,7 @@ impl Shell {
     ) -> Self {
         Self {
             sink: shared.clone(),
-            scheduler: Scheduler::new(Instant::now(), shared.size),
+            scheduler: Scheduler::new(Instant::now(), shared.size, plan.rules.clone()),
             team: Team::new(shared.clone(), plan),
             shared,
             read,
@@ -127,13 +128,13 @@ impl Shell {
                 Err(closed) => self.refuse(task, closed.by),
             },
             Arrival::Reported(id, outcome) => self.handle_reported(now, id, outcome),
-            Arrival::Cancel(id) => self.scheduler.cancel(now, id),
+            Arrival::Cancel(id, how) => self.scheduler.cancel(now, id, how),
             Arrival::Abandon(receiver) => {
                 let wanted = |pending: &Pending| !Arc::ptr_eq(&pending.task.receiver, &receiver);
                 let mut abandoned: Vec<_> =
                     self.tasks.iter().filter(|(_, pending)| !wanted(pending)).map(|(id, _)| *id).collect();
                 abandoned.sort_unstable();
-                abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id));
+                abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
             }
             Arrival::Ready(worker, pid) => {
                 self.team.handle_ready(now, worker, pid);
@@ -273,12 +274,50 @@ impl Shell {
                     }
                 }
                 Action::KillWorker { worker } => self.team.kill(worker),
+                Action::Look { worker, task } => {
+                    let since = self.running_since(worker, task);
+                    self.scheduler.handle_look(now, task, since);
+                }
+                Action::KillFor { worker, task, ending } => self.kill_for(now, worker, task, ending),
+                Action::Recycle { worker, wear } => self.tell_of_recycling(worker, wear),
                 Action::StopWorkers => self.team.stop_all(),
                 Action::Closed(_) => self.closed = true,
                 Action::Dispatch { .. } | Action::End { .. } => {}
             }
         }
         self.send();
+    }
+
+    /// Since when a worker runs this task, if it does: the journal says that it has begun it, and by the last report it
+    /// was free to.
+    fn running_since(&self, worker: WorkerId, id: TaskId) -> Option<Instant> {
+        let pending = self.tasks.get(&id)?;
+        let call = pending.call?;
+        let runs = Node::here().with(|router| router.is_running(call));
+        runs.then(|| self.team.reported(worker).map_or(pending.since, |reported| pending.since.max(reported)))
+    }
+
+    fn kill_for(&mut self, now: Instant, worker: WorkerId, id: TaskId, ending: Ending) {
+        let since = self.running_since(worker, id);
+        if let Some(pending) = self.tasks.get(&id) {
+            let ran = now.saturating_duration_since(since.unwrap_or(pending.since));
+            let (pool, task) = (self.shared.name.to_string(), pending.task.name.to_owned());
+            let name = self.team.name(worker);
+            event::publish(
+                self.shared.owner,
+                Event::TaskKilled { pool, task, id: id.0, worker: name, ran, late: ending == Ending::TimedOut },
+            );
+        }
+        self.team.kill(worker);
+    }
+
+    fn tell_of_recycling(&self, worker: WorkerId, wear: Wear) {
+        let why = match wear {
+            Wear::Tasks(tasks) => format!("it has run {tasks} tasks"),
+            Wear::Age(age) => format!("it is {age:?} old"),
+            Wear::Memory(bytes) => format!("it uses {bytes} bytes of memory"),
+        };
+        event::publish(self.shared.owner, Event::Recycled { child: self.team.name(worker), why });
     }
 
     /// Sends what was dispatched, all at once.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::ended::RanOn;
 use super::inbox::{Arrival, Shared};
 use super::info::{PoolWorker, WorkerState};
+use super::rules::Rules;
 use super::worker::WorkerId;
 use crate::actor::node::{Node, random};
 use crate::actor::parcel::Parcel;
@@ -38,6 +39,8 @@ pub(super) struct Plan {
     pub(super) init: Parcel,
     pub(super) init_timeout: Duration,
     pub(super) shutdown: Duration,
+    pub(super) rules: Rules,
+    pub(super) limits: Limits,
 }
 
 /// The workers of a pool.
@@ -67,6 +70,8 @@ struct Member {
     useful: bool,
     /// Bad ends in a row.
     bad: u32,
+    /// Whether the present incarnation was told to end.
+    told: bool,
 }
 
 impl Team {
@@ -99,6 +104,7 @@ impl Team {
         member.start_at = None;
         member.number += 1;
         member.useful = false;
+        member.told = false;
         let plan = &self.plan;
         let order = Order {
             name: member.name.clone(),
@@ -109,7 +115,7 @@ impl Team {
             number: member.number,
             init: plan.init.clone(),
             init_timeout: plan.init_timeout,
-            limits: Limits::new(),
+            limits: plan.limits.clone(),
         };
         let (ready, ended) = (self.shared.clone(), self.shared.clone());
         member.wish = Some(plan.launcher.launch(
@@ -149,6 +155,11 @@ impl Team {
         std::mem::replace(&mut member.reported, now)
     }
 
+    /// When a worker last reported, or became ready.
+    pub(super) fn reported(&self, worker: WorkerId) -> Option<Instant> {
+        self.members.get(worker.0 as usize).map(|member| member.reported)
+    }
+
     /// The present incarnation has ended. The reason, if it is one too many.
     pub(super) fn handle_ended(&mut self, now: Instant, worker: WorkerId, end: End) -> Option<StartError> {
         let member = self.members.get_mut(worker.0 as usize)?;
@@ -170,7 +181,8 @@ impl Team {
                 None => Event::Exited { child, exit: end.exit.clone() },
             },
         );
-        let is_bad = end.failed.is_some() || (!member.useful && lived.is_some_and(|lived| lived < AT_ONCE));
+        let at_once = !member.useful && lived.is_some_and(|lived| lived < AT_ONCE);
+        let is_bad = (end.failed.is_some() || at_once) && !member.told;
         member.bad = if is_bad { member.bad + 1 } else { 0 };
         (member.bad >= HOPELESS).then(|| {
             let child = member.name.clone();
@@ -181,6 +193,11 @@ impl Team {
     /// How many are ready.
     pub(super) fn ready(&self) -> usize {
         self.members.iter().filter(|member| member.ready.is_some()).count()
+    }
+
+    /// What a worker is called.
+    pub(super) fn name(&self, worker: WorkerId) -> String {
+        self.members.get(worker.0 as usize).map_or_else(String::new, |member| member.name.clone())
     }
 
     /// The present incarnation of a worker.
@@ -266,11 +283,13 @@ impl Member {
             reported: Instant::now(),
             useful: false,
             bad: 0,
+            told: false,
         }
     }
 
     /// Ends it as wished; true where there was nothing but the wish to start it.
     fn wish(&mut self, wished: Wish) -> bool {
+        self.told = true;
         if let Some(wish) = &self.wish {
             wish.send_replace(wished);
         }

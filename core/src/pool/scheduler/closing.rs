@@ -44,11 +44,16 @@ impl Scheduler {
             self.end(id, &task, Ending::Killed);
         }
         self.running = 0;
+        self.alarms.clear();
         for index in 0..self.workers.len() {
             self.workers[index].held.clear();
-            if self.workers[index].phase != Phase::Vacant {
-                self.actions.push_back(Action::KillWorker { worker: WorkerId::of(index) });
-                self.workers.enter(index, Phase::Stopping);
+            match self.workers[index].phase {
+                Phase::Vacant => {}
+                Phase::Dormant => self.workers.enter(index, Phase::Vacant),
+                _ => {
+                    self.actions.push_back(Action::KillWorker { worker: WorkerId::of(index) });
+                    self.workers.enter(index, Phase::Stopping);
+                }
             }
         }
     }
@@ -63,7 +68,7 @@ impl Scheduler {
     }
 
     pub(super) fn starts_workers(&self) -> bool {
-        self.closing <= Some(Closing::Finish)
+        self.closing <= Some(Closing::Finish) && !self.closed
     }
 
     pub(super) fn end_queued(&mut self, ending: Ending) {
@@ -83,13 +88,16 @@ impl Scheduler {
     pub(super) fn end_pool(&mut self) -> Action {
         self.closed = true;
         self.look_at = None;
+        self.alarms.clear();
         let closed = Action::Closed(self.report);
         if self.closing == Some(Closing::Kill) {
             return closed;
         }
         for index in 0..self.workers.len() {
-            if self.workers[index].phase != Phase::Vacant {
-                self.workers.enter(index, Phase::Stopping);
+            match self.workers[index].phase {
+                Phase::Vacant => {}
+                Phase::Dormant => self.workers.enter(index, Phase::Vacant),
+                _ => self.workers.enter(index, Phase::Stopping),
             }
         }
         self.actions.push_back(closed);

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::Scheduler;
 use crate::pool::action::Action;
-use crate::pool::task::Ending;
 use crate::pool::worker::{Phase, WorkerId};
 
 impl Scheduler {
@@ -15,8 +14,11 @@ impl Scheduler {
             return;
         };
         if self.workers[index].phase == Phase::Starting {
-            self.workers[index].begin(now);
+            let lot = self.rules.recycle.draw(&mut self.rng);
+            self.workers[index].begin(now, lot);
+            self.workers[index].reserve = self.rules.spares > 0 && self.workers.active() >= self.size;
             self.workers.enter(index, Phase::Ready);
+            self.handle_begun(index);
         }
     }
 
@@ -33,7 +35,7 @@ impl Scheduler {
                 self.replace(index);
             }
             Phase::Stopping => self.workers.enter(index, Phase::Vacant),
-            Phase::Vacant | Phase::Ready | Phase::Dying | Phase::Retiring => {}
+            _ => {}
         }
     }
 
@@ -44,21 +46,29 @@ impl Scheduler {
         let Some(index) = self.workers.find(worker) else {
             return;
         };
-        let worker = &mut self.workers[index];
-        let phase = worker.phase;
-        if matches!(phase, Phase::Vacant | Phase::Starting) {
-            return;
-        }
-        worker.incarnation += 1;
-        worker.held.clear();
-        if phase != Phase::Stopping {
-            self.report.workers_lost += 1;
-        }
+        let phase = self.workers[index].phase;
         match phase {
-            Phase::Ready | Phase::Dying => self.replace(index),
-            Phase::Vacant | Phase::Starting | Phase::Retiring | Phase::Stopping => {
-                self.workers.enter(index, Phase::Vacant);
-            }
+            Phase::Vacant | Phase::Starting | Phase::Dormant => return,
+            Phase::Stopping | Phase::Dozing => {}
+            Phase::Renewing => self.report.recycled += 1,
+            Phase::Ready | Phase::Dying | Phase::Retiring | Phase::Recycling => self.count_loss(index),
+        }
+        self.workers[index].end();
+        let has_own = !self.workers[index].queue.is_empty();
+        match phase {
+            Phase::Dozing if !has_own && self.starts_workers() => self.workers.enter(index, Phase::Dormant),
+            Phase::Retiring | Phase::Stopping => self.workers.enter(index, Phase::Vacant),
+            _ => self.replace(index),
+        }
+        self.fill_up();
+    }
+
+    /// A worker has gone that nobody told to stop.
+    fn count_loss(&mut self, index: usize) {
+        if self.workers[index].killed {
+            self.report.workers_killed += 1;
+        } else {
+            self.report.workers_lost += 1;
         }
     }
 
@@ -69,7 +79,8 @@ impl Scheduler {
         if !self.starts_workers() {
             return;
         }
-        let target = workers.max(1);
+        self.size = workers.max(1);
+        let target = self.size + self.rules.spares;
         let wanted: Vec<_> = self.workers.wanted().collect();
         for _ in wanted.len()..target {
             self.add_worker();
@@ -77,11 +88,12 @@ impl Scheduler {
         for &index in wanted.iter().skip(target).rev() {
             self.retire(index);
         }
+        self.fill_up();
     }
 
     /// Wants this worker no more, for one that cannot be started while others can: like those that leave by
     /// [`resize`](Self::resize), which is also what brings it back. Without the last one the pool gives up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pools that are resized at run time"))]
+    #[cfg(test)]
     pub(crate) fn remove_worker(&mut self, now: Instant, worker: WorkerId) {
         self.advance(now);
         let Some(index) = self.workers.find(worker) else {
@@ -98,16 +110,20 @@ impl Scheduler {
     /// A worker has less to do.
     pub(super) fn relieve(&mut self, index: usize) {
         let worker = &self.workers[index];
-        if worker.phase == Phase::Retiring && worker.held.is_empty() {
-            self.stop(index);
-        } else {
-            self.workers.settle(index);
+        match worker.phase {
+            Phase::Retiring if worker.held.is_empty() => self.stop(index, Phase::Stopping),
+            Phase::Recycling if worker.held.is_empty() => self.stop(index, Phase::Renewing),
+            _ => {
+                self.workers.settle(index);
+                self.look_again(index);
+                self.handle_idle(index);
+            }
         }
     }
 
     /// A worker holds a task no longer, since it has `died` or was asked to give it back.
     pub(super) fn handle_left(&mut self, index: usize, died: bool) {
-        if died && self.workers[index].phase == Phase::Ready {
+        if died && matches!(self.workers[index].phase, Phase::Ready | Phase::Recycling) {
             self.workers.enter(index, Phase::Dying);
         } else {
             self.relieve(index);
@@ -140,23 +156,30 @@ impl Scheduler {
     pub(super) fn retire(&mut self, index: usize) {
         let worker = &self.workers[index];
         match worker.phase {
-            Phase::Ready if !worker.held.is_empty() => self.workers.enter(index, Phase::Retiring),
+            Phase::Ready | Phase::Recycling if !worker.held.is_empty() => self.workers.enter(index, Phase::Retiring),
             // Its exit is on its way, and nobody asked for it.
             Phase::Dying => {
-                self.report.workers_lost += 1;
+                self.count_loss(index);
                 self.workers.enter(index, Phase::Stopping);
             }
-            _ => self.stop(index),
+            Phase::Renewing | Phase::Dozing => self.workers.enter(index, Phase::Stopping),
+            Phase::Dormant => self.workers.enter(index, Phase::Vacant),
+            _ => self.stop(index, Phase::Stopping),
         }
         for id in self.workers[index].queue.drain() {
             if let Some(task) = self.tasks.remove(&id) {
-                self.end(id, &task, Ending::NoWorkers);
+                match self.no_place(&task) {
+                    // What is there for a key goes on with the worker that has the key now.
+                    None => self.enqueue(id, task),
+                    Some(ending) => self.end(id, &task, ending),
+                }
             }
         }
     }
 
-    pub(super) fn stop(&mut self, index: usize) {
+    /// Tells a worker that holds nothing to stop.
+    pub(super) fn stop(&mut self, index: usize, phase: Phase) {
         self.actions.push_back(Action::StopWorker { worker: WorkerId::of(index) });
-        self.workers.enter(index, Phase::Stopping);
+        self.workers.enter(index, phase);
     }
 }
