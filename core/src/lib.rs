@@ -56,6 +56,7 @@ pub use pool::options::{BadOptions, TaskOptions};
 pub use pool::runner::{TaskContext, task_context};
 pub use pool::size::PoolSize;
 pub use pool::spec::PoolSpec;
+pub use pool::state::{keep_state, take_state, with_state};
 pub use pool::stream::{Outcomes, Unordered};
 pub use pool::submitted::Submitted;
 pub use pool::task::TaskId;

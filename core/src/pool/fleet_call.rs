@@ -69,8 +69,17 @@ enum Gathered<T, E> {
 /// A message on its way into a pool.
 pub(super) struct Sending {
     handle: Arc<Handle>,
-    worker: Option<WorkerId>,
+    to: To,
     message: Message,
+}
+
+/// Which worker of a pool is to handle a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum To {
+    Any,
+    Worker(WorkerId),
+    /// The one that the key belongs to when it is queued.
+    Key(u64),
 }
 
 enum State {
@@ -80,8 +89,8 @@ enum State {
 }
 
 impl Sending {
-    pub(super) fn new(handle: Arc<Handle>, worker: Option<WorkerId>, message: Message) -> Self {
-        Self { handle, worker, message }
+    pub(super) fn new(handle: Arc<Handle>, to: To, message: Message) -> Self {
+        Self { handle, to, message }
     }
 
     fn send(
@@ -90,12 +99,18 @@ impl Sending {
         receiver: Arc<dyn Receiver>,
     ) -> Result<(Arc<Handle>, TaskId), CallError<NoError>> {
         let name = self.message.name;
+        let mut terms = Terms { hard: self.handle.shared.defaults.timeout, ..Terms::default() };
+        match self.to {
+            To::Any => {}
+            To::Worker(worker) => terms.worker = Some(worker),
+            To::Key(key) => terms.key = Some(key),
+        }
         let task = NewTask {
             name,
             index: 0,
             caused_by: message::current().and_then(|current| current.call),
             message: self.message.into_parts()?,
-            terms: Terms { worker: self.worker, hard: self.handle.shared.defaults.timeout, ..Terms::default() },
+            terms,
             deadline,
             receiver,
             also: None,
@@ -134,8 +149,8 @@ impl<T, E> PoolCall<T, E> {
     fn worker(&self) -> String {
         match &self.state {
             State::Unsent(sending) => {
-                let number = sending.worker.map_or(0, |worker| worker.0 + 1);
-                format!("{}#{number}", sending.handle.shared.name)
+                let To::Worker(worker) = sending.to else { return String::new() };
+                format!("{}#{}", sending.handle.shared.name, worker.0 + 1)
             }
             _ => String::new(),
         }

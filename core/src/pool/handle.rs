@@ -14,9 +14,10 @@ use super::function::{self, Function, Task, result_header};
 use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
 use super::info::{PoolReport, PoolWorker};
 use super::options::{BadOptions, TaskOptions};
-use super::runner::TaskRunner;
+use super::runner::{TaskRunner, Work};
 use super::shell::{Read, Shell};
-use super::spec::PoolSpec;
+use super::size::PoolSize;
+use super::spec::{Hook, PoolSpec};
 use super::stream::{Outcomes, Unordered};
 use super::submitted::{Slot, Submitted};
 use super::team::Plan;
@@ -80,8 +81,11 @@ impl Supervisor {
             Some((failed, ran)) => (failed, Some(ran)),
             None => (true, None),
         };
-        let tasks = function::fingerprint()?;
-        let handle = start::<TaskRunner>(self, name.into(), spec.into(), &tasks, read).await?;
+        let (name, mut spec) = (name.into(), spec.into());
+        spec.check(&name)?;
+        let hook = |hook: Option<Hook>| hook.and_then(Hook::into_call);
+        let work = Work { tasks: function::fingerprint()?, init: hook(spec.init.take()), exit: hook(spec.exit.take()) };
+        let handle = start::<TaskRunner>(self, name, spec, &work, read).await?;
         Ok(TaskPool { handle, options: TaskOptions::new() })
     }
 }
@@ -99,6 +103,11 @@ pub(super) async fn start<A: Handlers>(
     }
     let size = spec.size.workers(&name)?;
     spec.check(&name)?;
+    if spec.init.is_some() || spec.exit.is_some() {
+        return Err(StartError::BadSpec(format!(
+            "the pool {name}: hooks are for tasks, its actors have an init and a stop"
+        )));
+    }
     let launcher = supervisor.launcher().clone();
     let children = launcher.children.clone().ok_or(StartError::NoEntry)?;
     let actor_id = actor_id::<A>();
@@ -181,7 +190,28 @@ impl TaskPool {
     /// How many workers it has.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.shared().size
+        self.shared().size()
+    }
+
+    /// Wants another number of workers from now on: those that are missing are started, and those that are too many leave
+    /// after what they have, the highest numbers first. Done when the pool knows, before they are there or gone.
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub async fn resize(&self, size: impl Into<PoolSize>) -> Result<(), StartError> {
+        self.handle.resize(size.into()).await
+    }
+
+    /// Begins no task any more, but takes them. What runs goes on; what waits in workers is taken back.
+    ///
+    /// A pool that is told to [`finish`](Self::finish) goes on by itself.
+    pub fn pause(&self) {
+        self.shared().tell(Arrival::Pause);
+    }
+
+    /// Begins tasks again.
+    pub fn resume(&self) {
+        self.shared().tell(Arrival::Resume);
     }
 
     /// The same pool, for tasks with these options: `pool.with(TaskOptions::new().priority(9))?.submit(scan, path)`.
@@ -415,6 +445,11 @@ pub(super) fn not_taken(why: NotTaken, task: &str) -> TaskError {
 }
 
 impl Handle {
+    pub(super) async fn resize(&self, size: PoolSize) -> Result<(), StartError> {
+        self.shared.resize(size.workers(&self.shared.name)?).await;
+        Ok(())
+    }
+
     pub(super) async fn workers(&self) -> Vec<PoolWorker> {
         let (answer, wait) = oneshot::channel();
         self.shared.tell(Arrival::Workers(answer));

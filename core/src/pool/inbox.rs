@@ -19,6 +19,7 @@ use super::worker::WorkerId;
 use crate::actor::node::Sink;
 use crate::process::keeper::End;
 use crate::router::{CallKey, Message, Outcome};
+use crate::sys::Child;
 
 /// Tasks that a pool holds, ended or not, before it takes no more; a map or a stream never comes near it.
 pub(super) const MOST_TASKS: usize = 1 << 20;
@@ -33,7 +34,9 @@ pub(super) struct Shared {
     pub(super) name: Arc<str>,
     /// The supervisor, for what is told of the pool.
     pub(super) owner: u64,
-    pub(super) size: usize,
+    size: AtomicUsize,
+    /// The workers that messages to all of them go to.
+    wanted: Mutex<Arc<[WorkerId]>>,
     /// What tasks keep to that say nothing else.
     pub(super) defaults: Defaults,
     inbox: Mutex<Inbox>,
@@ -64,10 +67,13 @@ pub(super) enum Arrival {
     Cancel(TaskId, Cancel),
     /// Nobody wants the tasks of this receiver any more.
     Abandon(Arc<dyn Receiver>),
-    Ready(WorkerId, u32),
+    Ready(WorkerId, Child),
     Ended(WorkerId, Box<End>),
     Close(Closing, Option<Instant>),
     Workers(oneshot::Sender<Vec<PoolWorker>>),
+    Resize(usize, oneshot::Sender<()>),
+    Pause,
+    Resume,
 }
 
 /// A task on its way to the scheduler.
@@ -97,7 +103,8 @@ impl Shared {
             deliveries: Deliveries::new(name.clone(), owner),
             name,
             owner,
-            size,
+            size: AtomicUsize::new(size),
+            wanted: Mutex::new((0..size as u64).map(WorkerId).collect()),
             defaults,
             inbox: Mutex::default(),
             arrived: Notify::new(),
@@ -106,6 +113,29 @@ impl Shared {
             room: Notify::new(),
             over: watch::Sender::new(None),
         })
+    }
+
+    /// How many workers it has, or will have.
+    pub(super) fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Wants another number of workers.
+    pub(super) async fn resize(&self, workers: usize) {
+        self.size.store(workers, Ordering::Relaxed);
+        let (known, wait) = oneshot::channel();
+        self.tell(Arrival::Resize(workers, known));
+        // Where the pool is over there are none to be had.
+        let _ = wait.await;
+    }
+
+    /// The workers that messages to all of them go to.
+    pub(super) fn wanted(&self) -> Arc<[WorkerId]> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_wanted(&self, wanted: impl Iterator<Item = WorkerId>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();
     }
 
     /// Queues tasks, in order, and returns the number of the first.
@@ -180,7 +210,7 @@ impl Shared {
 
     /// Whether less is in the pool than its workers could be given.
     pub(super) fn has_room(&self) -> bool {
-        self.held() < in_flight(self.size) || self.over.borrow().is_some()
+        self.held() < in_flight(self.size()) || self.over.borrow().is_some()
     }
 
     /// Waits until that is so.
@@ -223,6 +253,6 @@ impl Sink for Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("Pool").field("name", &self.name).field("size", &self.size()).finish_non_exhaustive()
     }
 }

@@ -24,6 +24,7 @@
 //! | `handle` | the pool as its user holds it |
 //! | `function` | a function that workers know by an id |
 //! | `runner` | the actor in each worker |
+//! | `state` | what a worker keeps between tasks |
 //! | `submitted`, `stream` | who awaits tasks: one, or many |
 //! | `fleet`, `fleet_call` | a pool of any actor, and messages through it |
 //! | `ended` | the end of a task on its way to them |
@@ -51,6 +52,7 @@ mod scheduler;
 mod shell;
 pub(crate) mod size;
 pub(crate) mod spec;
+pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod submitted;
 pub(crate) mod task;

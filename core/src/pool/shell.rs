@@ -74,7 +74,7 @@ impl Shell {
     ) -> Self {
         Self {
             sink: shared.clone(),
-            scheduler: Scheduler::new(Instant::now(), shared.size, plan.rules.clone()),
+            scheduler: Scheduler::new(Instant::now(), shared.size(), plan.rules.clone()),
             team: Team::new(shared.clone(), plan),
             shared,
             read,
@@ -90,6 +90,7 @@ impl Shell {
 
     /// Runs the pool to its end: until it is closed, all tasks have ended and all processes are gone.
     pub(super) async fn run(mut self) {
+        self.shared.set_wanted(self.scheduler.workers());
         let mut arrivals = Vec::new();
         loop {
             self.shared.take(&mut arrivals);
@@ -136,8 +137,8 @@ impl Shell {
                 abandoned.sort_unstable();
                 abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
             }
-            Arrival::Ready(worker, pid) => {
-                self.team.handle_ready(now, worker, pid);
+            Arrival::Ready(worker, child) => {
+                self.team.handle_ready(now, worker, child);
                 self.scheduler.handle_worker_ready(now, worker);
                 if let Some(started) = self.started.take() {
                     let _ = started.send(Ok(()));
@@ -150,6 +151,13 @@ impl Shell {
                 self.kill_at = [self.kill_at, deadline].into_iter().flatten().min();
             }
             Arrival::Close(Closing::Kill | Closing::NoWorkers, _) => self.scheduler.kill(now),
+            Arrival::Resize(workers, known) => {
+                self.scheduler.resize(now, workers);
+                self.shared.set_wanted(self.scheduler.workers());
+                let _ = known.send(());
+            }
+            Arrival::Pause => self.scheduler.pause(now),
+            Arrival::Resume => self.scheduler.resume(now),
             Arrival::Workers(answer) => {
                 let _ = answer.send(self.team.list(|worker| self.scheduler.outstanding(worker)));
             }
@@ -240,6 +248,9 @@ impl Shell {
             self.scheduler.kill(now);
         }
         self.team.handle_timeout(now);
+        for (worker, bytes) in self.team.measure(now) {
+            self.scheduler.handle_memory(now, worker, bytes);
+        }
     }
 
     /// Does what the scheduler says, until it says no more.

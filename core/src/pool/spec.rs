@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use super::error::TaskError;
+use super::function::{Function, Task};
 use super::options::{Defaults, check_timeouts};
 use super::rules::{Recycle, Rest, Rules};
 use super::size::PoolSize;
 use crate::actor::node::random;
+use crate::actor::parcel::Parcel;
+use crate::actor::traits::Payload;
+use crate::error::failure::Failure;
 use crate::error::start::StartError;
 use crate::process::limits::Limits;
 
@@ -31,6 +36,8 @@ pub struct PoolSpec {
     pub(super) defaults: Defaults,
     pub(super) init_timeout: Option<Duration>,
     pub(super) shutdown: Option<Duration>,
+    pub(super) init: Option<Hook>,
+    pub(super) exit: Option<Hook>,
     spares: usize,
     rest: Option<Rest>,
     recycle: Recycle,
@@ -45,6 +52,8 @@ impl PoolSpec {
             defaults: Defaults::default(),
             init_timeout: None,
             shutdown: None,
+            init: None,
+            exit: None,
             spares: 0,
             rest: None,
             recycle: Recycle { jitter: 0.1, ..Recycle::default() },
@@ -139,6 +148,33 @@ impl PoolSpec {
         self
     }
 
+    /// Has each worker run a task before it takes any, in every incarnation: for what its tasks then find by
+    /// [`with_state`](crate::with_state). A worker is ready when it has succeeded; one in which it fails did not start, and
+    /// where it fails in all of them the pool gives up and its tasks are told why. Only for pools of tasks: an actor has an
+    /// init of its own.
+    #[must_use]
+    pub fn init<Args: Payload, F: Task<Args, Output = Result<(), Failure>>>(
+        mut self,
+        task: F,
+        input: F::Input,
+    ) -> Self {
+        self.init = Some(Hook::new::<Args, F>(task, input));
+        self
+    }
+
+    /// Has each worker run a task after the last one, before it ends in order; it has the time of
+    /// [`shutdown`](Self::shutdown) for it. A failure is [`Event::CastFailed`](crate::Event::CastFailed). A worker that dies or
+    /// is killed runs nothing more.
+    #[must_use]
+    pub fn exit<Args: Payload, F: Task<Args, Output = Result<(), Failure>>>(
+        mut self,
+        task: F,
+        input: F::Input,
+    ) -> Self {
+        self.exit = Some(Hook::new::<Args, F>(task, input));
+        self
+    }
+
     /// How long a worker may take to become ready.
     #[must_use]
     pub fn init_timeout(mut self, timeout: Duration) -> Self {
@@ -160,6 +196,11 @@ impl PoolSpec {
     /// What is wrong with it, before anything is started.
     pub(super) fn check(&self, pool: &str) -> Result<(), StartError> {
         let bad = |why: &str| Err(StartError::BadSpec(format!("the pool {pool}: {why}")));
+        for hook in [&self.init, &self.exit].into_iter().flatten() {
+            if let Err(error) = &hook.0 {
+                return bad(error);
+            }
+        }
         if let Err(error) = check_timeouts(self.defaults.soft_timeout, self.defaults.timeout) {
             return bad(&error.to_string());
         }
@@ -177,6 +218,26 @@ impl PoolSpec {
             return bad("its workers need some time to start: the init timeout is zero");
         }
         self.limits.check(pool)
+    }
+}
+
+/// A call of a function that each worker runs once, or why it cannot be made.
+#[derive(Clone, Debug)]
+pub(super) struct Hook(Result<Parcel, String>);
+
+impl Hook {
+    fn new<Args: Payload, F: Task<Args>>(task: F, input: F::Input) -> Self {
+        let _ = task;
+        Self(match Function::of::<F>() {
+            Ok(function) => {
+                function.call(None, &F::arguments(input)).map_err(|error| format!("{}: {error}", function.name))
+            }
+            Err(name) => Err(TaskError::NotATask { name: name.to_owned() }.to_string()),
+        })
+    }
+
+    pub(super) fn into_call(self) -> Option<Parcel> {
+        self.0.ok()
     }
 }
 

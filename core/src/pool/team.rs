@@ -22,12 +22,15 @@ use crate::process::limits::Limits;
 use crate::process::registration::ActorEntry;
 use crate::router::{EntryKey, NewEntry};
 use crate::supervisor::backoff::{Backoff, SplitMix64};
+use crate::sys::Child;
 use crate::wire::ids::{Destination, TypeHash};
 
 /// Bad ends in a row after which a worker is hopeless: starts that failed, and lives that were over at once.
 const HOPELESS: u32 = 5;
 /// A worker that ends this soon after it was ready, without having run anything, might as well not have started.
 const AT_ONCE: Duration = Duration::from_millis(200);
+/// How long nobody looks again at a worker's memory.
+const MEASURE: Duration = Duration::from_millis(100);
 
 /// How the workers of a pool are made.
 pub(super) struct Plan {
@@ -62,8 +65,10 @@ struct Member {
     wish: Option<watch::Sender<Wish>>,
     /// When the next incarnation is to be started.
     start_at: Option<Instant>,
-    /// Who it is, and since when, while it is ready.
-    ready: Option<(Arc<RanOn>, Instant)>,
+    /// While it is ready.
+    ready: Option<Ready>,
+    /// When to look at its memory.
+    measure_at: Option<Instant>,
     /// When it last reported, or became ready.
     reported: Instant,
     /// Whether this incarnation has reported anything.
@@ -74,19 +79,25 @@ struct Member {
     told: bool,
 }
 
+/// An incarnation that takes tasks.
+struct Ready {
+    ran_on: Arc<RanOn>,
+    since: Instant,
+    child: Child,
+    /// When its memory was last looked at.
+    measured: Instant,
+}
+
 impl Team {
     pub(super) fn new(shared: Arc<Shared>, plan: Plan) -> Self {
-        Self {
-            members: (1..=shared.size).map(|number| Member::new(&shared, &plan, number)).collect(),
-            shared,
-            plan,
-            backoff: Backoff::default(),
-            rng: SplitMix64::new(random()),
-        }
+        Self { members: Vec::new(), shared, plan, backoff: Backoff::default(), rng: SplitMix64::new(random()) }
     }
 
     /// Starts the next incarnation, later where starts have failed before.
     pub(super) fn start(&mut self, now: Instant, worker: WorkerId, failures: u32) {
+        for number in self.members.len() as u64..=worker.0 {
+            self.members.push(Member::new(&self.shared, &self.plan, number + 1));
+        }
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
         let attempt = failures.max(member.bad);
         let delay = self.backoff.delay(attempt, &mut self.rng);
@@ -121,13 +132,13 @@ impl Team {
         member.wish = Some(plan.launcher.launch(
             plan.children.clone(),
             order,
-            move |pid| ready.tell(Arrival::Ready(worker, pid)),
+            move |child| ready.tell(Arrival::Ready(worker, child.clone())),
             move |end| ended.tell(Arrival::Ended(worker, Box::new(end))),
         ));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.members.iter().filter_map(|member| member.start_at).min()
+        self.members.iter().flat_map(|member| [member.start_at, member.measure_at]).flatten().min()
     }
 
     /// Starts those whose time has come.
@@ -139,9 +150,26 @@ impl Team {
         }
     }
 
-    pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, pid: u32) {
+    /// What workers have in memory that have run something since it was last looked at.
+    pub(super) fn measure(&mut self, now: Instant) -> Vec<(WorkerId, u64)> {
+        let mut measured = Vec::new();
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if member.measure_at.is_some_and(|at| at <= now)
+                && let Some(ready) = &mut member.ready
+            {
+                member.measure_at = None;
+                ready.measured = now;
+                measured.extend(ready.child.resident().ok().map(|bytes| (WorkerId(index as u64), bytes)));
+            }
+        }
+        measured
+    }
+
+    pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, child: Child) {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
-        member.ready = Some((Arc::new(RanOn { name: member.name.clone(), pid }), now));
+        let pid = child.pid();
+        let ran_on = Arc::new(RanOn { name: member.name.clone(), pid });
+        member.ready = Some(Ready { ran_on, since: now, child, measured: now });
         member.reported = now;
         let (child, incarnation) = (member.name.clone(), member.number);
         event::publish(self.shared.owner, Event::Started { child, pid, incarnation });
@@ -152,6 +180,11 @@ impl Team {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return now };
         member.useful = true;
         member.bad = 0;
+        if self.plan.rules.recycle.memory.is_some()
+            && let Some(ready) = &member.ready
+        {
+            member.measure_at.get_or_insert(now.max(ready.measured + MEASURE));
+        }
         std::mem::replace(&mut member.reported, now)
     }
 
@@ -164,7 +197,8 @@ impl Team {
     pub(super) fn handle_ended(&mut self, now: Instant, worker: WorkerId, end: End) -> Option<StartError> {
         let member = self.members.get_mut(worker.0 as usize)?;
         member.wish = None;
-        let lived = member.ready.take().map(|(_, since)| now.saturating_duration_since(since));
+        let lived = member.ready.take().map(|ready| now.saturating_duration_since(ready.since));
+        member.measure_at = None;
         let node = Node::here();
         node.with(|router| match &end.failed {
             Some(_) => router.start_failed(member.entry, &end.exit),
@@ -202,7 +236,7 @@ impl Team {
 
     /// The present incarnation of a worker.
     pub(super) fn ran_on(&self, worker: WorkerId) -> Option<Arc<RanOn>> {
-        self.members.get(worker.0 as usize)?.ready.as_ref().map(|(ran_on, _)| ran_on.clone())
+        self.members.get(worker.0 as usize)?.ready.as_ref().map(|ready| ready.ran_on.clone())
     }
 
     pub(super) fn destination(&self, worker: WorkerId) -> Option<Destination> {
@@ -246,7 +280,7 @@ impl Team {
     pub(super) fn list(&self, outstanding: impl Fn(WorkerId) -> usize) -> Vec<PoolWorker> {
         let list = self.members.iter().enumerate().map(|(index, member)| PoolWorker {
             name: member.name.clone(),
-            pid: member.ready.as_ref().map(|(ran_on, _)| ran_on.pid),
+            pid: member.ready.as_ref().map(|ready| ready.ran_on.pid),
             state: match member {
                 Member { ready: Some(_), .. } => WorkerState::Ready,
                 Member { start_at: Some(_), .. } => WorkerState::Restarting,
@@ -261,7 +295,7 @@ impl Team {
 }
 
 impl Member {
-    fn new(shared: &Shared, plan: &Plan, number: usize) -> Self {
+    fn new(shared: &Shared, plan: &Plan, number: u64) -> Self {
         let name = format!("{}#{number}", shared.name);
         let about = NewEntry {
             owner: shared.owner,
@@ -280,6 +314,7 @@ impl Member {
             wish: None,
             start_at: None,
             ready: None,
+            measure_at: None,
             reported: Instant::now(),
             useful: false,
             bad: 0,

@@ -157,14 +157,14 @@ impl Workers {
                 self.settle(index);
                 continue;
             }
-            let worth_it = worker.window.is_quick() || queued >= self.ready;
+            let worth_it = worker.window.is_quick() || queued >= self.ready + self.dormant;
             return worth_it.then_some(index);
         }
     }
 
-    /// Whether a worker is idle while tasks wait in another.
+    /// Whether a worker is idle, or at rest, while tasks wait in another.
     pub(super) fn is_uneven(&self) -> bool {
-        self.deep > 0 && self.loads.any_idle()
+        self.deep > 0 && (self.dormant > 0 || self.loads.any_idle())
     }
 
     /// The stalled workers in which tasks wait; each is named once per stall.
