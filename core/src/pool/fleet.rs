@@ -10,6 +10,8 @@ use super::fleet_call::{Gather, PoolCall, PoolCast, Sending, To};
 use super::handle::{Handle, start};
 use super::inbox::Arrival;
 use super::info::{PoolReport, PoolWorker};
+use super::insight::PoolInsights;
+use super::progress::ProgressStream;
 use super::shell::Read;
 use super::size::PoolSize;
 use super::spec::PoolSpec;
@@ -142,6 +144,16 @@ impl<A: Handlers> PoolControl<'_, A> {
     /// The workers at this moment.
     pub async fn workers(&self) -> Vec<PoolWorker> {
         self.pool.handle.workers().await
+    }
+
+    /// What the workers have spent their time on, and the slowest messages; nothing once the pool is over.
+    pub async fn insights(&self) -> PoolInsights {
+        self.pool.handle.insights().await
+    }
+
+    /// How far the pool has come, at once and then every so often until it is over.
+    pub fn progress(&self, every: Duration) -> ProgressStream {
+        ProgressStream::new(self.pool.handle.shared.clone(), every)
     }
 
     /// Takes no more messages, handles all that it has, and ends. Done when no process is left.

@@ -113,6 +113,7 @@ impl Sending {
             terms,
             deadline,
             receiver,
+            description: None,
             also: None,
         };
         match self.handle.shared.submit([task].into_iter()) {

@@ -13,7 +13,9 @@ use super::error::{TaskError, TasksFailed, TryMapError};
 use super::function::{self, Function, Task, result_header};
 use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
 use super::info::{PoolReport, PoolWorker};
+use super::insight::PoolInsights;
 use super::options::{BadOptions, TaskOptions};
+use super::progress::ProgressStream;
 use super::runner::{TaskRunner, Work};
 use super::shell::{Read, Shell};
 use super::size::PoolSize;
@@ -376,6 +378,16 @@ impl TaskPool {
         self.handle.workers().await
     }
 
+    /// What the workers have spent their time on, and the slowest tasks; nothing once the pool is over.
+    pub async fn insights(&self) -> PoolInsights {
+        self.handle.insights().await
+    }
+
+    /// How far the pool has come, at once and then every so often until it is over.
+    pub fn progress(&self, every: Duration) -> ProgressStream {
+        ProgressStream::new(self.shared().clone(), every)
+    }
+
     /// Takes no more tasks, runs all that it has, and ends: Python's close and join. Done when every task has ended,
     /// every completion was delivered, and no process is left.
     ///
@@ -431,6 +443,7 @@ impl TaskPool {
             terms: self.options.terms(function.idempotent, defaults),
             deadline: None,
             receiver,
+            description: self.options.description.clone(),
             also: self.shared().deliveries.of::<F::Output>(),
         })
     }
@@ -453,6 +466,12 @@ impl Handle {
     pub(super) async fn workers(&self) -> Vec<PoolWorker> {
         let (answer, wait) = oneshot::channel();
         self.shared.tell(Arrival::Workers(answer));
+        wait.await.unwrap_or_default()
+    }
+
+    pub(super) async fn insights(&self) -> PoolInsights {
+        let (answer, wait) = oneshot::channel();
+        self.shared.tell(Arrival::Insights(answer));
         wait.await.unwrap_or_default()
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use super::action::Closing;
 use super::completion::{Also, Deliveries};
 use super::ended::Receiver;
 use super::info::{PoolReport, PoolWorker};
+use super::insight::PoolInsights;
 use super::options::Defaults;
 use super::task::{Cancel, TaskId, Terms};
 use super::window;
@@ -43,8 +44,10 @@ pub(super) struct Shared {
     pub(super) arrived: Notify,
     /// Tasks that have not ended.
     open: AtomicUsize,
-    /// Of those, tasks that a worker has.
-    pub(super) running: AtomicUsize,
+    done: AtomicU64,
+    failed: AtomicU64,
+    /// Of the open ones, tasks that a worker has.
+    running: AtomicUsize,
     /// Told when a task has ended.
     pub(super) room: Notify,
     pub(super) over: watch::Sender<Option<PoolReport>>,
@@ -71,6 +74,7 @@ pub(super) enum Arrival {
     Ended(WorkerId, Box<End>),
     Close(Closing, Option<Instant>),
     Workers(oneshot::Sender<Vec<PoolWorker>>),
+    Insights(oneshot::Sender<PoolInsights>),
     Resize(usize, oneshot::Sender<()>),
     Pause,
     Resume,
@@ -86,6 +90,8 @@ pub(super) struct NewTask {
     pub(super) terms: Terms,
     pub(super) deadline: Option<Instant>,
     pub(super) receiver: Arc<dyn Receiver>,
+    /// What insights say of it.
+    pub(super) description: Option<Arc<str>>,
     /// Who else is brought its completion.
     pub(super) also: Option<Also>,
 }
@@ -109,6 +115,8 @@ impl Shared {
             inbox: Mutex::default(),
             arrived: Notify::new(),
             open: AtomicUsize::new(0),
+            done: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             room: Notify::new(),
             over: watch::Sender::new(None),
@@ -193,7 +201,27 @@ impl Shared {
         std::mem::take(&mut inbox.arrivals)
     }
 
-    /// A task has ended.
+    /// A task that was taken has ended.
+    pub(super) fn count(&self, failed: bool) {
+        let counter = if failed { &self.failed } else { &self.done };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tasks that have a value, and tasks that have failed.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_running(&self, running: usize) {
+        self.running.store(running, Ordering::Relaxed);
+    }
+
+    /// Tasks that workers have.
+    pub(super) fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed) as u64
+    }
+
+    /// A task has ended, or was not taken.
     pub(super) fn release(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }

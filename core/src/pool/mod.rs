@@ -17,6 +17,7 @@
 //! | `load` | the workers that have room, fewest outstanding first |
 //! | `rules` | when workers are replaced, put to rest and held in reserve |
 //! | `report` | how the tasks of a pool ended, as counts |
+//! | `progress`, `insight` | how far it has come, and what its workers spend their time on |
 //! | `shell` | the pool's task: feeds the scheduler and does what it says |
 //! | `team` | the workers as processes |
 //! | `inbox` | what the pool's task is told, all at once |
@@ -42,8 +43,10 @@ pub(crate) mod function;
 pub(crate) mod handle;
 mod inbox;
 pub(crate) mod info;
+pub(crate) mod insight;
 mod load;
 pub(crate) mod options;
+pub(crate) mod progress;
 mod queue;
 mod report;
 mod rules;

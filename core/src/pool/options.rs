@@ -1,5 +1,6 @@
 //! What is asked of a task.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::task::Terms;
@@ -19,6 +20,7 @@ pub struct TaskOptions {
     retries: Option<u32>,
     idempotent: bool,
     priority: u8,
+    pub(super) description: Option<Arc<str>>,
 }
 
 /// What the tasks of a pool keep to that say nothing else.
@@ -91,6 +93,13 @@ impl TaskOptions {
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// What the pool's [`insights`](crate::TaskPool::insights) say of the task, such as its arguments: `format!("{path:?}")`.
+    #[must_use]
+    pub fn described(mut self, description: impl Into<Arc<str>>) -> Self {
+        self.description = Some(description.into());
         self
     }
 

@@ -1,7 +1,6 @@
 //! The task of a pool: feeds the scheduler, does what it says, and never waits for a start.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use super::ended::{Ended, How, RanOn};
 use super::error::TaskError;
 use super::inbox::{Arrival, NewTask, Shared};
 use super::info::PoolReport;
+use super::insight::{PoolInsights, Slowest};
 use super::rules::Wear;
 use super::scheduler::Scheduler;
 use super::task::{Cancel, Ending, TaskId, TaskMap};
@@ -44,6 +44,7 @@ pub(super) struct Shell {
     /// Dispatched in this round and not sent yet.
     outgoing: Vec<(WorkerId, TaskId)>,
     failed: u64,
+    slowest: Slowest,
     /// When a drain becomes a kill.
     kill_at: Option<Instant>,
     closed: bool,
@@ -81,6 +82,7 @@ impl Shell {
             tasks: TaskMap::default(),
             outgoing: Vec::new(),
             failed: 0,
+            slowest: Slowest::default(),
             kill_at: None,
             closed: false,
             cause: None,
@@ -103,7 +105,7 @@ impl Shell {
             }
             self.handle_time(now);
             self.act(now);
-            self.shared.running.store(self.scheduler.running(), Ordering::Relaxed);
+            self.shared.set_running(self.scheduler.running());
             self.shared.room.notify_waiters();
             if self.closed && self.team.is_gone() {
                 return;
@@ -151,6 +153,9 @@ impl Shell {
                 self.kill_at = [self.kill_at, deadline].into_iter().flatten().min();
             }
             Arrival::Close(Closing::Kill | Closing::NoWorkers, _) => self.scheduler.kill(now),
+            Arrival::Insights(answer) => {
+                let _ = answer.send(PoolInsights { workers: self.team.insights(now), slowest: self.slowest.list() });
+            }
             Arrival::Resize(workers, known) => {
                 self.scheduler.resize(now, workers);
                 self.shared.set_wanted(self.scheduler.workers());
@@ -198,6 +203,9 @@ impl Shell {
             _ => (true, None),
         };
         pending.ran = told.unwrap_or(pending.ran);
+        if let Some((worker, _)) = &pending.worker {
+            self.team.handle_worked(*worker, pending.ran);
+        }
         if self.scheduler.handle_done(now, id, pending.ran)
             && let Some(pending) = self.tasks.remove(&id)
         {
@@ -365,11 +373,14 @@ impl Shell {
         }
     }
 
-    fn end(&self, id: TaskId, pending: Pending, how: How, failed: bool) {
+    fn end(&mut self, id: TaskId, pending: Pending, how: How, failed: bool) {
         let Pending { task, worker, ran, .. } = pending;
         let worker = worker.map(|(_, ran_on)| ran_on);
         let size = task.message.payload.len();
-        self.tell(&task, Ended { id, name: task.name, index: task.index, size, how, failed, ran, worker });
+        let ended = Ended { id, name: task.name, index: task.index, size, how, failed, ran, worker };
+        self.slowest.handle(&ended, task.description.as_ref());
+        self.shared.count(failed);
+        self.tell(&task, ended);
     }
 
     fn refuse(&self, task: NewTask, by: Closing) {
@@ -407,7 +418,7 @@ impl Drop for Shell {
                 self.refuse(task, Closing::Kill);
             }
         }
-        self.shared.running.store(0, Ordering::Relaxed);
+        self.shared.set_running(0);
         let cause = self.cause.as_deref().map(str::to_owned);
         self.shared.over.send_replace(Some(PoolReport::new(self.scheduler.report(), self.failed, cause)));
         self.shared.room.notify_waiters();

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::ended::RanOn;
 use super::inbox::{Arrival, Shared};
 use super::info::{PoolWorker, WorkerState};
+use super::insight::WorkerInsight;
 use super::rules::Rules;
 use super::worker::WorkerId;
 use crate::actor::node::{Node, random};
@@ -63,6 +64,10 @@ struct Member {
     number: u32,
     /// The way to end the present incarnation, while there is one.
     wish: Option<watch::Sender<Wish>>,
+    /// When the present incarnation was begun.
+    launched: Instant,
+    /// What all incarnations before have spent their time on, and this one's start and tasks.
+    insight: WorkerInsight,
     /// When the next incarnation is to be started.
     start_at: Option<Instant>,
     /// While it is ready.
@@ -114,6 +119,8 @@ impl Team {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
         member.start_at = None;
         member.number += 1;
+        member.launched = Instant::now();
+        member.insight.starts += 1;
         member.useful = false;
         member.told = false;
         let plan = &self.plan;
@@ -158,6 +165,7 @@ impl Team {
                 && let Some(ready) = &mut member.ready
             {
                 member.measure_at = None;
+
                 ready.measured = now;
                 measured.extend(ready.child.resident().ok().map(|bytes| (WorkerId(index as u64), bytes)));
             }
@@ -167,6 +175,7 @@ impl Team {
 
     pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, child: Child) {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
+        member.insight.start_up += now.saturating_duration_since(member.launched);
         let pid = child.pid();
         let ran_on = Arc::new(RanOn { name: member.name.clone(), pid });
         member.ready = Some(Ready { ran_on, since: now, child, measured: now });
@@ -199,6 +208,7 @@ impl Team {
         member.wish = None;
         let lived = member.ready.take().map(|ready| now.saturating_duration_since(ready.since));
         member.measure_at = None;
+        member.insight.waiting += lived.unwrap_or_default();
         let node = Node::here();
         node.with(|router| match &end.failed {
             Some(_) => router.start_failed(member.entry, &end.exit),
@@ -222,6 +232,28 @@ impl Team {
             let child = member.name.clone();
             end.failed.unwrap_or_else(|| StartError::Exited { child, exit: Box::new(end.exit) })
         })
+    }
+
+    /// A worker has run a task.
+    pub(super) fn handle_worked(&mut self, worker: WorkerId, ran: Duration) {
+        if let Some(member) = self.members.get_mut(worker.0 as usize) {
+            member.insight.tasks += 1;
+            member.insight.working += ran;
+        }
+    }
+
+    pub(super) fn insights(&self, now: Instant) -> Vec<WorkerInsight> {
+        let insight = |member: &Member| {
+            let mut insight = WorkerInsight { name: member.name.clone(), ..member.insight.clone() };
+            if let Some(ready) = &member.ready {
+                insight.waiting += now.saturating_duration_since(ready.since);
+                insight.memory = ready.child.resident().ok();
+            }
+            // It is kept as the time in which the worker was ready.
+            insight.waiting = insight.waiting.saturating_sub(insight.working);
+            insight
+        };
+        self.members.iter().map(insight).collect()
     }
 
     /// How many are ready.
@@ -312,6 +344,8 @@ impl Member {
             to,
             number: 0,
             wish: None,
+            launched: Instant::now(),
+            insight: WorkerInsight::default(),
             start_at: None,
             ready: None,
             measure_at: None,
