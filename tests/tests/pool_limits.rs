@@ -261,3 +261,43 @@ async fn a_task_that_dies_by_itself_before_its_timeout_is_a_death() {
     let report = end(place, pool).await;
     assert_eq!((report.lost, report.timed_out, report.workers_lost), (1, 0, 1));
 }
+
+/// An actor that takes its time.
+#[derive(Actor, Default)]
+struct Slow {
+    calls: u32,
+}
+
+#[handlers]
+impl Slow {
+    #[call(timeout = "30s")]
+    fn spins(&mut self, time: Duration) -> u32 {
+        spins(time);
+        self.calls += 1;
+        self.calls
+    }
+}
+
+#[tokio::test]
+async fn a_handler_over_the_timeout_of_its_pool_ends_with_its_actor_which_is_built_anew() {
+    let mut place = Place::new().await;
+    let spec = PoolSpec::new(1).task_timeout(5 * SHORT);
+    let fleet = within(place.sup.pool::<Slow>("fleet", spec, ())).await.expect("a fleet");
+    assert_eq!(within(fleet.spins(Duration::ZERO)).await, Ok(1));
+    let (late, behind) = (fleet.spins(1000 * SHORT), fleet.spins(Duration::ZERO));
+    let (late, behind) = within(async { tokio::join!(late, behind) }).await;
+    assert!(matches!(late, Err(CallError::TimedOut { executed: Executed::Maybe, .. })), "{late:?}");
+    assert_eq!(behind, Ok(1), "it waited, and the next actor answers it");
+    event(&mut place.events, |event| matches!(event, Event::TaskKilled { late: true, .. })).await;
+    let report = within(fleet.ctl().finish()).await;
+    assert_eq!((report.timed_out, report.workers_killed, report.done), (1, 1, 2));
+    let hooks = PoolSpec::new(1).init(prepares_nothing, ());
+    let refused = within(place.sup.pool::<Slow>("hooked", hooks, ())).await.map(drop);
+    assert!(matches!(&refused, Err(StartError::BadSpec(why)) if why.contains("an init and a stop")), "{refused:?}");
+    place.end().await;
+}
+
+#[task]
+fn prepares_nothing() -> Result<(), procession::Failure> {
+    Ok(())
+}

@@ -212,7 +212,7 @@ async fn workers_without_work_end_and_come_back_when_there_is_some() {
     let at_rest = || async {
         loop {
             let workers = pool.workers().await;
-            if workers.iter().filter(|worker| worker.state == WorkerState::Ended).count() == 2 {
+            if workers.iter().filter(|worker| worker.state == WorkerState::Resting).count() == 2 {
                 return workers.into_iter().filter_map(|worker| worker.pid).collect::<Vec<_>>();
             }
             tokio::task::yield_now().await;

@@ -120,6 +120,8 @@ pub enum WorkerState {
     Ready,
     /// It failed and waits to be started again.
     Restarting,
+    /// It had nothing to do and has ended; it is started again when tasks wait.
+    Resting,
     /// It has ended, and is not wanted any more.
     Ended,
 }

@@ -288,6 +288,11 @@ impl Scheduler {
         worker.map_or(0, |worker| worker.held.len())
     }
 
+    /// Whether a worker has ended until a task waits for one.
+    pub(crate) fn is_resting(&self, worker: WorkerId) -> bool {
+        self.workers.get(worker).is_some_and(|worker| worker.phase == Phase::Dormant)
+    }
+
     /// How many tasks a worker may hold at present.
     #[cfg(test)]
     pub(crate) fn window(&self, worker: WorkerId) -> usize {

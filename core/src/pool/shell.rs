@@ -164,7 +164,7 @@ impl Shell {
             Arrival::Pause => self.scheduler.pause(now),
             Arrival::Resume => self.scheduler.resume(now),
             Arrival::Workers(answer) => {
-                let _ = answer.send(self.team.list(|worker| self.scheduler.outstanding(worker)));
+                let _ = answer.send(self.team.list(&self.scheduler));
             }
         }
     }

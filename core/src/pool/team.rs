@@ -10,6 +10,7 @@ use super::inbox::{Arrival, Shared};
 use super::info::{PoolWorker, WorkerState};
 use super::insight::WorkerInsight;
 use super::rules::Rules;
+use super::scheduler::Scheduler;
 use super::worker::WorkerId;
 use crate::actor::node::{Node, random};
 use crate::actor::parcel::Parcel;
@@ -309,7 +310,7 @@ impl Team {
         }
     }
 
-    pub(super) fn list(&self, outstanding: impl Fn(WorkerId) -> usize) -> Vec<PoolWorker> {
+    pub(super) fn list(&self, scheduler: &Scheduler) -> Vec<PoolWorker> {
         let list = self.members.iter().enumerate().map(|(index, member)| PoolWorker {
             name: member.name.clone(),
             pid: member.ready.as_ref().map(|ready| ready.ran_on.pid),
@@ -317,9 +318,10 @@ impl Team {
                 Member { ready: Some(_), .. } => WorkerState::Ready,
                 Member { start_at: Some(_), .. } => WorkerState::Restarting,
                 Member { wish: Some(_), .. } => WorkerState::Starting,
+                _ if scheduler.is_resting(WorkerId(index as u64)) => WorkerState::Resting,
                 _ => WorkerState::Ended,
             },
-            outstanding: outstanding(WorkerId(index as u64)),
+            outstanding: scheduler.outstanding(WorkerId(index as u64)),
             incarnation: member.number,
         });
         list.collect()
