@@ -301,3 +301,29 @@ async fn a_handler_over_the_timeout_of_its_pool_ends_with_its_actor_which_is_bui
 fn prepares_nothing() -> Result<(), procession::Failure> {
     Ok(())
 }
+
+#[tokio::test]
+async fn however_many_tasks_are_killed_no_other_is_touched() {
+    let (place, pool) = Place::with_pool(2).await;
+    // Quick ones first, so that many wait in a worker behind each that is killed.
+    within(pool.map(square, 0..5000)).await.expect("all are done");
+    let limited = pool.with(TaskOptions::new().timeout(SHORT / 5)).expect("good options");
+    let mut late = Vec::new();
+    let mut quick = Vec::new();
+    for n in 0..1000 {
+        if n % 50 == 7 {
+            late.push(limited.submit(spins_for_ever, ()));
+        } else {
+            quick.push((n, pool.submit(square, n)));
+        }
+    }
+    for (n, task) in quick {
+        assert_eq!(within(task).await, Ok(n * n), "task {n}");
+    }
+    for task in late {
+        assert!(matches!(within(task).await, Err(TaskError::TimedOut { .. })));
+    }
+    let report = end(place, pool).await;
+    assert_eq!((report.timed_out, report.workers_killed, report.workers_lost, report.lost), (20, 20, 0, 0));
+    assert_eq!(report.done, 5000 + 980);
+}
