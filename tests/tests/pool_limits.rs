@@ -162,7 +162,7 @@ async fn the_timeout_counts_from_the_start_of_execution() {
 
 #[tokio::test]
 async fn a_soft_timeout_is_told_to_the_task_which_goes_on() {
-    let (place, pool) = with(PoolSpec::new(1).soft_timeout(SHORT)).await;
+    let (place, pool) = with(PoolSpec::new(1).soft_timeout(5 * SHORT)).await;
     assert_eq!(within(pool.submit(hears_of_its_soft_timeout, ())).await, Ok((false, true, true, false)));
     let report = end(place, pool).await;
     assert_eq!((report.done, report.workers_killed), (1, 0));

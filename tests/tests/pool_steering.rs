@@ -110,6 +110,30 @@ async fn a_paused_pool_that_is_to_finish_goes_on_by_itself() {
 }
 
 #[tokio::test]
+async fn a_pool_that_is_dropped_resolves_all_that_waits_paused_or_not() {
+    for paused in [false, true] {
+        let (place, pool, _, held) = held().await;
+        if paused {
+            pool.pause();
+        }
+        let urgent = pool.with(TaskOptions::new().priority(9)).expect("good options");
+        let tasks: Vec<_> = (0..10).flat_map(|n| [pool.submit(square, n), urgent.submit(square, n)]).collect();
+        let mut progress = pool.progress(processes::PATIENCE);
+        within(progress.next()).await.expect("it is told at once");
+        drop((pool, urgent));
+        assert!(matches!(within(held).await, Err(TaskError::Killed { .. })));
+        for task in tasks {
+            let ended = within(task).await;
+            assert!(matches!(ended, Err(TaskError::Killed { .. } | TaskError::Cancelled { .. })), "{ended:?}");
+        }
+        let last = within(progress.next()).await.expect("the end is told");
+        assert_eq!((last.done, last.failed, last.running, last.queued), (0, 21, 0, 0));
+        assert_eq!(within(progress.next()).await, None);
+        place.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_stream_of_an_endless_input_keeps_its_bound_and_frees_the_pool_when_it_is_dropped() {
     let (place, pool) = Place::with_pool(1).await;
     let probe = probe(&place.sup).await;
