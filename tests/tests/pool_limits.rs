@@ -105,6 +105,7 @@ async fn a_spec_that_makes_no_sense_is_refused_before_any_process_starts() {
         (PoolSpec::new(1).soft_timeout(second).task_timeout(second), "must be the shorter one"),
         (PoolSpec::new(1).idle_timeout(Duration::ZERO, 1), "idle timeout of 0"),
         (PoolSpec::new(1).init_timeout(Duration::ZERO), "init timeout"),
+        (PoolSpec::new(1).spares(usize::MAX), "spare workers"),
         (PoolSpec::new(1).limits(Limits::new().memory(1)), "limits of pool"),
     ] {
         let told = format!("{spec:?}");
@@ -158,6 +159,38 @@ async fn the_timeout_counts_from_the_start_of_execution() {
     let done = within(pool.map(spins, [2 * SHORT; 8])).await.expect("each was quick enough");
     assert_eq!(done, [true; 8]);
     assert_eq!(end(place, pool).await.workers_killed, 0);
+}
+
+#[tokio::test]
+async fn times_without_end_are_taken_as_such() {
+    let ever = Duration::MAX;
+    let spec = PoolSpec::new(1).task_timeout(ever).cancel_grace(ever).idle_timeout(ever, 0).recycle_age(ever);
+    let (place, pool) = with(spec).await;
+    let probe = probe(&place.sup).await;
+    assert_eq!(within(pool.submit(square, 3)).await, Ok(9));
+    let told = pool.submit(computes, probe);
+    within(probe.noted("computing".to_owned(), 1)).await.expect("it runs");
+    told.cancel();
+    assert_eq!(within(told).await, Ok(true));
+    end(place, pool).await;
+}
+
+#[tokio::test]
+async fn a_frozen_worker_is_killed_for_its_late_task_and_what_waits_in_it_is_run() {
+    let (place, pool) = Place::with_pool(1).await;
+    let probe = probe(&place.sup).await;
+    within(pool.map(square, 0..5000)).await.expect("all are done");
+    let frozen = within(pool.submit(pid, ())).await.expect("a pid");
+    let limited = pool.with(TaskOptions::new().timeout(5 * SHORT)).expect("good options");
+    let late = limited.submit(hangs, probe);
+    within(probe.noted("hanging".to_owned(), 1)).await.expect("it runs");
+    system::freeze(frozen);
+    let behind: Vec<_> = (0..50).map(|n| pool.submit(square, n)).collect();
+    assert!(matches!(within(late).await, Err(TaskError::TimedOut { .. })));
+    for (n, task) in (0..).zip(behind) {
+        assert_eq!(within(task).await, Ok(n * n));
+    }
+    assert_eq!(end(place, pool).await.workers_killed, 1);
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ impl<A: Handlers> PoolControl<'_, A> {
         self.pool.handle.insights().await
     }
 
-    /// How far the pool has come, at once and then every so often until it is over.
+    /// How far the pool has come, at once and then every so often, ten seconds at most, until it is over.
     pub fn progress(&self, every: Duration) -> ProgressStream {
         ProgressStream::new(self.pool.handle.shared.clone(), every)
     }

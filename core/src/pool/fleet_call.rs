@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use super::ended::{Ended, How, Receiver};
 use super::handle::Handle;
 use super::inbox::{Arrival, NewTask, NotTaken, Shared};
+use super::options::bounded;
 use super::task::{Cancel, Ending, TaskId, Terms};
 use super::worker::WorkerId;
 use crate::actor::call::answer;
@@ -99,7 +100,7 @@ impl Sending {
         receiver: Arc<dyn Receiver>,
     ) -> Result<(Arc<Handle>, TaskId), CallError<NoError>> {
         let name = self.message.name;
-        let mut terms = Terms { hard: self.handle.shared.defaults.timeout, ..Terms::default() };
+        let mut terms = Terms { hard: self.handle.shared.defaults.timeout.map(bounded), ..Terms::default() };
         match self.to {
             To::Any => {}
             To::Worker(worker) => terms.worker = Some(worker),

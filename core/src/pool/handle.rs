@@ -14,7 +14,7 @@ use super::function::{self, Function, Task, result_header};
 use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
 use super::info::{PoolReport, PoolWorker};
 use super::insight::PoolInsights;
-use super::options::{BadOptions, TaskOptions};
+use super::options::{BadOptions, TaskOptions, bounded};
 use super::progress::ProgressStream;
 use super::runner::{TaskRunner, Work};
 use super::shell::{Read, Shell};
@@ -127,8 +127,8 @@ pub(super) async fn start<A: Handlers>(
         actor_id,
         type_hash: type_hash::<A>(),
         init,
-        init_timeout: spec.init_timeout.unwrap_or(options.init_timeout),
-        shutdown: spec.shutdown.unwrap_or(options.shutdown),
+        init_timeout: spec.init_timeout.map_or(options.init_timeout, bounded),
+        shutdown: spec.shutdown.map_or(options.shutdown, bounded),
         rules: spec.rules(),
         limits: spec.limits,
     };
@@ -383,7 +383,7 @@ impl TaskPool {
         self.handle.insights().await
     }
 
-    /// How far the pool has come, at once and then every so often until it is over.
+    /// How far the pool has come, at once and then every so often, ten seconds at most, until it is over.
     pub fn progress(&self, every: Duration) -> ProgressStream {
         ProgressStream::new(self.shared().clone(), every)
     }

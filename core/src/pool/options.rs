@@ -111,11 +111,18 @@ impl TaskOptions {
         let retries = if idempotent || self.idempotent { self.retries.unwrap_or(defaults.retries) } else { 0 };
         Terms {
             priority: self.priority,
-            hard: self.timeout.or(defaults.timeout),
+            hard: self.timeout.or(defaults.timeout).map(bounded),
             max_attempts: retries.saturating_add(1),
             ..Terms::default()
         }
     }
+}
+
+/// No time is longer, so that a moment from now is always a moment.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+pub(super) fn bounded(time: Duration) -> Duration {
+    time.min(LONGEST)
 }
 
 pub(super) fn check_timeouts(soft: Option<Duration>, timeout: Option<Duration>) -> Result<(), BadOptions> {

@@ -53,7 +53,7 @@ pub struct ProgressStream {
 
 impl ProgressStream {
     pub(super) fn new(shared: Arc<Shared>, every: Duration) -> Self {
-        let mut every = tokio::time::interval(every.max(Duration::from_millis(1)));
+        let mut every = tokio::time::interval(every.clamp(Duration::from_millis(1), LATELY));
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ending = shared.clone();
         let over = Box::pin(async move { drop(ending.ended().await) });

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::error::TaskError;
 use super::function::{Function, Task};
-use super::options::{Defaults, check_timeouts};
+use super::options::{Defaults, bounded, check_timeouts};
 use super::rules::{Recycle, Rest, Rules};
-use super::size::PoolSize;
+use super::size::{MOST, PoolSize};
 use crate::actor::node::random;
 use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
@@ -190,7 +190,9 @@ impl PoolSpec {
     }
 
     pub(super) fn rules(&self) -> Rules {
-        Rules { spares: self.spares, rest: self.rest, recycle: self.recycle, seed: random() }
+        let rest = self.rest.map(|rest| Rest { after: bounded(rest.after), ..rest });
+        let recycle = Recycle { age: self.recycle.age.map(bounded), ..self.recycle };
+        Rules { spares: self.spares, rest, recycle, seed: random() }
     }
 
     /// What is wrong with it, before anything is started.
@@ -216,6 +218,9 @@ impl PoolSpec {
         }
         if self.init_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return bad("its workers need some time to start: the init timeout is zero");
+        }
+        if self.spares > MOST {
+            return bad(&format!("it would have {} spare workers: at most {MOST} are meant", self.spares));
         }
         self.limits.check(pool)
     }

@@ -12,6 +12,7 @@ use super::completion::{self, Completion, Handler, Item};
 use super::ended::{Ended, Receiver};
 use super::error::TaskError;
 use super::inbox::{Arrival, Shared};
+use super::options::bounded;
 use super::task::{Cancel, TaskId};
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
@@ -64,7 +65,7 @@ impl<R: Payload> Submitted<R> {
     ///
     /// It cannot be undone. A task that waits in a worker behind another one is queued in this sense.
     pub fn cancel(&self) {
-        self.cancel_within(self.slot.shared.defaults.cancel_grace);
+        self.cancel_within(bounded(self.slot.shared.defaults.cancel_grace));
     }
 
     /// The same without a grace: if the task runs its worker is killed now.

@@ -55,7 +55,8 @@ fn rules() -> impl Strategy<Value = Rules> {
 fn event() -> impl Strategy<Value = Event> {
     let pick = || 0_usize..1000;
     let how = prop_oneof![Just(Cancel::Tell), Just(Cancel::Within(Duration::ZERO)), Just(Cancel::Within(10 * MS))];
-    let closing = prop_oneof![Just(Closing::Finish), Just(Closing::Drain), Just(Closing::Kill)];
+    let closing =
+        prop_oneof![Just(Closing::Finish), Just(Closing::Drain), Just(Closing::NoWorkers), Just(Closing::Kill)];
     prop_oneof![
         20 => (1_usize..12, terms()).prop_map(|(count, terms)| Event::Submit { count, terms }),
         14 => (pick(), proptest::bool::weighted(0.1)).prop_map(|(pick, fails)| Event::Start { pick, fails }),
@@ -185,7 +186,8 @@ impl World {
                 match by {
                     Closing::Finish => self.scheduler.finish(self.now),
                     Closing::Drain => self.scheduler.drain(self.now),
-                    _ => self.scheduler.kill(self.now),
+                    Closing::NoWorkers => self.scheduler.handle_no_workers(self.now),
+                    Closing::Kill => self.scheduler.kill(self.now),
                 }
             }
         }
