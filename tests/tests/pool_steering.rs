@@ -6,6 +6,7 @@ mod processes;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 use procession::prelude::*;
 use procession::{Event, StartError, TaskOptions, task};
@@ -225,14 +226,11 @@ async fn holds(probe: Address<Probe>, number: u64) {
 fn kills_the_next(ring: Vec<u32>) -> bool {
     let own = ring.iter().position(|&pid| pid == std::process::id());
     let victim = ring[own.map_or(0, |own| (own + 1) % ring.len())];
-    let lives = system::is_alive(victim);
-    if lives {
-        system::kill(victim);
-    }
+    let was_there = system::kill_if_there(victim);
     while victim == std::process::id() {
         std::hint::spin_loop();
     }
-    lives
+    was_there
 }
 
 #[tokio::test]
@@ -259,4 +257,51 @@ async fn workers_that_kill_each_other_leave_every_task_an_end_and_the_pool_usabl
         let report = end(place, pool).await;
         assert!(report.workers_lost > 0 && report.done + report.lost == report.submitted, "{size}: {report}");
     }
+}
+
+#[tokio::test]
+async fn whatever_is_done_to_a_pool_at_once_each_task_ends_once_and_only_the_killed_are_lost() {
+    const TASKS: u64 = 6000;
+    let place = Place::new().await;
+    let spec = PoolSpec::new(3)
+        .recycle_after(40)
+        .spares(1)
+        .idle_timeout(Duration::from_millis(20), 1)
+        .task_timeout(processes::PATIENCE)
+        .cancel_grace(Duration::ZERO);
+    let pool = within(place.sup.task_pool("pool", spec)).await.expect("a pool");
+    let mut outcomes = pool.outcomes(square, 0..TASKS).in_flight(300);
+    let (mut ended, mut killed, mut lost) = (HashSet::new(), HashSet::new(), 0);
+    while let Some(completion) = within(outcomes.next()).await {
+        assert!(ended.insert(completion.index), "{} ended twice", completion.task);
+        match completion.outcome {
+            Ok(square) => assert_eq!(square, completion.index.pow(2)),
+            Err(TaskError::Died { exit, .. }) if killed.contains(&exit.pid) => lost += 1,
+            Err(error) => panic!("{}: {error}", completion.task),
+        }
+        match ended.len() % 400 {
+            50 => within(pool.resize(1 + ended.len() % 5)).await.expect("a size"),
+            100 | 300 => {
+                let workers = pool.workers().await.into_iter().filter_map(|worker| worker.pid);
+                if let Some(pid) = workers.filter(|pid| !killed.contains(pid)).last()
+                    && system::kill_if_there(pid)
+                {
+                    killed.insert(pid);
+                }
+            }
+            150 => {
+                pool.pause();
+                within(pool.resize(4)).await.expect("a size");
+                pool.resume();
+            }
+            200 => pool.submit(square, 1).abort(),
+            _ => {}
+        }
+    }
+    assert_eq!(ended.len() as u64, TASKS);
+    assert!(killed.len() >= 10 && lost <= killed.len(), "{lost} of {}", killed.len());
+    let report = within(pool.finish()).await;
+    assert!(report.recycled > 50 && report.lost == lost as u64, "{report}");
+    assert!(report.workers_lost <= killed.len() as u64, "{report} after {} kills", killed.len());
+    place.end().await;
 }

@@ -40,6 +40,12 @@ mod linux {
         signal(pid, Signal::KILL);
     }
 
+    /// Kills a process that may have ended; whether it was there.
+    pub(crate) fn kill_if_there(pid: u32) -> bool {
+        let pid = Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");
+        kill_process(pid, Signal::KILL).is_ok()
+    }
+
     /// Holds a process, and every thread of it, where it is.
     pub(crate) fn freeze(pid: u32) {
         signal(pid, Signal::STOP);
@@ -156,6 +162,11 @@ mod windows {
 
     pub(crate) fn kill(pid: u32) {
         living(pid).terminate(KILLED);
+    }
+
+    /// Kills a process that may have ended; whether it was there.
+    pub(crate) fn kill_if_there(pid: u32) -> bool {
+        Process::open(pid).map(|process| process.terminate(KILLED)).is_some()
     }
 
     /// Holds a process, and every thread of it, where it is.
