@@ -106,6 +106,7 @@ async fn a_spec_that_makes_no_sense_is_refused_before_any_process_starts() {
         (PoolSpec::new(1).idle_timeout(Duration::ZERO, 1), "idle timeout of 0"),
         (PoolSpec::new(1).init_timeout(Duration::ZERO), "init timeout"),
         (PoolSpec::new(1).spares(usize::MAX), "spare workers"),
+        (PoolSpec::new(1).starts_at_once(0), "0 at once"),
         (PoolSpec::new(1).limits(Limits::new().memory(1)), "limits of pool"),
     ] {
         let told = format!("{spec:?}");

@@ -193,6 +193,45 @@ async fn a_pool_whose_init_hook_fails_later_ends_in_bounded_time_with_every_task
     place.end().await;
 }
 
+/// Notes that its worker starts, and waits at a gate of its own.
+#[task]
+async fn starts_when_it_may(probe: Address<Probe>) -> Result<(), Failure> {
+    probe.note("starting".to_owned()).await?;
+    probe.pass("start".to_owned()).no_timeout().await?;
+    probe.note("started".to_owned()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn as_many_workers_are_started_at_once_as_may_be() {
+    for (at_once, spec) in [(2, PoolSpec::new(5).starts_at_once(2)), (5, PoolSpec::new(5))] {
+        let place = Place::new().await;
+        let probe = probe(&place.sup).await;
+        let (sup, spec) = (place.sup.clone(), spec.init(starts_when_it_may, probe));
+        let mut starting = processes::begin(async move { sup.task_pool("pool", spec).await });
+        within(async {
+            tokio::select! {
+                _ = &mut starting => panic!("nobody may be ready"),
+                noted = probe.noted("starting".to_owned(), at_once) => noted.expect("a probe"),
+            }
+        })
+        .await;
+        within(probe.open("start".to_owned())).await.expect("a probe");
+        let pool = within(starting).await.expect("a pool");
+        within(probe.noted("started".to_owned(), 5)).await.expect("all are started");
+        let mut running = 0_usize;
+        for note in within(probe.notes()).await.expect("notes") {
+            match &note[..] {
+                "starting" => running += 1,
+                "started" => running -= 1,
+                _ => {}
+            }
+            assert!(running <= at_once, "{running} at once");
+        }
+        end(place, pool).await;
+    }
+}
+
 #[tokio::test]
 async fn an_exit_hook_that_fails_is_an_event() {
     let folder = TempDir::new().expect("a folder");

@@ -130,6 +130,7 @@ pub(super) async fn start<A: Handlers>(
         init_timeout: spec.init_timeout.map_or(options.init_timeout, bounded),
         shutdown: spec.shutdown.map_or(options.shutdown, bounded),
         rules: spec.rules(),
+        starts_at_once: spec.starts_at_once,
         limits: spec.limits,
     };
     let (started, wait) = oneshot::channel();

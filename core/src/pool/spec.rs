@@ -36,6 +36,7 @@ pub struct PoolSpec {
     pub(super) defaults: Defaults,
     pub(super) init_timeout: Option<Duration>,
     pub(super) shutdown: Option<Duration>,
+    pub(super) starts_at_once: Option<usize>,
     pub(super) init: Option<Hook>,
     pub(super) exit: Option<Hook>,
     spares: usize,
@@ -52,6 +53,7 @@ impl PoolSpec {
             defaults: Defaults::default(),
             init_timeout: None,
             shutdown: None,
+            starts_at_once: None,
             init: None,
             exit: None,
             spares: 0,
@@ -148,6 +150,13 @@ impl PoolSpec {
         self
     }
 
+    /// How many workers are started at once; all of them unless it is said.
+    #[must_use]
+    pub fn starts_at_once(mut self, workers: usize) -> Self {
+        self.starts_at_once = Some(workers);
+        self
+    }
+
     /// Has each worker run a task before it takes any, in every incarnation: for what its tasks then find by
     /// [`with_state`](crate::with_state). A worker is ready when it has succeeded; one in which it fails did not start, and
     /// where it fails in all of them the pool gives up and its tasks are told why. Only for pools of tasks: an actor has an
@@ -218,6 +227,9 @@ impl PoolSpec {
         }
         if self.init_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return bad("its workers need some time to start: the init timeout is zero");
+        }
+        if self.starts_at_once == Some(0) {
+            return bad("none of its workers could ever be started, at 0 at once");
         }
         if self.spares > MOST {
             return bad(&format!("it would have {} spare workers: at most {MOST} are meant", self.spares));

@@ -46,6 +46,7 @@ pub(super) struct Plan {
     pub(super) shutdown: Duration,
     pub(super) rules: Rules,
     pub(super) limits: Limits,
+    pub(super) starts_at_once: Option<usize>,
 }
 
 /// The workers of a pool.
@@ -107,13 +108,22 @@ impl Team {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
         let attempt = failures.max(member.bad);
         let delay = self.backoff.delay(attempt, &mut self.rng);
+        member.start_at = Some(now + delay);
         if delay.is_zero() {
-            self.launch(worker);
+            if self.free_starts() > 0 {
+                self.launch(worker);
+            }
         } else {
-            member.start_at = Some(now + delay);
             let child = member.name.clone();
             event::publish(self.shared.owner, Event::Restarting { child, attempt, delay });
         }
+    }
+
+    /// How many more may be started at once.
+    fn free_starts(&self) -> usize {
+        let Some(most) = self.plan.starts_at_once else { return usize::MAX };
+        let starting = self.members.iter().filter(|member| member.wish.is_some() && member.ready.is_none());
+        most.saturating_sub(starting.count())
     }
 
     fn launch(&mut self, worker: WorkerId) {
@@ -146,14 +156,23 @@ impl Team {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.members.iter().flat_map(|member| [member.start_at, member.measure_at]).flatten().min()
+        // Where none may be started, the next one that is ready or has failed makes room.
+        let starts = self.free_starts() > 0;
+        let due = |member: &Member| [member.start_at.filter(|_| starts), member.measure_at];
+        self.members.iter().flat_map(due).flatten().min()
     }
 
-    /// Starts those whose time has come.
+    /// Starts those whose time has come, as many as may be started at once.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let due = |member: &Member| member.start_at.is_some_and(|at| at <= now);
+        if !self.members.iter().any(due) {
+            return;
+        }
+        let mut free = self.free_starts();
         for index in 0..self.members.len() {
-            if self.members[index].start_at.is_some_and(|at| at <= now) {
+            if free > 0 && due(&self.members[index]) {
                 self.launch(WorkerId(index as u64));
+                free -= 1;
             }
         }
     }
@@ -316,7 +335,8 @@ impl Team {
             pid: member.ready.as_ref().map(|ready| ready.ran_on.pid),
             state: match member {
                 Member { ready: Some(_), .. } => WorkerState::Ready,
-                Member { start_at: Some(_), .. } => WorkerState::Restarting,
+                Member { start_at: Some(_), number: 1.., .. } => WorkerState::Restarting,
+                Member { start_at: Some(_), .. } => WorkerState::Starting,
                 Member { wish: Some(_), .. } => WorkerState::Starting,
                 _ if scheduler.is_resting(WorkerId(index as u64)) => WorkerState::Resting,
                 _ => WorkerState::Ended,
