@@ -282,8 +282,8 @@ async fn whatever_is_done_to_a_pool_at_once_each_task_ends_once_and_only_the_kil
         match ended.len() % 400 {
             50 => within(pool.resize(1 + ended.len() % 5)).await.expect("a size"),
             100 | 300 => {
-                let workers = pool.workers().await.into_iter().filter_map(|worker| worker.pid);
-                if let Some(pid) = workers.filter(|pid| !killed.contains(pid)).last()
+                let mut workers = pool.workers().await.into_iter().filter_map(|worker| worker.pid);
+                if let Some(pid) = workers.rfind(|pid| !killed.contains(pid))
                     && system::kill_if_there(pid)
                 {
                     killed.insert(pid);
