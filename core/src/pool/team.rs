@@ -241,6 +241,8 @@ impl Team {
         event::publish(
             self.shared.owner,
             match &end.failed {
+                // Nothing is wrong with it.
+                Some(error @ StartError::Stopped(_)) if member.told => Event::Ended { child, why: error.to_string() },
                 Some(error) => Event::StartFailed { child, error: error.to_string() },
                 None => Event::Exited { child, exit: end.exit.clone() },
             },
