@@ -26,6 +26,8 @@ pub(crate) enum Told {
     Reading { peer: String, role: Role, metric: Metric, value: f64 },
     /// What the reader of the figures should know.
     Note(String),
+    /// It did not come to the end of its turn, and has no more.
+    Failed { peer: String, why: String },
 }
 
 /// All readings of one metric by one contestant.

@@ -28,6 +28,8 @@ pub(crate) struct Found {
     /// In the order of the turns.
     pub(crate) series: Vec<Series>,
     pub(crate) notes: Vec<String>,
+    /// Whether every turn came to its end.
+    complete: bool,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -39,7 +41,7 @@ pub(crate) fn main() -> ExitCode {
     for name in options.chosen() {
         match run(name, &options) {
             Ok(found) => {
-                complete &= found.series.iter().any(|series| series.role == super::figure::Role::Procession);
+                complete &= found.complete;
                 show(&found, &options);
             }
             Err(error) => {
@@ -82,22 +84,35 @@ fn run(name: Name, options: &Options) -> Result<Found, String> {
     let child = command.spawn().map_err(|error| format!("no runner: {error}"))?;
     let mut runner = Runner { child };
     let told = runner.listen()?;
-    let mut found = Found { name, series: Vec::new(), notes };
-    collect(&mut found, &told)?;
+    let mut found = Found { name, series: Vec::new(), notes, complete: true };
+    if collect(&mut found, &told).is_err() {
+        return Ok(found);
+    }
     let status = runner.child.wait().map_err(|error| error.to_string())?;
     if !status.success() {
-        found.notes.push(format!("the runner ended early: {status}"));
+        found.fail(format!("the runner ended early: {status}"));
     }
     Ok(found)
 }
 
-fn collect(found: &mut Found, told: &Receiver<Told>) -> Result<(), String> {
+impl Found {
+    fn fail(&mut self, why: String) {
+        self.complete = false;
+        self.notes.push(why);
+    }
+}
+
+/// Nothing was heard from a runner for too long.
+struct Stuck;
+
+fn collect(found: &mut Found, told: &Receiver<Told>) -> Result<(), Stuck> {
     let mut turn = String::new();
     let mut places = BTreeMap::new();
     loop {
         match told.recv_timeout(TURN) {
             Ok(Told::Turn { peer }) => turn = peer,
             Ok(Told::Note(note)) => found.notes.push(note),
+            Ok(Told::Failed { peer, why }) => found.fail(format!("{peer} did not come to its end: {why}")),
             Ok(Told::Reading { peer, role, metric, value }) => {
                 let at = *places.entry((peer.clone(), metric)).or_insert(found.series.len());
                 if at == found.series.len() {
@@ -107,8 +122,8 @@ fn collect(found: &mut Found, told: &Receiver<Told>) -> Result<(), String> {
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {
-                found.notes.push(format!("{turn} was stuck for {TURN:?} and ended the run"));
-                return if found.series.is_empty() { Err(format!("{turn} is stuck")) } else { Ok(()) };
+                found.fail(format!("{turn} was stuck for {TURN:?} and ended the run"));
+                return Err(Stuck);
             }
         }
     }

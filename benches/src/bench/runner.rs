@@ -1,6 +1,7 @@
 //! The process that runs one workload: every contestant once a round, in turn.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use super::figure::{Role, Told};
@@ -82,19 +83,20 @@ fn run(name: Name, rounds: u32, scale: Scale) {
     for _ in 0..rounds {
         contestants.retain_mut(|contestant| {
             tell(&Told::Turn { peer: contestant.peer.to_owned() });
-            match (contestant.turn)() {
-                Ok(readings) => {
+            let why = match catch_unwind(AssertUnwindSafe(&mut contestant.turn)) {
+                Ok(Ok(readings)) => {
                     for (metric, value) in readings {
                         let (peer, role) = (contestant.peer.to_owned(), contestant.role);
                         tell(&Told::Reading { peer, role, metric, value });
                     }
-                    true
+                    return true;
                 }
-                Err(error) => {
-                    tell(&Told::Note(format!("{} did not run to its end: {error}", contestant.peer)));
-                    false
-                }
-            }
+                Ok(Err(error)) => error.to_string(),
+                // Its message has been written by the panic hook.
+                Err(_) => "it panicked".to_owned(),
+            };
+            tell(&Told::Failed { peer: contestant.peer.to_owned(), why });
+            false
         });
     }
 }
