@@ -4,7 +4,7 @@
 //! hangs ends nothing but itself.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -110,7 +110,10 @@ fn collect(found: &mut Found, told: &Receiver<Told>) -> Result<(), Stuck> {
     let mut places = BTreeMap::new();
     loop {
         match told.recv_timeout(TURN) {
-            Ok(Told::Turn { peer }) => turn = peer,
+            Ok(Told::Turn { peer }) => {
+                show_progress(&format!("{}: {peer}", found.name.name()));
+                turn = peer;
+            }
             Ok(Told::Note(note)) => found.notes.push(note),
             Ok(Told::Failed { peer, why }) => found.fail(format!("{peer} did not come to its end: {why}")),
             Ok(Told::Reading { peer, role, metric, value }) => {
@@ -120,12 +123,22 @@ fn collect(found: &mut Found, told: &Receiver<Told>) -> Result<(), Stuck> {
                 }
                 found.series[at].add(value);
             }
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => {
+                show_progress("");
+                return Ok(());
+            }
             Err(RecvTimeoutError::Timeout) => {
                 found.fail(format!("{turn} was stuck for {TURN:?} and ended the run"));
                 return Err(Stuck);
             }
         }
+    }
+}
+
+/// Whose turn it is, for whoever watches.
+fn show_progress(line: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{line}");
     }
 }
 

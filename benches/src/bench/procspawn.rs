@@ -1,5 +1,6 @@
 //! The peer procspawn: `thread::spawn` with processes, and its pool.
 
+use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,9 @@ use procspawn::{JoinHandle, Pool};
 
 use super::bare::messages::timed;
 use super::system;
+
+/// Tasks that a pool has at a time: each holds descriptors of this process, of which there are a thousand.
+const OPEN: usize = 64;
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::other(error)
@@ -53,9 +57,12 @@ pub(crate) fn squares(tasks: usize, workers: usize) -> Result<f64> {
     let first: Vec<_> = (0..workers).map(|_| pool.spawn(1, square)).collect();
     first.into_iter().try_for_each(|one| one.join().map(drop)).map_err(failed)?;
     let began = Instant::now();
-    let submitted: Vec<_> = (0..tasks as u64).map(|x| pool.spawn(x, square)).collect();
-    for (x, one) in submitted.into_iter().enumerate() {
-        if one.join().map_err(failed)? != square(x as u64) {
+    let mut submitted = VecDeque::new();
+    let mut next = 0..tasks as u64;
+    for x in 0..tasks as u64 {
+        submitted.extend(next.by_ref().take(OPEN - submitted.len()).map(|x| pool.spawn(x, square)));
+        let result = submitted.pop_front().ok_or(ErrorKind::NotFound)?.join().map_err(failed)?;
+        if result != square(x) {
             return Err(ErrorKind::InvalidData.into());
         }
     }

@@ -6,16 +6,16 @@ use serde_json::Value;
 
 /// A line of JSON.
 #[derive(Debug)]
-pub struct Figure {
-    pub workload: String,
-    pub peer: String,
-    pub metric: String,
-    pub value: f64,
-    pub unit: String,
+pub(crate) struct Figure {
+    pub(crate) workload: String,
+    pub(crate) peer: String,
+    pub(crate) metric: String,
+    pub(crate) value: f64,
+    pub(crate) unit: String,
 }
 
 /// What a run says on standard output; it must be a success.
-pub fn text(arguments: &[&str]) -> String {
+pub(crate) fn text(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_procession-bench"));
     let output = command.args(arguments).stdin(Stdio::null()).output().expect("the program runs");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
@@ -25,7 +25,7 @@ pub fn text(arguments: &[&str]) -> String {
 }
 
 /// The figures of a run with `--json`: nothing else is said, and each line has the five keys and no more.
-pub fn figures(arguments: &[&str]) -> Vec<Figure> {
+pub(crate) fn figures(arguments: &[&str]) -> Vec<Figure> {
     text(arguments).lines().map(figure).collect()
 }
 
