@@ -97,7 +97,11 @@ fn run(tests: &[Test], words: &[&str]) -> ExitCode {
             }
         }
     }
-    println!("{count} run, {} failed {failed:?}", failed.len());
+    if !failed.is_empty() {
+        println!("\nfailures: {failed:?}");
+    }
+    let result = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!("\ntest result: {result}. {} passed; {} failed", count - failed.len(), failed.len());
     ExitCode::from(u8::from(!failed.is_empty()))
 }
 

@@ -4,9 +4,11 @@
 //! there, kill them, and find those that a test has left behind.
 
 mod death;
+mod endpoints;
 mod greeting;
 mod harness;
 mod limits;
+mod memory;
 mod orphans;
 mod processes;
 mod streams;
@@ -16,9 +18,27 @@ use std::process::ExitCode;
 use super::{leaf, system};
 
 pub(crate) fn main() -> ExitCode {
-    let tests =
-        [death::TESTS, greeting::TESTS, limits::TESTS, orphans::TESTS, processes::TESTS, streams::TESTS].concat();
-    let roles =
-        [death::ROLES, greeting::ROLES, limits::ROLES, orphans::ROLES, processes::ROLES, harness::ROLES].concat();
+    let tests = [
+        death::TESTS,
+        endpoints::TESTS,
+        greeting::TESTS,
+        limits::TESTS,
+        memory::TESTS,
+        orphans::TESTS,
+        processes::TESTS,
+        streams::TESTS,
+    ]
+    .concat();
+    let roles = [
+        death::ROLES,
+        endpoints::ROLES,
+        greeting::ROLES,
+        limits::ROLES,
+        memory::ROLES,
+        orphans::ROLES,
+        processes::ROLES,
+        harness::ROLES,
+    ]
+    .concat();
     harness::main(&tests, &roles)
 }

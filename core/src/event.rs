@@ -75,6 +75,15 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// Items of a queue became dead letters.
+    ItemsDead {
+        /// The queue.
+        queue: String,
+        /// How many.
+        count: u64,
+        /// Why.
+        why: String,
+    },
     /// A handler without a caller failed: a cast, a timer, an actor's message to itself.
     CastFailed {
         /// The actor's name.

@@ -16,6 +16,7 @@ mod event;
 mod pool;
 mod process;
 mod program;
+pub mod queue;
 mod registry;
 mod router;
 mod shm;

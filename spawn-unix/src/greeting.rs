@@ -55,27 +55,7 @@ impl Endpoint {
             ));
         }
         let journal = journal.take_file()?;
-        let deadline = Instant::now() + SEND_TIMEOUT;
-        let length = (bytes.len() as u32).to_le_bytes();
-        let mut descriptors = &[control.as_fd(), journal.as_fd()][..];
-        let mut sent = 0;
-        while sent < length.len() + bytes.len() {
-            let head = &length[sent.min(length.len())..];
-            let body = &bytes[sent.saturating_sub(length.len())..];
-            match send_with(self.as_fd(), &[IoSlice::new(head), IoSlice::new(body)], descriptors) {
-                Ok(n) => {
-                    sent += n;
-                    descriptors = &[];
-                }
-                Err(Errno::AGAIN) => wait(self.as_fd(), PollFlags::OUT, deadline)?,
-                Err(Errno::INTR) => {}
-                Err(Errno::PIPE | Errno::CONNRESET) => {
-                    return Err(io::ErrorKind::BrokenPipe.into());
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        self.send_exact(&(bytes.len() as u32).to_le_bytes(), bytes, &[control.as_fd(), journal.as_fd()])
     }
 
     /// Child: waits for the greeting, at most `timeout`, and reads exactly that.
@@ -100,13 +80,43 @@ impl Endpoint {
         Ok(Greeting { bytes, control: Endpoint::adopt(control)?, journal: Segment::adopt(journal)? })
     }
 
-    fn receive_exact(&self, buf: &mut [u8], descriptors: &mut Vec<OwnedFd>, deadline: Instant) -> io::Result<()> {
+    /// Sends both pieces, the descriptors with the first byte.
+    pub(crate) fn send_exact(&self, head: &[u8], body: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let deadline = Instant::now() + SEND_TIMEOUT;
+        let mut descriptors = descriptors;
+        let mut sent = 0;
+        while sent < head.len() + body.len() {
+            let rest =
+                [IoSlice::new(&head[sent.min(head.len())..]), IoSlice::new(&body[sent.saturating_sub(head.len())..])];
+            match send_with(self.as_fd(), &rest, descriptors) {
+                Ok(n) => {
+                    sent += n;
+                    descriptors = &[];
+                }
+                Err(Errno::AGAIN) => wait(self.as_fd(), PollFlags::OUT, deadline)?,
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `buf`, and takes the descriptors that come with its bytes.
+    pub(crate) fn receive_exact(
+        &self,
+        buf: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        deadline: Instant,
+    ) -> io::Result<()> {
         let mut filled = 0;
         while filled < buf.len() {
             match receive_with(self.as_fd(), &mut buf[filled..], descriptors) {
                 Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok((_, flags)) if flags.contains(ReturnFlags::CTRUNC) => {
-                    return Err(malformed("it brings too many descriptors"));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors at once"));
                 }
                 Ok((n, _)) => filled += n,
                 Err(Errno::AGAIN) => wait(self.as_fd(), PollFlags::IN, deadline)?,

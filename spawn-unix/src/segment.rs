@@ -53,7 +53,7 @@ impl Segment {
                 format!("a segment has between 1 and {MAX_WORDS} words, not {words}"),
             ));
         }
-        let file = memory_file()?;
+        let file = memory_file("procession-segment")?;
         ftruncate(&file, (words * WORD) as u64)?;
         fcntl_add_seals(&file, SEALS)?;
         let address = map(&file, words)?;
@@ -100,12 +100,12 @@ impl Drop for Segment {
     }
 }
 
-fn memory_file() -> io::Result<OwnedFd> {
-    const NAME: &str = "procession-segment";
+/// A file of memory that can be sealed. The name is for those who look into `/proc`.
+pub(crate) fn memory_file(name: &str) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Systems can be set up to refuse memory that might be executed; kernels before 6.3 don't know the flag.
-    match memfd_create(NAME, flags | MemfdFlags::NOEXEC_SEAL) {
-        Err(Errno::INVAL) => Ok(memfd_create(NAME, flags)?),
+    match memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => Ok(memfd_create(name, flags)?),
         file => Ok(file?),
     }
 }

@@ -84,9 +84,7 @@ impl Endpoint {
         }
         let words = journal.words().len() as u32;
         let section = journal.take_section()?;
-        let give = |handle: OwnedHandle, rights: u32, options| {
-            give(child, &handle, rights, options).map_err(|error| child.failed(error))
-        };
+        let give = |handle: OwnedHandle, rights: u32, options| give(child, &handle, rights, options);
         let head = Head {
             length: bytes.len() as u32,
             control: give(control.into_handle(), 0, DUPLICATE_SAME_ACCESS)?,
@@ -95,18 +93,7 @@ impl Endpoint {
         };
         let mut message = head.encode();
         message.extend_from_slice(bytes);
-        let deadline = Instant::now() + SEND_TIMEOUT;
-        let mut rest = &message[..];
-        while !rest.is_empty() {
-            let written = operation::write(self.as_handle(), rest, Until::Deadline(deadline));
-            let Some(written) = pipe::broken_pipe(written.map(|written| written.unwrap_or(usize::MAX)))
-                .map(|written| (written != usize::MAX).then_some(written))?
-            else {
-                return Err(io::ErrorKind::TimedOut.into());
-            };
-            rest = &rest[written..];
-        }
-        Ok(())
+        self.send_exact(&message)
     }
 
     /// Child: waits for the greeting, at most `timeout`, and reads exactly that.
@@ -138,7 +125,24 @@ impl Endpoint {
         Ok(Greeting { bytes, control, journal })
     }
 
-    fn receive_exact(&self, buf: &mut [u8], deadline: Instant) -> io::Result<()> {
+    /// Sends all the bytes.
+    pub(crate) fn send_exact(&self, bytes: &[u8]) -> io::Result<()> {
+        let deadline = Instant::now() + SEND_TIMEOUT;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = operation::write(self.as_handle(), rest, Until::Deadline(deadline));
+            let Some(written) = pipe::broken_pipe(written.map(|written| written.unwrap_or(usize::MAX)))
+                .map(|written| (written != usize::MAX).then_some(written))?
+            else {
+                return Err(io::ErrorKind::TimedOut.into());
+            };
+            rest = &rest[written..];
+        }
+        Ok(())
+    }
+
+    /// Fills `buf`.
+    pub(crate) fn receive_exact(&self, buf: &mut [u8], deadline: Instant) -> io::Result<()> {
         let mut filled = 0;
         while filled < buf.len() {
             match operation::read(self.as_handle(), &mut buf[filled..], Until::Deadline(deadline)) {
@@ -158,7 +162,12 @@ fn malformed(why: &str) -> io::Error {
 }
 
 /// Duplicates a handle into the child, where it is not inherited, and says what its number is there.
-fn give(child: &Child, handle: &OwnedHandle, rights: u32, options: DUPLICATE_HANDLE_OPTIONS) -> io::Result<u64> {
+pub(crate) fn give(
+    child: &Child,
+    handle: &OwnedHandle,
+    rights: u32,
+    options: DUPLICATE_HANDLE_OPTIONS,
+) -> io::Result<u64> {
     let mut given: HANDLE = ptr::null_mut();
     // SAFETY: the handles are those of this process, of something of ours and of a process that we have all rights on; the
     // number is written to where it may be.
@@ -173,11 +182,11 @@ fn give(child: &Child, handle: &OwnedHandle, rights: u32, options: DUPLICATE_HAN
             options,
         )
     };
-    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(given.addr() as u64) }
+    if done == 0 { Err(child.failed(io::Error::last_os_error())) } else { Ok(given.addr() as u64) }
 }
 
 /// The handle of this number, if there is one.
-fn received(number: u64) -> Option<OwnedHandle> {
+pub(crate) fn received(number: u64) -> Option<OwnedHandle> {
     let number = usize::try_from(number).ok()?;
     let handle: HANDLE = ptr::with_exposed_provenance_mut(number);
     let mut flags = 0;
@@ -189,7 +198,7 @@ fn received(number: u64) -> Option<OwnedHandle> {
 }
 
 /// What was adopted. What was refused is left alone, for it may be another's.
-fn kept<T>(adopted: Option<Result<T, OwnedHandle>>) -> Option<T> {
+pub(crate) fn kept<T>(adopted: Option<Result<T, OwnedHandle>>) -> Option<T> {
     match adopted? {
         Ok(adopted) => Some(adopted),
         Err(refused) => {

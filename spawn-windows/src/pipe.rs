@@ -24,7 +24,7 @@ use windows_sys::Win32::System::Pipes::{
     CreateNamedPipeW, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE, PIPE_WAIT,
 };
 
-use crate::security::OnlyMe;
+use crate::security::Descriptor;
 
 /// Room for the largest greeting, so that handing it over does not wait for the child.
 const ROOM: u32 = 128 * 1024;
@@ -126,7 +126,7 @@ impl Name {
 }
 
 fn server(name: &Name, access: FILE_FLAGS_AND_ATTRIBUTES) -> io::Result<OwnedHandle> {
-    let attributes = OnlyMe::get()?.attributes();
+    let attributes = Descriptor::only_me()?.attributes();
     let name: Vec<u16> = name.0.encode_utf16().chain([0]).collect();
     // SAFETY: the name ends with a zero, and the attributes and what they point to live until the call returns.
     let server = unsafe {

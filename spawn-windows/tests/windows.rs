@@ -21,8 +21,9 @@ fn main() {}
 mod windows {
     use std::fs::{self, File};
     use std::io::{self, Read, Write};
+    use std::os::windows::fs::OpenOptionsExt;
     use std::os::windows::io::{AsHandle, AsRawHandle};
-    use std::process::{Command, ExitCode, Stdio};
+    use std::process::{ExitCode, Stdio};
     use std::time::Duration;
 
     use procession_inspect_windows as inspect;
@@ -31,15 +32,19 @@ mod windows {
         self, PATIENCE, Role, Test, all_die, block_on, code, command, enter, eventually, guarded, launch, linger,
         living, plain, read_line, recorder, say, sleep_for_ever, start, tests,
     };
-    use crate::leaf::{Endpoint, enter_worker, spawn};
+    use crate::leaf::{Connection, Endpoint, Listener, Memory, enter_worker, spawn};
     use crate::system::Process;
 
     const TESTS: &[Test] = tests![
         a_pipe_lets_in_its_user_and_nobody_else,
         a_second_client_is_refused,
+        a_named_pipe_lets_in_its_user_and_nobody_else,
+        a_client_that_does_not_tell_who_it_is_is_refused,
+        a_named_pipe_is_not_there_for_other_machines,
         an_inheritable_handle_of_the_parent_is_not_in_the_child,
         no_handle_is_left_after_many_children,
         what_is_not_a_stream_or_not_a_segment_is_refused,
+        what_is_not_memory_or_of_another_size_is_refused,
         the_standard_input_of_c_code_is_empty_too,
         crashes_are_named,
         a_crash_takes_no_longer_than_an_exit,
@@ -75,6 +80,9 @@ mod windows {
         harness::main(TESTS, &[ROLES, harness::ROLES].concat())
     }
 
+    /// Lets the other side of a pipe know nothing, in the system's own numbers.
+    const SECURITY_ANONYMOUS: u32 = 0;
+
     /// Where Wine is not Windows, only what it does can be shown.
     fn is_wine() -> bool {
         inspect::is_wine()
@@ -107,6 +115,58 @@ mod windows {
         for name in names {
             File::options().read(true).write(true).open(format!(r"\\.\pipe\{name}")).expect_err("no instance is left");
         }
+    }
+
+    fn named(name: &str) -> String {
+        format!(r"\\.\pipe\procession.{}.{name}", inspect::user())
+    }
+
+    /// As for the pipes of children: what is read back is what the system goes by, and Wine lets in anybody all the same. Each
+    /// instance has the list, not only the first.
+    fn a_named_pipe_lets_in_its_user_and_nobody_else() {
+        block_on(async {
+            let listener = Listener::bind("test-access").unwrap();
+            let user = inspect::user();
+            for _ in 0..3 {
+                let (ours, theirs) = tokio::join!(listener.accept(), Connection::connect("test-access"));
+                for end in [ours.unwrap(), theirs.unwrap()] {
+                    let list = inspect::access_list(end.as_handle());
+                    assert!(list.starts_with("D:P"), "{list}");
+                    assert_eq!(list.matches('(').count(), 1, "{list}");
+                    assert!(list.ends_with(&format!(";;;{user})")), "{list} is not for {user} alone");
+                }
+            }
+        });
+    }
+
+    /// Wine does not look at what a client lets be known of it: there it is let in as who it is.
+    fn a_client_that_does_not_tell_who_it_is_is_refused() {
+        block_on(async {
+            let listener = Listener::bind("test-anonymous").unwrap();
+            let mut options = File::options();
+            options.read(true).write(true).security_qos_flags(SECURITY_ANONYMOUS);
+            let client = options.open(named("test-anonymous")).unwrap();
+            match listener.accept().await {
+                Ok(connection) => assert!(is_wine(), "{connection:?}"),
+                Err(refused) => assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{refused}"),
+            }
+            drop(client);
+            // The next is let in.
+            let (ours, theirs) = tokio::join!(listener.accept(), Connection::connect("test-anonymous"));
+            ours.unwrap();
+            theirs.unwrap();
+        });
+    }
+
+    fn a_named_pipe_is_not_there_for_other_machines() {
+        block_on(async {
+            let _listener = Listener::bind("test-remote").unwrap();
+            File::options().read(true).write(true).open(named("test-remote")).expect("it is there for this one");
+            for machine in ["localhost", "127.0.0.1"] {
+                let path = named("test-remote").replacen('.', machine, 1);
+                File::options().read(true).write(true).open(path).expect_err("it comes over the network");
+            }
+        });
     }
 
     const MANY: u32 = 300;
@@ -194,6 +254,36 @@ mod windows {
         assert_eq!(worker.ended().2, code(0));
     }
 
+    fn what_is_not_memory_or_of_another_size_is_refused() {
+        let file = File::open(std::env::current_exe().unwrap()).unwrap();
+        let section = inspect::file_section(&file, 8192);
+        let memory = Memory::create(8192).unwrap().seal().unwrap();
+        let (one, _other) = Endpoint::pair().unwrap();
+        for (what, len, handle) in [
+            ("a file", 8192, file.number()),
+            ("a part of a file", 8192, section.number()),
+            ("a stream", 8192, one.number()),
+            ("nothing", 8192, 0),
+            ("no handle", 8192, 0xdead_0000),
+            ("this process", 8192, u64::MAX),
+            ("no bytes", 0, memory.number()),
+            ("a page less", 4096, memory.number()),
+            ("a byte more", 8193, memory.number()),
+            ("very much", 1 << 60, memory.number()),
+            ("all there is", u64::MAX, memory.number()),
+        ] {
+            let (sender, receiver) = Endpoint::pair().unwrap();
+            let mut sender = sender.into_blocking().unwrap();
+            sender.write_all(&u64::to_le_bytes(len)).unwrap();
+            sender.write_all(&handle.to_le_bytes()).unwrap();
+            let refused = receiver.receive_memory(PATIENCE).expect_err(what);
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{what}");
+        }
+        // And they are still ours.
+        assert!(file.metadata().is_ok());
+        assert_eq!(memory[..], [0; 8192]);
+    }
+
     fn the_standard_input_of_c_code_is_empty_too() {
         let mut worker = start("c-stdin", &[]);
         // Were it the stream, this would be read.
@@ -277,22 +367,9 @@ mod windows {
         sleep_for_ever()
     }
 
-    /// Kills the Unix process that is the Windows one with these words among its arguments: `kill -9`.
+    /// Kills the Unix process that is the Windows one with these words among its arguments.
     fn kill_below(words: &[&str]) {
-        let mut killed = 0;
-        for entry in fs::read_dir(r"Z:\proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            let mut line = Vec::new();
-            let read = File::open(format!(r"Z:\proc\{pid}\cmdline")).and_then(|mut file| file.read_to_end(&mut line));
-            let args: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            let is_it = words.iter().all(|word| args.contains(&word.as_bytes()));
-            if read.is_ok() && is_it {
-                // A program of that system has no process of this one, so the start ends in an error that says nothing.
-                let _ = Command::new(r"Z:\bin\kill").args(["-9", &pid.to_string()]).status();
-                killed += 1;
-            }
-        }
-        assert_eq!(killed, 1, "{words:?}");
+        assert_eq!(inspect::kill_below(words), 1, "{words:?}");
     }
 
     fn nobody_outlives_a_parent_whose_process_is_killed_by_the_system_below() {

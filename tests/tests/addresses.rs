@@ -252,12 +252,12 @@ async fn a_branch_takes_its_leaves_with_it() {
     let sup = start().await;
     let branch = within(sup.spawn::<Branch>("branch", 1)).await.expect("a start");
     let leaf = within(branch.leaves()).await.expect("leaves")[0];
-    let pid = within(leaf.pid()).await.expect("a pid");
+    let leaf = system::living(within(leaf.pid()).await.expect("a pid"));
     let above = within(branch.pid()).await.expect("a pid");
-    assert_eq!(system::workers_of(above), [pid]);
+    assert_eq!(system::workers_of(above), [leaf.pid]);
     within(sup.stop("branch")).await.expect("it was there");
     within(async {
-        while system::is_alive(pid) {
+        while leaf.is_alive() {
             tokio::task::yield_now().await;
         }
     })

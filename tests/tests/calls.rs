@@ -212,10 +212,10 @@ async fn the_handlers_own_error_arrives_as_its_own_type() {
 async fn a_panic_names_its_method_and_its_message_and_the_next_incarnation_serves() {
     let sup = start().await;
     let shop = shop(&sup, "shop", probe(&sup).await).await;
-    let first = within(shop.pid()).await.expect("a pid");
+    let first = system::living(within(shop.pid()).await.expect("a pid"));
     let error = within(shop.boom()).await.expect_err("it panics");
     assert_eq!(error, CallError::Panicked(Panic { message: "out of stock".into(), at: "Shop::boom".into() }));
-    assert_ne!(within(shop.pid()).await.expect("the same address"), first);
+    assert_ne!(within(shop.pid()).await.expect("the same address"), first.pid);
     end(sup).await;
 }
 
@@ -267,7 +267,8 @@ async fn at_a_death_what_ran_may_have_run_and_what_waited_has_not() {
     for _ in 0..20 {
         within(shop.know(shop)).await.expect("there is room");
     }
-    system::kill(pid);
+    let first = system::living(pid);
+    first.kill();
     let CallError::Died { exit, executed } = within(running).await.expect_err("it died") else { panic!("not died") };
     assert_eq!(executed, Executed::Maybe);
     assert!(exit.pid == pid && system::is_death_by(Death::Kill, &exit.cause), "{exit}");
@@ -279,7 +280,7 @@ async fn at_a_death_what_ran_may_have_run_and_what_waited_has_not() {
     // One event for all the casts.
     let dead = event(&mut events, |event| matches!(event, Event::DeadLetters { .. })).await;
     assert_eq!(dead, Event::DeadLetters { actor: "shop".to_owned(), count: 20 });
-    assert_ne!(within(shop.pid()).await.expect("the next incarnation"), pid);
+    assert_ne!(within(shop.pid()).await.expect("the next incarnation"), first.pid);
     end(sup).await;
     assert!(!others(&mut events, |event| matches!(event, Event::DeadLetters { .. })).await);
 }

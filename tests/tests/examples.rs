@@ -55,3 +55,22 @@ fn completions_reach_the_owner_of_the_database_though_another_consumer_fails() {
     line(&said, "the bell broke 1 time and rings again");
     line(&said, "500 tasks: 499 done, 1 failed, 0 lost");
 }
+
+#[test]
+fn a_queue_is_joined_before_it_is_read_and_has_an_end() {
+    let said = run("queue");
+    let joined: Vec<_> = said.lines().filter(|line| line.starts_with("joined before anything was read: ")).collect();
+    assert!(joined.len() == 3 && joined.iter().all(|line| line.ends_with("ended by itself")), "{said}");
+    line(&said, "the stream has ended: 30 MB, [10000000, 10000000, 10000000] from each");
+    line(&said, "and stays so: None");
+}
+
+#[test]
+fn a_queue_in_a_pool_loses_no_job_to_a_worker_that_dies() {
+    let said = run("pool_queue");
+    line(&said, "4500 words in 1000 lines");
+    line(&said, "job 13 is a dead letter after 2 attempts: handed out as often as it may");
+    line(&said, "29 jobs are done");
+    line(&said, "2 workers were lost");
+    line(&said, "6 tasks: 4 done, 0 failed, 2 lost, 2 workers lost");
+}

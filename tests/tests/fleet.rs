@@ -101,7 +101,7 @@ impl Place {
     async fn end(self) -> PoolReport {
         let pids: Vec<_> = self.fleet.ctl().workers().await.into_iter().filter_map(|worker| worker.pid).collect();
         let report = within(self.fleet.ctl().finish()).await;
-        assert!(!pids.into_iter().any(system::is_worker_of_this_process), "a process is left");
+        assert_eq!(system::left_of(pids), [], "these processes are left");
         end(self.sup).await;
         report
     }
@@ -176,10 +176,10 @@ async fn a_broadcast_reaches_every_worker_once() {
 #[tokio::test]
 async fn a_handler_that_panics_ends_its_worker_which_is_replaced() {
     let place = Place::of(1).await;
-    let before = within(place.fleet.pid()).await.expect("an answer");
+    let before = system::living(within(place.fleet.pid()).await.expect("an answer"));
     let panicked = Panic { message: "at 5".to_owned(), at: "Counter::panics".to_owned() };
     assert_eq!(within(place.fleet.panics()).await, Err(CallError::Panicked(panicked)));
-    assert_ne!(within(place.fleet.pid()).await, Ok(before));
+    assert_ne!(within(place.fleet.pid()).await, Ok(before.pid));
     assert_eq!(place.end().await.workers_lost, 1);
 }
 

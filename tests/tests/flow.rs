@@ -47,6 +47,11 @@ impl Desk {
         self.papers += 1;
     }
 
+    #[cast]
+    async fn say_what_is_left(&self, ctx: &Context<Self>) {
+        let _ = self.probe.note(format!("{:?}", ctx.remaining())).await;
+    }
+
     #[call(timeout = "30s")]
     async fn wait(&self, gate: String) {
         let _ = self.probe.pass(gate).await;
@@ -310,4 +315,19 @@ async fn messages_as_long_as_a_frame_pass_from_worker_to_worker() {
     assert_eq!(within(one.flood(two, 3, 159 << 20 >> 4)).await, Ok(3));
     assert_eq!(within(two.papers()).await, Ok(3));
     end(sup).await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_cast_is_for_its_room_and_not_for_its_handler() -> procession::Result<()> {
+    let sup = start().await;
+    let probe = probe(&sup).await;
+    let desks =
+        [within(sup.spawn::<Desk>("desk", probe)).await?, within(sup.spawn_local::<Desk>("local", probe)).await?];
+    for desk in desks {
+        within(desk.say_what_is_left()).await?;
+        within(desk.say_what_is_left().timeout(Duration::from_secs(20))).await?;
+    }
+    within(probe.noted("None".to_owned(), 4)).await?;
+    end(sup).await;
+    Ok(())
 }

@@ -274,8 +274,8 @@ async fn calls_made_while_an_actor_restarts_wait_in_order_for_the_next_incarnati
     let probe = probe(&sup).await;
     within(probe.open("birth 1".to_owned())).await.expect("an open gate");
     let clerk = within(sup.spawn::<Clerk>("clerk", (probe, 100))).await.expect("a start");
-    let pid = within(clerk.pid()).await.expect("a pid");
-    system::kill(pid);
+    let first = system::living(within(clerk.pid()).await.expect("a pid"));
+    first.kill();
     seen(&probe, "at birth 2").await;
     let calls: Vec<_> = (0..20).map(|n| begin(clerk.note(n.to_string()))).collect();
     within(probe.open("birth 2".to_owned())).await.expect("an open gate");
@@ -283,7 +283,7 @@ async fn calls_made_while_an_actor_restarts_wait_in_order_for_the_next_incarnati
         assert_eq!(within(call).await, Ok(()));
     }
     assert_eq!(noted(&probe).await, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
-    assert_ne!(within(clerk.pid()).await, Ok(pid));
+    assert_ne!(within(clerk.pid()).await, Ok(first.pid));
     end(sup).await;
 }
 
@@ -587,5 +587,5 @@ async fn a_handle_that_is_dropped_takes_its_processes_with_it() {
     let mut monitor = std::pin::pin!(clerk.ctl().monitor());
     drop(sup);
     within(monitor.as_mut()).await;
-    assert!(!system::is_worker_of_this_process(pid));
+    assert_eq!(system::left_of([pid]), []);
 }

@@ -1,15 +1,14 @@
 //! The life of one worker process: what it is given, how it is stopped, and that everybody below it goes with it.
-#![cfg(target_os = "linux")]
 
 mod life;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procession::prelude::*;
 use procession::{Event, ExitCause, NotDelivered, StartError};
 
 use life::probe::{AtStop, How, Init, Plan, Probe, ProbeApi};
+use life::system::{Holdings, is_any_alive, living};
 use life::{Place, alone, alone_on, eventually, quiet, short, shorts, soon, system, until};
 
 procession::test_workers!();
@@ -48,7 +47,7 @@ impl Abrupt {
 enum Doing {
     Computing,
     Awaiting,
-    Stopped,
+    Frozen,
 }
 
 fn is_killed_at_the_deadline(doing: Doing) {
@@ -57,14 +56,13 @@ fn is_killed_at_the_deadline(doing: Doing) {
         let sup = quiet().start().await?;
         let probe = sup.start_child(ChildSpec::<Probe>::new("p", Plan::default()).shutdown(GRACE)).await?;
         let pid = probe.pid().await?;
-        let grandchildren = [probe.grandchild(false).await?, probe.grandchild(true).await?];
+        let grandchildren = [probe.grandchild(false).await?, probe.grandchild(true).await?].map(living);
         let began = place.file("began");
         let call = match doing {
             Doing::Computing => Some(tokio::spawn(probe.compute(began.clone()))),
             Doing::Awaiting => Some(tokio::spawn(probe.hang(began.clone()))),
-            Doing::Stopped => {
-                system::pause(pid);
-                eventually("it is stopped", || system::is_stopped(pid)).await;
+            Doing::Frozen => {
+                system::freeze(pid);
                 None
             }
         };
@@ -88,7 +86,7 @@ fn is_killed_at_the_deadline(doing: Doing) {
         }
         let error = queued.await?.expect_err("nobody takes it");
         assert!(!error.may_have_executed(), "{error:?}");
-        eventually("the grandchildren are dead", || !grandchildren.iter().any(|pid| system::is_alive(*pid))).await;
+        eventually("the grandchildren are dead", || !is_any_alive(&grandchildren)).await;
         sup.shutdown().await?;
         Ok(())
     });
@@ -105,8 +103,8 @@ fn a_handler_that_waits_for_ever_is_killed_at_the_deadline() {
 }
 
 #[test]
-fn a_stopped_worker_is_killed_at_the_deadline() {
-    is_killed_at_the_deadline(Doing::Stopped);
+fn a_frozen_worker_is_killed_at_the_deadline() {
+    is_killed_at_the_deadline(Doing::Frozen);
 }
 
 #[test]
@@ -240,11 +238,11 @@ fn a_worker_that_is_stopped_in_its_start_dies_at_once_with_all_it_has_started() 
             async move { sup.spawn::<Probe>("p", plan).await }
         });
         eventually("it starts", || place.lines("grandchild").len() == 1).await;
-        let grandchild = place.lines("grandchild")[0].parse().expect("a pid");
+        let grandchild = living(place.lines("grandchild")[0].parse().expect("a pid"));
         soon("the stop ends", sup.stop("p")).await.expect("it is there");
         let error = starting.await?.expect_err("it was stopped");
         assert!(matches!(&error, StartError::Stopped(name) if name == "p"), "{error:?}");
-        eventually("the grandchild is dead", || !system::is_alive(grandchild)).await;
+        eventually("the grandchild is dead", || !grandchild.is_alive()).await;
         sup.shutdown().await?;
         Ok(())
     });
@@ -273,7 +271,6 @@ fn a_start_that_takes_too_long_leaves_nobody() {
 enum End {
     Told(How),
     KillNine,
-    Terminated,
     Stop,
     Kill,
     Restart,
@@ -285,16 +282,12 @@ fn takes_its_own_children_with_it(end: End) {
     alone(|| async move {
         let sup = quiet().start().await?;
         let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
-        let pid = probe.pid().await?;
-        let grandchildren = [probe.grandchild(false).await?, probe.grandchild(true).await?];
-        for grandchild in grandchildren {
-            assert_eq!(system::look(grandchild).map(|seen| seen.group), Some(pid), "in the worker's group");
-        }
+        let worker = living(probe.pid().await?);
+        let grandchildren = [probe.grandchild(false).await?, probe.grandchild(true).await?].map(living);
         let mut held = Some(sup.clone());
         match end {
             End::Told(how) => probe.end(how).await?,
-            End::KillNine => system::kill(pid),
-            End::Terminated => system::send(pid, rustix::process::Signal::TERM),
+            End::KillNine => worker.kill(),
             End::Stop => drop(sup.stop("p").await),
             End::Kill => drop(sup.kill("p").await),
             End::Restart => drop(sup.restart("p").await),
@@ -302,8 +295,8 @@ fn takes_its_own_children_with_it(end: End) {
             End::Dropped => held = None,
         }
         drop(sup);
-        eventually("they are dead", || !grandchildren.iter().any(|pid| system::is_alive(*pid))).await;
-        eventually("so is the worker", || !system::is_alive(pid)).await;
+        eventually("they are dead", || !is_any_alive(&grandchildren)).await;
+        eventually("so is the worker", || !worker.is_alive()).await;
         if let Some(sup) = held {
             sup.shutdown().await?;
         }
@@ -320,7 +313,6 @@ take! {
     grandchildren_die_at_a_panic: End::Told(How::Panic);
     grandchildren_die_at_an_exit: End::Told(How::Code(0));
     grandchildren_die_at_kill_nine: End::KillNine;
-    grandchildren_die_at_a_signal_from_outside: End::Terminated;
     grandchildren_die_at_a_stop: End::Stop;
     grandchildren_die_at_a_kill: End::Kill;
     grandchildren_die_at_a_restart: End::Restart;
@@ -330,42 +322,9 @@ take! {
 
 // What a worker is given.
 
-fn kind(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    text.split(['[', ':']).next().map_or_else(String::new, |head| match head {
-        "anon_inode" => text.trim_start_matches("anon_inode:").trim_matches(['[', ']']).to_owned(),
-        head => head.to_owned(),
-    })
-}
-
-#[test]
-fn a_worker_has_the_descriptors_it_needs_and_inherits_no_other() {
-    alone(|| async {
-        // What careless code opens: without close-on-exec.
-        let (_reader, _writer) = rustix::pipe::pipe()?;
-        let file = tempfile::tempfile()?;
-        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
-        let sup = quiet().start().await?;
-        let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
-        let descriptors = system::descriptors(probe.pid().await?);
-        let standard: Vec<_> = descriptors.iter().take(3).map(|(number, path)| (*number, kind(path))).collect();
-        let want = [(0, "/dev/null"), (1, "pipe"), (2, "pipe")];
-        assert_eq!(standard, want.map(|(number, kind)| (number, kind.to_owned())));
-        let mut others: Vec<_> = descriptors.iter().skip(3).map(|(_, path)| kind(path)).collect();
-        others.sort();
-        // Data and control; what tokio has for its reactor (an epoll, its double for registrations, an event) and for the
-        // signals of the process (a socket pair, one end twice).
-        let want = ["eventfd", "eventpoll", "eventpoll", "socket", "socket", "socket", "socket", "socket"];
-        assert_eq!(others, want, "{descriptors:?}");
-        sup.shutdown().await?;
-        Ok(())
-    });
-}
-
 #[test]
 fn the_parent_is_as_it_was_after_fifty_starts_and_stops() {
     alone_on(&mut tokio::runtime::Builder::new_current_thread(), || async {
-        let me = std::process::id();
         let life = async |number: u32| -> procession::Result {
             let sup = quiet().start().await?;
             let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
@@ -384,41 +343,17 @@ fn the_parent_is_as_it_was_after_fifty_starts_and_stops() {
         // What is there from the first one on stays: the thread of the processes, the guardian.
         life(0).await?;
         eventually("nobody is left of the first", || system::family().is_empty()).await;
-        // Threads of ours and of this test: a thread without a name has that of the one that has started it. Those of
-        // other tests come and go.
-        let own = std::fs::read_to_string("/proc/thread-self/comm")?.trim_end().to_owned();
-        let ours = |name: &String| *name == own || name.starts_with("process") || name.starts_with("tokio");
-        let present =
-            || (system::descriptors(me).len(), system::threads(me).into_iter().filter(ours).collect::<Vec<_>>());
-        let before = present();
+        let before = Holdings::now();
         for number in 0..50 {
             life(number).await?;
         }
-        // Descriptors of the last one are closed by its tasks.
+        // What the last one has open is closed by its tasks.
         let deadline = Instant::now() + Duration::from_secs(5);
-        while present() != before && Instant::now() < deadline {
+        while !Holdings::now().are_as(&before) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(present(), before);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_worker_leads_a_group_of_its_own_and_bears_the_actors_name() {
-    alone(|| async {
-        let sup = quiet().start().await?;
-        let probe = sup.spawn::<Probe>("counter-of-sheep", Plan::default()).await?;
-        let pid = probe.pid().await?;
-        let seen = system::look(pid).expect("it lives");
-        assert_eq!((seen.group, seen.parent), (pid, std::process::id()));
-        assert_eq!(seen.name, "counter-of-shee", "as much of it as the system shows");
-        let guardian = system::guardian(std::process::id()).expect("there is one");
-        eventually("it is out of the way of signals to a group", || {
-            system::look(guardian.pid).is_some_and(|seen| seen.group == seen.pid && seen.name == "guardian")
-        })
-        .await;
-        sup.shutdown().await?;
+        let after = Holdings::now();
+        assert!(after.are_as(&before), "{before:?}, then {after:?}");
         Ok(())
     });
 }
@@ -440,6 +375,42 @@ fn arguments_and_environment_of_a_worker_tell_nothing() {
         of_worker.sort();
         assert_eq!(of_worker, own);
         sup.shutdown().await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_hundred_workers_live_at_once_and_end_in_order() {
+    const HUNDRED: usize = 100;
+    alone(|| async {
+        let sup = quiet().start().await?;
+        let before = Instant::now();
+        let mut starts = Vec::new();
+        for number in 0..HUNDRED {
+            let sup = sup.clone();
+            // All start at once, so that each may have to wait for all the others.
+            let spec = ChildSpec::<Probe>::new(format!("w{number}"), Plan::default()).init_timeout(life::PATIENCE);
+            starts.push(tokio::spawn(async move { sup.start_child(spec).await }));
+        }
+        let mut workers = Vec::new();
+        for start in starts {
+            let probe = start.await??;
+            workers.push((probe, living(probe.pid().await?)));
+        }
+        println!("a hundred workers were ready after {:?}", before.elapsed());
+        let mut pids: Vec<u32> = workers.iter().map(|(_, process)| process.pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        assert_eq!(pids.len(), HUNDRED);
+        let calls: Vec<_> = workers.iter().map(|(probe, _)| tokio::spawn(probe.count())).collect();
+        for call in calls {
+            assert_eq!(call.await??, 1);
+        }
+        assert!(workers.iter().all(|(_, process)| process.is_alive()));
+        sup.shutdown().await?;
+        assert!(!workers.iter().any(|(_, process)| process.is_alive()));
+        let causes: Vec<_> = sup.exit_reports().into_iter().map(|report| report.exit.cause).collect();
+        assert_eq!(causes, vec![ExitCause::Shutdown; HUNDRED]);
         Ok(())
     });
 }

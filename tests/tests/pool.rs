@@ -3,7 +3,7 @@
 mod pools;
 mod processes;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,16 +66,25 @@ fn makes(bytes: usize) -> Vec<u8> {
     vec![7; bytes]
 }
 
+/// Each process has a file of its own: where appending is to look for the end and then to write there, as in Wine, two that
+/// append to one may write the same place.
 fn append(file: &Path, number: u64) {
+    let file = file.with_extension(std::process::id().to_string());
     let mut file = OpenOptions::new().append(true).create(true).open(file).expect("a file");
     file.write_all(format!("{number}\n").as_bytes()).expect("a line");
 }
 
-/// How often each number stands in the file.
+/// How often each number stands in the files of all processes.
 fn lines(file: &Path) -> HashMap<u64, usize> {
     let mut lines = HashMap::new();
-    for line in fs::read_to_string(file).unwrap_or_default().lines() {
-        *lines.entry(line.parse().expect("a number")).or_default() += 1;
+    for entry in fs::read_dir(file.parent().expect("a folder")).expect("a folder") {
+        let path = entry.expect("a file").path();
+        if path.file_stem() != file.file_name() {
+            continue;
+        }
+        for line in fs::read_to_string(path).expect("text").lines() {
+            *lines.entry(line.parse().expect("a number")).or_default() += 1;
+        }
     }
     lines
 }
@@ -147,6 +156,8 @@ async fn a_worker_that_dies_fails_the_task_it_ran_only_and_is_replaced() {
     };
     for fate in [Fate::Exit(0), Fate::Exit(3), Fate::Abort, Fate::Fault, Fate::Killed] {
         let before = within(pool.submit(pid, ())).await.expect("a pid");
+        // Nobody else gets its id.
+        let held = system::living(before);
         let fates = [Fate::Survive, Fate::Survive, fate, Fate::Survive, Fate::Survive];
         let failed = within(pool.map(meets, fates)).await.expect_err("one dies");
         let failures: Vec<_> = failed.failures().collect();
@@ -160,7 +171,7 @@ async fn a_worker_that_dies_fails_the_task_it_ran_only_and_is_replaced() {
             let said = failures[0].1.to_string();
             assert!(said.contains(&before.to_string()) && said.contains("leaving with"), "{said}");
         }
-        assert_ne!(within(pool.submit(pid, ())).await, Ok(before));
+        assert_ne!(within(pool.submit(pid, ())).await, Ok(held.pid));
     }
     let report = end(place, pool).await;
     assert_eq!((report.lost, report.workers_lost, report.done), (5, 5, 30));
@@ -197,16 +208,18 @@ async fn every_task_ends_exactly_once_however_many_workers_are_killed() {
     let file = folder.path().join("lines");
     let mut outcomes = pool.outcomes(leaves_a_line, (0..TASKS).map(|n| (file.clone(), n)));
     let mut ended = HashMap::new();
-    let mut killed = HashSet::new();
+    // Held, so that nobody else gets the id of one.
+    let mut killed = HashMap::new();
     let mut random = 7_u64;
     while let Some(completion) = within(outcomes.next()).await {
         if ended.len() % 80 == 79 {
             let workers: Vec<_> = pool.workers().await.into_iter().filter_map(|worker| worker.pid).collect();
-            let alive: Vec<_> = workers.into_iter().filter(|pid| !killed.contains(pid)).collect();
+            let alive: Vec<_> = workers.into_iter().filter(|pid| !killed.contains_key(pid)).collect();
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             if let Some(&pid) = alive.get((random >> 33) as usize % alive.len().max(1)) {
-                system::kill(pid);
-                killed.insert(pid);
+                let process = system::living(pid);
+                process.kill();
+                killed.insert(pid, process);
             }
         }
         assert!(ended.insert(completion.index, completion.outcome).is_none(), "{} ended twice", completion.task);
@@ -221,7 +234,7 @@ async fn every_task_ends_exactly_once_however_many_workers_are_killed() {
             Ok(number) => assert_eq!((number, times), (index, 1)),
             Err(TaskError::Died { exit, executed: Executed::Maybe, .. }) => {
                 assert!(times <= 1, "task {index} ran {times} times");
-                assert!(killed.contains(&exit.pid), "{exit}");
+                assert!(killed.contains_key(&exit.pid), "{exit}");
                 lost += 1;
             }
             Err(error) => panic!("task {index}: {error}"),

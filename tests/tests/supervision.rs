@@ -1,5 +1,4 @@
 //! Supervisors keep their promises with real processes: who is restarted, how often, in which order, and who hears of it.
-#![cfg(target_os = "linux")]
 
 mod life;
 
@@ -17,7 +16,7 @@ mod told;
 
 use std::time::Duration;
 
-use procession::{Backoff, ExitCause, SupervisorBuilder};
+use procession::{Backoff, SupervisorBuilder};
 
 use life::quiet;
 
@@ -26,8 +25,4 @@ procession::test_workers!();
 /// So many restarts, all at once, that no test that is not about them reaches their end.
 fn lenient() -> SupervisorBuilder {
     quiet().intensity(1000, Duration::from_secs(30)).backoff(Backoff::none())
-}
-
-fn killed_by(signal: &str) -> impl Fn(&ExitCause) -> bool {
-    move |cause| matches!(cause, ExitCause::Signal { name, .. } if name == signal)
 }

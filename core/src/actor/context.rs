@@ -115,7 +115,8 @@ impl<A: Handlers> Context<A> {
         self.shared.message.borrow().clone()
     }
 
-    /// What is left of the deadline of the message that is being handled.
+    /// What is left of the deadline of the call that is being handled; none for a cast, whose time is for its room in the
+    /// mailbox.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         let deadline = message::current()?.deadline?;

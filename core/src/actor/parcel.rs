@@ -57,7 +57,6 @@ impl Parcel {
     }
 
     /// The bytes that it takes up.
-    #[expect(dead_code, reason = "for services that bound what they keep")]
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -218,7 +218,8 @@ impl<A: Handlers> Runner<A> {
         self.shared.message.replace(token.clone());
         let incoming = Incoming::new(A::METHODS, method, payload, call, &self.end);
         let name = incoming.name;
-        let current = Current { call: Some(taken.call), deadline: taken.deadline };
+        // That of a cast was for its room in the mailbox, which it has got.
+        let current = Current { call: Some(taken.call), deadline: taken.deadline.filter(|_| taken.reply) };
         self.turn.started(taken.seq, method);
         let began = Instant::now();
         let drops = A::METHODS.get(usize::from(method)).is_some_and(|method| method.cancel_drops);

@@ -151,6 +151,11 @@ impl Desk {
         Node::here().with(|router| router.is_held(Handle { kind, node, actor }))
     }
 
+    /// Where the service is.
+    pub(crate) fn own(&self) -> Destination {
+        self.to
+    }
+
     /// The service ends after this turn: nothing needs it any more.
     pub(crate) fn end(&mut self) {
         self.ended = true;

@@ -18,8 +18,8 @@ use procession_spawn_unix as leaf;
 use procession_spawn_unix::{Exit, ExitKind};
 
 pub(crate) use portable::{
-    PATIENCE, Seen, Worker, block_on, code, ended, enter, eventually, guarded, launch, linger, main, plain, program,
-    read_line, recorder, say, sleep_for_ever, start, start_limited, start_raw, tests,
+    PATIENCE, Seen, Worker, block_on, code, command, ended, enter, eventually, guarded, launch, linger, main, plain,
+    program, read_line, recorder, say, sleep_for_ever, start, start_limited, start_raw, tests,
 };
 pub(crate) use system::{cpus, is_alive, kill, pids, stat};
 

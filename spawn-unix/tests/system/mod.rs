@@ -5,8 +5,13 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::ptr;
+
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, ftruncate, open};
+use rustix::mm::{MapFlags, ProtFlags, mmap};
 
 use procession_spawn_unix::{Limit, Priority};
 use rustix::process::{Resource, getpriority_process, getrlimit};
@@ -127,4 +132,41 @@ pub(crate) fn priority() -> Option<Priority> {
         -5 => Some(Priority::AboveNormal),
         _ => None,
     }
+}
+
+/// How many descriptors this process has open, and how many mappings of shared memory.
+pub(crate) fn open_handles() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").expect("proc is mounted");
+    let mappings = maps.lines().filter(|line| line.contains("memfd:procession-memory")).count();
+    fs::read_dir("/proc/self/fd").expect("proc is mounted").count() + mappings
+}
+
+/// Whether shared memory can be changed by whoever has a descriptor of it, in any of the ways there are.
+pub(crate) fn can_be_written(memory: &impl AsFd) -> bool {
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&memory.as_fd()));
+    let again = open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).expect("it was made for writing");
+    [memory.as_fd(), again.as_fd()].into_iter().any(|file| {
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let mapped = unsafe { mmap(ptr::null_mut(), 1, ProtFlags::WRITE, MapFlags::SHARED, file, 0) };
+        mapped.is_ok()
+            || rustix::io::pwrite(file, b"!", 0).is_ok()
+            || ftruncate(file, 0).is_ok()
+            || ftruncate(file, 1 << 30).is_ok()
+            || fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, 1).is_ok()
+    })
+}
+
+/// The user of this process, as credentials name it.
+pub(crate) fn user() -> String {
+    rustix::process::geteuid().as_raw().to_string()
+}
+
+/// Whether the system refuses a second listener of a name.
+pub(crate) fn keeps_names() -> bool {
+    true
+}
+
+/// Whether anybody can see that there is, or was, a listener of this name.
+pub(crate) fn is_listed(name: &str) -> bool {
+    fs::read_to_string("/proc/net/unix").expect("proc is mounted").lines().any(|line| line.contains(name))
 }

@@ -3,8 +3,11 @@
 //! A process is known by its handle. Its id is given to others as soon as nobody holds one.
 #![cfg(windows)]
 
+mod below;
+mod given;
 mod job;
 mod limits;
+mod section;
 mod security;
 
 use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
@@ -23,8 +26,11 @@ use windows_sys::Win32::System::Threading::{
     PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess, WaitForSingleObject,
 };
 
+pub use below::kill_below;
+pub use given::Given;
 pub use job::Job;
 pub use limits::{cpus, memory_limit, priority_class};
+pub use section::{can_be_written, file_section};
 pub use security::{access_list, user};
 
 /// A process, for as long as this is held.
@@ -79,6 +85,8 @@ pub struct Listed {
     pub pid: u32,
     /// The id of the process that has started it, which may be another's by now.
     pub parent: u32,
+    /// How many threads it has.
+    pub threads: u32,
     /// The name of its file.
     pub file: String,
 }
@@ -99,7 +107,8 @@ pub fn list() -> Vec<Listed> {
     while more != 0 {
         let file = entry.szExeFile.split(|unit| *unit == 0).next().unwrap_or_default();
         let file = String::from_utf16_lossy(file);
-        all.push(Listed { pid: entry.th32ProcessID, parent: entry.th32ParentProcessID, file });
+        let (pid, parent, threads) = (entry.th32ProcessID, entry.th32ParentProcessID, entry.cntThreads);
+        all.push(Listed { pid, parent, threads, file });
         // SAFETY: as above.
         more = unsafe { Process32NextW(snapshot.as_raw_handle(), &mut entry) };
     }

@@ -3,7 +3,9 @@
 // A test program may use a part of this.
 #![allow(dead_code, unused_imports)]
 
+use std::fs;
 use std::io;
+use std::os::windows::io::AsHandle;
 use std::process::{Child, Command};
 
 use procession_inspect_windows::{self as inspect, Job};
@@ -72,4 +74,30 @@ pub(crate) fn priority() -> Option<Priority> {
         0x8000 => Some(Priority::AboveNormal),
         _ => None,
     }
+}
+
+/// How many handles this process has open.
+pub(crate) fn open_handles() -> usize {
+    inspect::open_handles() as usize
+}
+
+/// Whether shared memory can be changed by whoever has a handle of it, in any of the ways there are.
+pub(crate) fn can_be_written(memory: &impl AsHandle) -> bool {
+    inspect::can_be_written(memory.as_handle())
+}
+
+/// The user of this process, as credentials name it.
+pub(crate) fn user() -> String {
+    inspect::user()
+}
+
+/// Whether the system refuses a second listener of a name, which Wine does not.
+pub(crate) fn keeps_names() -> bool {
+    !inspect::is_wine()
+}
+
+/// Whether anybody can see that there is a listener of this name.
+pub(crate) fn is_listed(name: &str) -> bool {
+    let pipes = fs::read_dir(r"\\.\pipe\").into_iter().flatten().flatten();
+    pipes.filter_map(|entry| entry.file_name().into_string().ok()).any(|listed| listed.contains(name))
 }

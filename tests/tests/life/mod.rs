@@ -3,8 +3,10 @@
 // Each test program uses a part of this.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod families;
 pub mod probe;
 pub mod programs;
+#[path = "../system/mod.rs"]
 pub mod system;
 
 use std::future::Future;
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use procession::prelude::*;
 use procession::{Event, Events, SupervisorBuilder, WorkerOutput};
+
+use system::Process;
 
 /// How long anything may take that takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,7 +67,7 @@ struct Left;
 impl Left {
     fn nobody(self) {
         std::mem::forget(self);
-        let left = settled();
+        let left = settled(system::family);
         kill_all(&left);
         assert!(left.is_empty(), "processes are left: {left:?}");
     }
@@ -71,15 +75,15 @@ impl Left {
 
 impl Drop for Left {
     fn drop(&mut self) {
-        kill_all(&settled());
+        kill_all(&settled(system::family));
     }
 }
 
 /// Whoever is still there once the dying have died.
-fn settled() -> Vec<system::Seen> {
+fn settled(who: impl Fn() -> Vec<Process>) -> Vec<Process> {
     let deadline = Instant::now() + Duration::from_secs(3);
     loop {
-        let left = system::family();
+        let left = who();
         if left.is_empty() || Instant::now() > deadline {
             return left;
         }
@@ -87,9 +91,9 @@ fn settled() -> Vec<system::Seen> {
     }
 }
 
-fn kill_all(left: &[system::Seen]) {
-    for seen in left {
-        system::kill(seen.pid);
+fn kill_all(left: &[Process]) {
+    for process in left {
+        process.kill();
     }
 }
 

@@ -31,11 +31,11 @@ pub enum Init {
     Exit(i32),
     /// Computes and never ends.
     Spin,
-    /// Ends by a signal if the file is there.
+    /// Is killed if the file is there.
     CrashIf(PathBuf),
     /// Goes on once the file is there.
     WaitFor(PathBuf),
-    /// Starts a `sleep` first, whose pid goes into the file, then never ends.
+    /// Starts a sleeper first, whose pid goes into the file, then never ends.
     HangWithGrandchild(PathBuf),
 }
 
@@ -88,17 +88,20 @@ impl Plan {
     }
 }
 
-/// Adds a line in one write, so that several processes do not mix theirs.
+/// Adds a line, one process after the other: where appending is to look for the end and then to write there, as in Wine, two
+/// at once may write the same place.
 pub fn append(path: &Path, line: &str) {
+    let turn = std::fs::File::create(path.with_extension("turn")).expect("a file");
+    turn.lock().expect("it is ours in the end");
     let mut file = std::fs::File::options().create(true).append(true).open(path).expect("a file");
     file.write_all(line.as_bytes()).expect("room");
 }
 
-/// A process of nobody's making but ours, in the group of whoever starts it.
+/// A process that knows nothing of procession, a child of whoever calls this.
 pub fn sleeper() -> u32 {
-    let mut sleep = Command::new("sleep");
-    sleep.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    sleep.spawn().expect("sleep runs").id()
+    let mut sleeper = Command::new(env!("CARGO_BIN_EXE_sleeper"));
+    sleeper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    sleeper.spawn().expect("it runs").id()
 }
 
 pub fn spin() -> ! {
@@ -220,17 +223,17 @@ impl Probe {
         "worked".to_owned()
     }
 
-    #[call]
-    pub fn grandchild(&mut self, stopped: bool) -> u32 {
+    #[call(timeout = "30s")]
+    pub fn grandchild(&mut self, frozen: bool) -> u32 {
         let pid = sleeper();
-        if stopped {
-            system::pause(pid);
+        if frozen {
+            system::freeze(pid);
         }
         pid
     }
 
     /// Starts a supervisor of its own with so many probes; their pids.
-    #[call]
+    #[call(timeout = "1h")]
     pub async fn nest(&mut self, children: u32) -> Result<Vec<u32>, Failure> {
         let nested = super::quiet().start().await?;
         let mut pids = Vec::new();

@@ -1,19 +1,18 @@
 //! Tests whose subject is a whole program: this one, started again in a role.
 //!
-//! A test program with `harness = false` gives its tests and its programs to [`main`]. Whatever is started inherits a mark in
-//! its environment, by which what is left of it is found on every path.
+//! A test program with `harness = false` gives its tests and its programs to [`main`]. Whatever is started is marked, so
+//! that what is left of it is found on every path.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, set_parent_process_death_signal};
-
-use super::{PATIENCE, Place, system};
+use super::system::{self, Killing, marked};
+use super::{PATIENCE, Place, settled};
 
 /// A test and the claim that is its name.
 pub type Test = (&'static str, fn());
@@ -21,7 +20,6 @@ pub type Test = (&'static str, fn());
 pub type Role = (&'static str, fn() -> ExitCode);
 
 const ROLE: &str = "PROCESSION_TEST_ROLE";
-const MARK: &str = "PROCESSION_TEST_MARK";
 /// Where a program finds the files that its test tells it of.
 const PLACE: &str = "PROCESSION_TEST_PLACE";
 
@@ -34,10 +32,10 @@ macro_rules! tests {
 /// finds its way in by the program's `#[procession::main]`.
 pub fn main(tests: &[Test], roles: &[Role]) -> ExitCode {
     if let Ok(asked) = std::env::var(ROLE) {
-        // A test that is killed takes its programs with it. Not so their workers and guardians, which have arguments: how
-        // these end is what is tested.
-        if std::env::args_os().len() == 1 {
-            set_parent_process_death_signal(Some(Signal::KILL)).expect("any process may");
+        // A test that is killed takes its programs with it. Not so their workers and guardians: how these end is what is
+        // tested.
+        if std::env::args().nth(1).is_some_and(|argument| argument.starts_with(PROGRAM)) {
+            system::end_with_parent();
         }
         let (_, role) = roles.iter().find(|(name, _)| *name == asked).expect("a test knows its roles");
         return role();
@@ -55,73 +53,61 @@ pub fn main(tests: &[Test], roles: &[Role]) -> ExitCode {
         let fits = |filter: &&&String| if said("--exact") { **filter == name } else { name.contains(filter.as_str()) };
         filters.is_empty() || filters.iter().any(|filter| fits(&filter))
     };
-    let mut failed: Vec<&str> = Vec::new();
+    let (mut ran, mut failed) = (0, Vec::new());
     for (name, test) in tests.iter().filter(|(name, _)| chosen(name)) {
         let began = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        let left = settled();
-        let seen: Vec<_> = left.iter().filter_map(|pid| system::look(*pid)).collect();
-        for pid in &left {
-            system::kill(*pid);
+        let left = settled(marked);
+        if !left.is_empty() {
+            println!("processes were left: {left:?}");
+        }
+        for process in &left {
+            process.kill();
         }
         let passed = passed && left.is_empty();
         println!("test {name} ... {} ({:?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
-        if !left.is_empty() {
-            println!("processes were left: {seen:?}");
-        }
+        ran += 1;
         failed.extend((!passed).then_some(*name));
     }
-    println!("\ntest result: {} failed {failed:?}", failed.len());
-    ExitCode::from(u8::from(!failed.is_empty()))
-}
-
-fn mark() -> String {
-    format!("{MARK}={}", std::process::id())
-}
-
-/// Everybody that was started by a test of this process and lives.
-pub fn marked() -> Vec<u32> {
-    let mark = mark();
-    let all = system::all().into_iter().map(|seen| seen.pid);
-    all.filter(|pid| system::environment(*pid).contains(&mark)).collect()
-}
-
-fn settled() -> Vec<u32> {
-    let deadline = Instant::now() + Duration::from_secs(3);
-    loop {
-        let left = marked();
-        if left.is_empty() || Instant::now() > deadline {
-            return left;
-        }
-        std::thread::sleep(Duration::from_millis(2));
+    if !failed.is_empty() {
+        println!("\nfailures: {failed:?}");
     }
+    let result = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!("\ntest result: {result}. {} passed; {} failed", ran - failed.len(), failed.len());
+    ExitCode::from(u8::from(!failed.is_empty()))
 }
 
 /// A program in its role, and what it says.
 pub struct Program {
     child: Child,
+    argument: String,
     out: Receiver<String>,
     err: Receiver<String>,
     /// What was said so far and not asked for.
     pub said: Vec<String>,
 }
 
-/// A command for this program in a role, in a group of its own.
+/// With what the only argument of a program begins.
+const PROGRAM: &str = "program-of-test:";
+
+/// A command for this program in a role.
 pub fn command(role: &str, place: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test has a path"));
-    let mark = std::env::var(MARK).unwrap_or_else(|_| std::process::id().to_string());
-    command.env(ROLE, role).env(MARK, mark).env(PLACE, place).stdin(Stdio::null());
+    command.arg(format!("{PROGRAM}{}", std::process::id()));
+    command.env(ROLE, role).env(PLACE, place).stdin(Stdio::null());
+    system::mark(&mut command);
     command
 }
 
 impl Program {
     pub fn start(role: &str, place: &Place) -> Self {
         let mut command = command(role, &place.file(""));
-        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("this program runs");
+        system::lead_a_group(&mut command);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("this program runs");
         let out = follow(child.stdout.take().expect("it is piped"));
         let err = follow(child.stderr.take().expect("it is piped"));
-        Self { child, out, err, said: Vec::new() }
+        let argument = command.get_args().next().and_then(OsStr::to_str).expect("it has one").to_owned();
+        Self { child, argument, out, err, said: Vec::new() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -165,6 +151,12 @@ impl Program {
         self.child.kill().expect("it lives");
         self.child.wait().expect("it is ours");
     }
+
+    /// Kills it in one of the system's ways.
+    pub fn kill_by(&mut self, (_, killing): Killing) {
+        killing(&mut self.child, &self.argument);
+        self.child.wait().expect("it is ours");
+    }
 }
 
 impl Drop for Program {
@@ -184,11 +176,6 @@ fn follow(from: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
-}
-
-/// A shell's word for how a program ended: its exit code, or 128 and the number of its signal.
-pub fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// In a program: a file that its test has named.

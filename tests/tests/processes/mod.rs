@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 
 mod probe;
+#[path = "../system/mod.rs"]
 pub(crate) mod system;
 
 use std::pin::Pin;
@@ -36,8 +37,7 @@ pub(crate) async fn end(sup: Supervisor) {
     let pids: Vec<u32> = sup.children().await.into_iter().filter_map(|child| child.pid).collect();
     within(sup.shutdown()).await.expect("an orderly end");
     let ended = sup.exit_reports().into_iter().map(|report| report.exit.pid);
-    let left: Vec<u32> = pids.into_iter().chain(ended).filter(|&pid| system::is_worker_of_this_process(pid)).collect();
-    assert_eq!(left, [], "these processes are left");
+    assert_eq!(system::left_of(pids.into_iter().chain(ended)), [], "these processes are left");
     // Where each test has a process to itself, nobody else can have started any.
     if std::env::var_os("NEXTEST_EXECUTION_MODE").is_some_and(|mode| mode == "process-per-test") {
         assert_eq!(system::workers_of_this_process(), [], "these processes are left, and no report names them");

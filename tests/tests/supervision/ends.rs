@@ -9,7 +9,8 @@ use procession::{Event, ExitCause, ExitReport, JoinError, NotDelivered, Unknown}
 
 use crate::lenient;
 use crate::life::probe::{AtStop, How, Init, Plan, Probe, ProbeApi};
-use crate::life::{Place, alone, alone_blocking, alone_on, eventually, on, shorts, soon, system, touch, until};
+use crate::life::system::{self, Process, is_any_alive, living};
+use crate::life::{Place, alone, alone_blocking, alone_on, eventually, on, shorts, soon, touch, until};
 
 #[test]
 fn dropping_the_last_handle_kills_without_blocking() {
@@ -37,9 +38,9 @@ fn dropping_the_last_handle_kills_without_blocking() {
 
 fn the_runtime_ends(builder: &mut tokio::runtime::Builder) {
     alone_blocking(|| {
-        let (sup, probe, pids) = on_a_runtime_that_ends(builder);
+        let (sup, probe, workers) = on_a_runtime_that_ends(builder);
         on(tokio::runtime::Builder::new_multi_thread().worker_threads(2), async {
-            eventually("they die", || pids.iter().all(|pid| !system::is_alive(*pid))).await;
+            eventually("they die", || !is_any_alive(&workers)).await;
             eventually("nobody is left", || system::family().is_empty()).await;
             // Whoever holds on to what was there hangs on nothing.
             assert_eq!(soon("a call ends", probe.pid()).await, Err(CallError::NotDelivered(NotDelivered::Stopped)));
@@ -52,16 +53,16 @@ fn the_runtime_ends(builder: &mut tokio::runtime::Builder) {
     });
 }
 
-/// A supervisor, an idle child of it and the pids of that and of one that computes. A third was about to start.
-fn on_a_runtime_that_ends(builder: &mut tokio::runtime::Builder) -> (Supervisor, Address<Probe>, [u32; 2]) {
+/// A supervisor, an idle child of it, and the processes of that and of one that computes. A third was about to start.
+fn on_a_runtime_that_ends(builder: &mut tokio::runtime::Builder) -> (Supervisor, Address<Probe>, [Process; 2]) {
     let place = Place::new();
     let began = place.file("began");
     let runtime = builder.enable_all().build().expect("a runtime");
-    let (sup, probe, pids) = runtime.block_on(async {
+    let (sup, probe, workers) = runtime.block_on(async {
         let sup = lenient().start().await.expect("it starts");
         let probe = sup.spawn::<Probe>("p", Plan::default()).await.expect("it starts");
         let busy = sup.spawn::<Probe>("busy", Plan::default()).await.expect("it starts");
-        let pids = [probe.pid().await.expect("it lives"), busy.pid().await.expect("it lives")];
+        let workers = [probe.pid().await.expect("it lives"), busy.pid().await.expect("it lives")].map(living);
         tokio::spawn(busy.compute(began.clone()));
         eventually("it computes", || began.exists()).await;
         let slow = place.file("never");
@@ -70,10 +71,10 @@ fn on_a_runtime_that_ends(builder: &mut tokio::runtime::Builder) -> (Supervisor,
         while sup.children().await.len() < 3 {
             tokio::task::yield_now().await;
         }
-        (sup, probe, pids)
+        (sup, probe, workers)
     });
     drop(runtime);
-    (sup, probe, pids)
+    (sup, probe, workers)
 }
 
 #[test]
@@ -120,11 +121,11 @@ fn a_supervisor_lives_on_a_runtime_of_one_thread() {
     alone_on(&mut tokio::runtime::Builder::new_current_thread(), || async {
         let sup = lenient().start().await?;
         let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
-        let pid = probe.pid().await?;
+        let before = living(probe.pid().await?);
         let mut events = sup.events();
-        system::kill(pid);
+        before.kill();
         until(&mut events, "it is back", |event| matches!(event, Event::Started { .. })).await;
-        assert_ne!(probe.pid().await?, pid);
+        assert_ne!(probe.pid().await?, before.pid);
         sup.shutdown().await?;
         Ok(())
     });
@@ -188,10 +189,9 @@ fn a_supervisor_in_a_worker_dies_with_it_at_kill_nine() {
         let sup = lenient().start().await?;
         let spec = ChildSpec::<Probe>::new("p", Plan::default()).restart(Restart::Temporary);
         let probe = sup.start_child(spec).await?;
-        let nested = probe.nest(3).await?;
-        assert!(nested.iter().all(|pid| system::is_alive(*pid)));
+        let nested: Vec<_> = probe.nest(3).await?.into_iter().map(living).collect();
         system::kill(probe.pid().await?);
-        eventually("they die with it", || !nested.iter().any(|pid| system::is_alive(*pid))).await;
+        eventually("they die with it", || !is_any_alive(&nested)).await;
         eventually("nobody is left", || system::family().is_empty()).await;
         sup.shutdown().await?;
         Ok(())
@@ -204,9 +204,9 @@ fn a_supervisor_in_a_worker_ends_with_it_at_an_orderly_stop() {
         let place = Place::new();
         let sup = lenient().start().await?;
         let probe = sup.spawn::<Probe>("p", Plan::default().log(place.file("log"))).await?;
-        let nested = probe.nest(3).await?;
+        let nested: Vec<_> = probe.nest(3).await?.into_iter().map(living).collect();
         sup.stop("p").await.expect("it is there");
-        eventually("they end with it", || !nested.iter().any(|pid| system::is_alive(*pid))).await;
+        eventually("they end with it", || !is_any_alive(&nested)).await;
         let want = ["stop p", "stop nested 2", "stop nested 1", "stop nested 0"];
         assert_eq!(place.lines("log")[8..], want, "in order");
         sup.shutdown().await?;
@@ -221,9 +221,9 @@ fn a_supervisor_in_a_worker_can_be_ended_by_the_stop_hook() {
         let sup = lenient().start().await?;
         let plan = Plan { stop: AtStop::EndNested, ..Plan::default() }.log(place.file("log"));
         let probe = sup.spawn::<Probe>("p", plan).await?;
-        let nested = probe.nest(2).await?;
+        let nested: Vec<_> = probe.nest(2).await?.into_iter().map(living).collect();
         sup.stop("p").await.expect("it is there");
-        assert!(!nested.iter().any(|pid| system::is_alive(*pid)));
+        assert!(!is_any_alive(&nested));
         assert_eq!(place.lines("log")[6..], ["stop p", "stop nested 1", "stop nested 0"]);
         sup.shutdown().await?;
         Ok(())

@@ -3,9 +3,10 @@
 use procession::prelude::*;
 use procession::{Event, ExitCause, NotDelivered, StartError, Unknown};
 
+use crate::lenient;
 use crate::life::probe::{How, Plan, Probe, ProbeApi};
-use crate::life::{alone, shorts, system, until};
-use crate::{killed_by, lenient};
+use crate::life::system::{self, Death, living};
+use crate::life::{alone, shorts, until};
 
 /// How a child ends in the tests below.
 enum End {
@@ -23,11 +24,12 @@ fn ends(restart: Restart, end: End, cause: impl Fn(&ExitCause) -> bool, then: Th
     alone(|| async move {
         let sup = lenient().start().await?;
         let probe = sup.start_child(ChildSpec::<Probe>::new("p", Plan::default()).restart(restart)).await?;
-        let pid = probe.pid().await?;
+        let worker = living(probe.pid().await?);
+        let pid = worker.pid;
         let mut events = sup.events();
         match end {
             End::Told(how) => probe.end(how).await?,
-            End::KillNine => system::kill(pid),
+            End::KillNine => worker.kill(),
         }
         let seen =
             until(&mut events, "it is settled", |event| matches!(event, Event::Started { .. } | Event::Ended { .. }))
@@ -70,22 +72,26 @@ fn code(code: i32) -> impl Fn(&ExitCause) -> bool {
     move |cause| *cause == ExitCause::Code(code)
 }
 
+fn died_by(death: Death) -> impl Fn(&ExitCause) -> bool {
+    move |cause| system::is_death_by(death, cause)
+}
+
 ends! {
     permanent_is_restarted_after_a_normal_end: Permanent, End::Told(How::Normal), normal => Restarted;
     permanent_is_restarted_after_a_panic: Permanent, End::Told(How::Panic), panicked => Restarted;
     permanent_is_restarted_after_an_exit_code: Permanent, End::Told(How::Code(3)), code(3) => Restarted;
     permanent_is_restarted_after_exit_zero_without_a_word: Permanent, End::Told(How::Code(0)), code(0) => Restarted;
-    permanent_is_restarted_after_an_abort: Permanent, End::Told(How::Abort), killed_by("SIGABRT") => Restarted;
-    permanent_is_restarted_after_kill_nine: Permanent, End::KillNine, killed_by("SIGKILL") => Restarted;
+    permanent_is_restarted_after_an_abort: Permanent, End::Told(How::Abort), died_by(Death::Abort) => Restarted;
+    permanent_is_restarted_after_kill_nine: Permanent, End::KillNine, died_by(Death::Kill) => Restarted;
     transient_stays_down_after_a_normal_end: Transient, End::Told(How::Normal), normal => Gone;
     transient_is_restarted_after_a_panic: Transient, End::Told(How::Panic), panicked => Restarted;
     transient_is_restarted_after_an_exit_code: Transient, End::Told(How::Code(3)), code(3) => Restarted;
     transient_is_restarted_after_exit_zero_without_a_word: Transient, End::Told(How::Code(0)), code(0) => Restarted;
-    transient_is_restarted_after_kill_nine: Transient, End::KillNine, killed_by("SIGKILL") => Restarted;
+    transient_is_restarted_after_kill_nine: Transient, End::KillNine, died_by(Death::Kill) => Restarted;
     temporary_stays_down_after_a_normal_end: Temporary, End::Told(How::Normal), normal => Gone;
     temporary_stays_down_after_a_panic: Temporary, End::Told(How::Panic), panicked => Gone;
     temporary_stays_down_after_an_exit_code: Temporary, End::Told(How::Code(3)), code(3) => Gone;
-    temporary_stays_down_after_kill_nine: Temporary, End::KillNine, killed_by("SIGKILL") => Gone;
+    temporary_stays_down_after_kill_nine: Temporary, End::KillNine, died_by(Death::Kill) => Gone;
 }
 
 #[test]
@@ -96,11 +102,12 @@ fn whoever_is_stopped_or_killed_through_the_supervisor_stays_down_whatever_its_t
             for kill in [false, true] {
                 let spec = ChildSpec::<Probe>::new("p", Plan::default()).restart(restart);
                 let probe = sup.start_child(spec).await?;
-                let pid = probe.pid().await?;
+                let worker = living(probe.pid().await?);
+                let pid = worker.pid;
                 let mut events = sup.events();
                 let exit = if kill { sup.kill("p").await } else { sup.stop("p").await }.expect("it is there");
                 assert_eq!((exit.pid, exit.cause), (pid, ExitCause::Shutdown));
-                assert!(!system::is_alive(pid));
+                assert!(!worker.is_alive());
                 let seen = until(&mut events, "its end", |event| matches!(event, Event::Ended { .. })).await;
                 assert_eq!(shorts(&seen), ["exited p: stopped as asked", "ended p"]);
                 assert_eq!(probe.pid().await, Err(CallError::NotDelivered(NotDelivered::Stopped)));

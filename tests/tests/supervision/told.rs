@@ -5,9 +5,10 @@ use std::time::Duration;
 use procession::prelude::*;
 use procession::{Backoff, ChildState, Event, ExitCause, ExitReport, Lagged};
 
+use crate::lenient;
 use crate::life::probe::{How, Init, Plan, Probe, ProbeApi};
-use crate::life::{Place, alone, eventually, quiet, short, shorts, soon, system, touch, until};
-use crate::{killed_by, lenient};
+use crate::life::system::{self, living};
+use crate::life::{Place, alone, eventually, quiet, short, shorts, soon, touch, until};
 
 #[test]
 fn children_tells_states_and_counts() {
@@ -47,7 +48,7 @@ fn children_tells_states_and_counts() {
         until(&mut events, "it is back", |event| matches!(event, Event::Started { .. })).await;
         let again = info(sup.children().await);
         assert_eq!((again.incarnation, again.restarts, again.state), (2, 1, ChildState::Running));
-        assert!(again.last_exit.is_some_and(|exit| exit.pid == pid && killed_by("SIGKILL")(&exit.cause)));
+        assert!(again.last_exit.is_some_and(|exit| exit.pid == pid && exit.cause == system::killed()));
 
         let slow = place.file("slow");
         let spec = ChildSpec::<Probe>::new("slow", Plan::init(Init::WaitFor(slow.clone())));
@@ -111,11 +112,11 @@ fn restart_on_request_is_a_new_process_that_does_not_count_as_a_failure() {
         let sup = quiet().intensity(0, Duration::from_secs(60)).start().await?;
         let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
         for incarnation in 2..5 {
-            let pid = probe.pid().await?;
+            let before = living(probe.pid().await?);
             let mut events = sup.events();
             sup.restart("p").await.expect("it is there");
-            assert!(!system::is_alive(pid));
-            assert_ne!(probe.pid().await?, pid);
+            assert!(!before.is_alive());
+            assert_ne!(probe.pid().await?, before.pid);
             let seen = until(&mut events, "it is back", |event| matches!(event, Event::Started { .. })).await;
             assert_eq!(shorts(&seen), ["exited p: stopped as asked".to_owned(), format!("started p {incarnation}")]);
         }
