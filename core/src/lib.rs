@@ -19,8 +19,10 @@ mod program;
 pub mod queue;
 mod registry;
 mod router;
+pub mod shared;
 mod shm;
 mod supervisor;
+pub mod sync;
 mod sys;
 mod wire;
 
@@ -35,6 +37,9 @@ pub use procession_derive::{Actor, handlers, main, task};
 pub use actor::address::{Address, AddressControl};
 pub use actor::call::{Call, Cast, Monitor, TrySendError};
 pub use actor::context::{Context, TaskHandle};
+#[doc(hidden)]
+pub use actor::fence::LockKey;
+pub use actor::fence::{FencingToken, Guarding};
 pub use actor::incoming::{CastOutput, Reply};
 pub use actor::lookup::LookupError;
 pub use actor::restart::Restart;

@@ -74,3 +74,42 @@ fn a_queue_in_a_pool_loses_no_job_to_a_worker_that_dies() {
     line(&said, "2 workers were lost");
     line(&said, "6 tasks: 4 done, 0 failed, 2 lost, 2 workers lost");
 }
+
+#[test]
+fn shared_state_loses_nothing_and_tells_who_was_slower() {
+    let said = run("shared_state");
+    assert_eq!(said.lines().filter(|line| line.starts_with("worker ") && line.contains(" is process ")).count(), 5);
+    line(&said, "450 hits, Some(450) counts, 750 nested appends");
+    line(&said, "the watcher was told 450 times, of version 450 last");
+    line(&said, "a stale transaction: the value is another one now");
+}
+
+#[test]
+fn fifty_processes_print_whole_lines_under_a_lock_and_its_holders_crash_is_told() {
+    let said = run("lock");
+    let (without, with) = said.split_once("with the lock:").expect("two parts");
+    let whole = |number: u32| format!("  {number}: so says one of fifty");
+    let count = |part: &str| (1..=50).filter(|number| part.lines().any(|line| line == whole(*number))).count();
+    assert_eq!(count(with), 50, "{with}");
+    assert!(count(without) < 50, "nothing keeps these lines apart:\n{without}");
+    line(with, "granted within a second, with token ");
+    assert!(line(with, "poisoned: ").contains("clumsy held it and ended: process "), "{with}");
+}
+
+#[test]
+fn a_deadlock_is_told_and_both_get_done() {
+    let said = run("deadlock");
+    line(&said, " got both");
+    let told = line(&said, " was told soon: deadlock: ");
+    for holds in ["fork, which left holds", "knife, which right holds"] {
+        assert!(told.contains(holds), "{told}");
+    }
+}
+
+#[test]
+fn a_bank_whose_tellers_crash_neither_loses_nor_makes_money() {
+    let said = run("bank");
+    assert!(line(&said, "transfers").starts_with("380 transfers, 20 crashed on the way, "), "{said}");
+    assert_eq!(said.lines().filter(|line| line.contains("account ")).count(), 8, "{said}");
+    line(&said, "the sum is 800");
+}

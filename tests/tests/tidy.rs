@@ -11,15 +11,17 @@ use source::{Offence, Source, bracketed, children, in_name, is_test_file, name, 
 type Exception = (&'static str, &'static str);
 
 /// Decisions: no clock, no system, nothing that waits. A name without an ending is a file and the folder of its parts.
-const PURE: [&str; 9] = [
+const PURE: [&str; 11] = [
     "core/src/connection/flow",
     "core/src/pool/scheduler",
     "core/src/pool/window",
     "core/src/queue/ledger",
     "core/src/router/",
+    "core/src/shared/store/",
     "core/src/supervisor/backoff",
     "core/src/supervisor/intensity",
     "core/src/supervisor/policy",
+    "core/src/sync/table",
     "core/src/wire/",
 ];
 

@@ -102,6 +102,11 @@ impl<T, E> Call<T, E> {
         self.request.set_timeout(None);
         self
     }
+
+    /// The same request, to be sent without a wait for its outcome.
+    pub(crate) fn into_cast(self) -> Cast {
+        Cast { request: self.request }
+    }
 }
 
 impl<T: Payload, E: Payload> Future for Call<T, E> {

@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod claim;
 pub(crate) mod context;
+pub(crate) mod fence;
 pub(crate) mod held;
 pub(crate) mod incoming;
 pub(crate) mod leaving;

@@ -61,6 +61,11 @@ impl Party {
         Self { actor, incarnation, strand }
     }
 
+    /// Whether this is a tokio task of its own, and no handler and no pool task.
+    pub(crate) fn is_spawned(&self) -> bool {
+        self.strand & SPAWNED != 0
+    }
+
     /// Whether this is code that belongs to no actor.
     pub(crate) fn is_free(&self) -> bool {
         self.actor.actor == ActorId(0)

@@ -17,7 +17,7 @@ use super::parcel::Parcel;
 use super::party::Party;
 use crate::error::call::{CallError, CodecError, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason};
-use crate::router::{CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Taken};
+use crate::router::{CallBetween, CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Taken};
 use crate::wire::codec::Handle;
 use crate::wire::ids::{Destination, TypeHash};
 
@@ -137,6 +137,16 @@ impl Desk {
         self.effects.push(Effect::Unwatch(party));
     }
 
+    /// The address of the service itself.
+    pub(crate) fn destination(&self) -> Destination {
+        self.to
+    }
+
+    /// Which actors wait for which, as far as this process knows.
+    pub(crate) fn calls_between(&self) -> Vec<CallBetween> {
+        Node::here().with(|router| router.calls_between())
+    }
+
     /// What an actor is called.
     pub(crate) fn name_of(&self, party: &Party) -> String {
         if party.is_free() {
@@ -154,6 +164,11 @@ impl Desk {
     /// Where the service is.
     pub(crate) fn own(&self) -> Destination {
         self.to
+    }
+
+    /// Makes known that a request failed whose caller does not hear of it.
+    pub(crate) fn cast_failed(&self, method: &str, error: String) {
+        self.end.cast_failed(method, error);
     }
 
     /// The service ends after this turn: nothing needs it any more.
@@ -207,6 +222,11 @@ impl Serving {
     }
 }
 
+/// What identifies the protocol of a service, in its address.
+pub(crate) fn protocol<S: Service>() -> TypeHash {
+    TypeHash::of(&["procession service", S::PROTOCOL, env!("CARGO_PKG_VERSION")])
+}
+
 /// Opens a service; it works while the future is polled, which ends with it.
 pub(crate) fn open<S: Service>(
     owner: u64,
@@ -217,7 +237,7 @@ pub(crate) fn open<S: Service>(
     let about = NewEntry {
         owner,
         name: name.into(),
-        type_hash: TypeHash::of(&["procession service", S::PROTOCOL, env!("CARGO_PKG_VERSION")]),
+        type_hash: protocol::<S>(),
         capacity: WAITING,
         methods: S::METHODS.to_vec(),
     };

@@ -1,16 +1,44 @@
 //! Which request caused which: calls that would wait for themselves.
 
+use std::sync::Arc;
+
 use super::entry::{Consumer, EntryKey, Source};
 use super::link::LinkKey;
 use super::record::{CallKey, Phase, Record};
 use super::router::Router;
 use crate::error::call::{CallError, NoError};
+use crate::wire::frame::Route;
 use crate::wire::ids::CallId;
 
 /// How many causes are looked at; a longer chain ends by its deadline.
 const DEPTH: usize = 256;
 
+/// A call under way from the handler of one actor to another actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallBetween {
+    pub(crate) call: CallKey,
+    pub(crate) from: Route,
+    pub(crate) to: Route,
+    pub(crate) method: Arc<str>,
+}
+
 impl Router {
+    /// The calls that running handlers have made and wait for, unless their receiver has deferred its answer: as far as
+    /// they have come through this process, and were not made by what handlers left behind.
+    pub(crate) fn calls_between(&self) -> Vec<CallBetween> {
+        let awaited = self
+            .calls
+            .iter()
+            .filter(|(_, record)| record.is_awaited() && record.phase != Phase::Watching && self.handler_runs(record));
+        let between = awaited.filter_map(|(call, record)| {
+            let cause = self.calls.get(record.caused_by?).filter(|cause| self.handler_runs(cause))?;
+            let (from, to) = (self.entries.get(cause.entry)?, self.entries.get(record.entry)?);
+            let method = to.about.methods.get(usize::from(record.method)).copied().unwrap_or("a method");
+            Some(CallBetween { call, from: from.route, to: to.route, method: method.into() })
+        });
+        between.collect()
+    }
+
     /// The entry again, unless a call to it would wait for itself; a cast waits for nobody.
     pub(super) fn without_deadlock(
         &self,

@@ -19,8 +19,12 @@ impl Router {
     /// lives.
     pub(crate) fn vouches(&self, taken: &Taken, actor: &Destination) -> bool {
         match taken.source {
-            // Actors of other nodes speak over their connections; what is here is trusted.
-            Source::Local => actor.run == self.run && actor.node == self.node,
+            // Actors of other nodes speak over their connections; what is here is trusted: the actors of this node, and the
+            // one that this process hosts, which may ask a supervisor of its own.
+            Source::Local => {
+                let hosted = self.hosted.map(|(route, _)| (route.node, route.actor));
+                actor.run == self.run && (actor.node == self.node || hosted == Some((actor.node, actor.actor)))
+            }
             Source::Link(link) if actor.node == self.node => {
                 let hosted = self.links.get(link).and_then(|l| l.worker).and_then(|entry| self.entries.get(entry));
                 hosted.is_some_and(|e| e.route.actor == actor.actor)

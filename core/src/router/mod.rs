@@ -36,6 +36,7 @@ mod router;
 mod tests;
 
 pub(crate) use arena::Arena;
+pub(crate) use causes::CallBetween;
 pub(crate) use entry::{EntryKey, NewEntry};
 pub(crate) use handles::Handles;
 pub(crate) use identity::Presence;

@@ -1,6 +1,7 @@
 //! Calls that would wait for themselves.
 
 use super::*;
+use crate::wire::ids::ActorId;
 
 fn path(outcome: Outcome) -> Vec<String> {
     match failure(outcome) {
@@ -243,4 +244,66 @@ fn a_long_chain_of_causes_costs_little() {
         w.call_from(hub, &taken, pair[1], "x");
     }
     assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+/// Who calls whom, as far as this process knows.
+fn between(w: &World, process: usize) -> Vec<(ActorId, ActorId, String)> {
+    let calls = w.processes[process].router.calls_between().into_iter();
+    calls.map(|call| (call.from.actor, call.to.actor, call.method.to_string())).collect()
+}
+
+#[test]
+fn calls_between_actors_are_known_while_their_handlers_run() {
+    for local in [false, true] {
+        let mut w = World::new();
+        let hub = w.process();
+        let (to_a, a) = w.worker(hub, "a");
+        let (to_b, b) = w.worker(hub, "b");
+        let to_t = w.local(hub, "t", 8);
+        let target = if local { to_t } else { to_b };
+        w.call(hub, to_a, "x");
+        w.drive();
+        assert_eq!(between(&w, hub), [], "nobody's handler made it");
+        let in_a = w.take(&a).unwrap();
+        let call = w.call_from(a.process, &in_a, target, "y");
+        w.drive();
+        let known = between(&w, hub);
+        assert_eq!(known.len(), 1, "in the mailbox or with the handler");
+        assert_eq!((known[0].0, known[0].1), (to_a.to.actor, target.to.actor));
+        // It defers its answer: what its handlers wait for from now on is nothing to the caller.
+        let process = if local { hub } else { b.process };
+        let in_b = if local { w.take_local(to_t).unwrap() } else { w.take(&b).unwrap() };
+        w.drive();
+        assert_eq!(between(&w, hub).len(), 1);
+        if local {
+            w.finish_local(to_t, &in_b);
+        } else {
+            w.finish(&b, &in_b);
+        }
+        w.drive();
+        assert_eq!(between(&w, hub), [], "deferred");
+        w.answer(process, in_b.call, "fine");
+        w.drive();
+        assert_eq!(text(w.outcome(a.process, call)), "fine");
+    }
+}
+
+#[test]
+fn a_call_that_a_handler_left_behind_holds_its_actor_up_no_more() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let (to_b, _b) = w.worker(hub, "b");
+    w.cast(hub, to_a, "x");
+    w.drive();
+    let in_a = w.take(&a).unwrap();
+    let call = w.call_from(a.process, &in_a, to_b, "y");
+    w.drive();
+    assert_eq!(between(&w, hub).len(), 1);
+    w.finish_after(&a, &in_a, std::time::Duration::ZERO);
+    w.drive();
+    assert_eq!(between(&w, hub), [], "its handler has ended");
+    w.cancel(a.process, call);
+    w.drive();
+    assert_eq!(between(&w, hub), []);
 }
