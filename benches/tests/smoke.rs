@@ -41,6 +41,12 @@ fn deaths_are_timed() {
 }
 
 #[test]
+fn a_list_is_appended_to_in_both_ways() {
+    let metrics = [("appends_per_s_single", "1/s"), ("appends_per_s_pipelined", "1/s")];
+    assert_complete("w8", "list-server", &metrics);
+}
+
+#[test]
 fn several_workloads_come_in_their_order_and_a_pinned_run_says_where() {
     let text = run::text(&["w10", "w2", "--quick", "--pin", "same"]);
     assert!(text.lines().next().is_some_and(|line| line.contains("all on core")), "{text}");

@@ -1,9 +1,13 @@
 //! The subject: actors and tasks as a user of procession writes them.
 
+use std::future::ready;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
 use procession::prelude::*;
+use procession::shared::{List, SharedSpec};
+use procession::sync::Mutex;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -49,6 +53,35 @@ impl Echo {
     }
 }
 
+/// An actor that uses what belongs to all.
+#[derive(Actor)]
+#[actor(restart = "temporary")]
+struct Client;
+
+#[handlers]
+impl Client {
+    #[init]
+    fn new() -> Self {
+        Self
+    }
+
+    #[call]
+    async fn lock(&self, lock: Mutex, times: usize) -> Result<(), Failure> {
+        for _ in 0..times {
+            drop(lock.lock().await?);
+        }
+        Ok(())
+    }
+
+    /// Appends items, up to `window` of them under way.
+    #[call]
+    async fn append(&self, list: List<[u8; 32]>, items: usize, window: usize) -> Result<(), Failure> {
+        let appends = futures_util::stream::iter((0..items).map(|_| list.push([7; 32])));
+        appends.buffer_unordered(window).try_for_each(|_| ready(Ok(()))).await?;
+        Ok(())
+    }
+}
+
 #[procession::task]
 fn square(x: u64) -> u64 {
     x.wrapping_mul(x)
@@ -58,6 +91,9 @@ fn square(x: u64) -> u64 {
 fn burn_nanos(nanos: u64) {
     burn(Duration::from_nanos(nanos));
 }
+
+/// How long the calls of one turn may take: more than any of them does.
+const LONG: Duration = Duration::from_secs(150);
 
 /// One turn of procession on each of the two runtimes that a program of it may have.
 pub(crate) fn both<F>(turn: F) -> [Contestant; 2]
@@ -126,7 +162,7 @@ pub(crate) async fn request_reply(supervisor: &Supervisor, count: usize, callers
         let echo = echo.clone();
         calling.spawn(async move {
             for _ in 0..each {
-                echo.echo([7; 32]).timeout(Duration::from_secs(60)).await?;
+                echo.echo([7; 32]).timeout(LONG).await?;
             }
             Ok::<(), Failure>(())
         });
@@ -144,7 +180,7 @@ pub(crate) async fn one_way(supervisor: &Supervisor, count: usize) -> procession
     for _ in 0..count {
         echo.take([7; 32]).await?;
     }
-    let taken = echo.taken().timeout(Duration::from_secs(60)).await?;
+    let taken = echo.taken().timeout(LONG).await?;
     let took = began.elapsed();
     if taken == count as u64 {
         Ok(count as f64 / took.as_secs_f64())
@@ -209,7 +245,7 @@ pub(crate) async fn payloads(
         let mut calls = Vec::new();
         for at in (0..bytes.len()).step_by(PIECE) {
             let piece = bytes.slice(at..bytes.len().min(at + PIECE));
-            calls.push((answer_of(&piece), tokio::spawn(echo.look(piece).timeout(Duration::from_secs(60)))));
+            calls.push((answer_of(&piece), tokio::spawn(echo.look(piece).timeout(LONG))));
         }
         for (expected, call) in calls {
             if call.await?? != expected {
@@ -246,4 +282,46 @@ pub(crate) async fn deaths(supervisor: &Supervisor, count: usize) -> procession:
         times.push(began.elapsed());
     }
     Ok(times)
+}
+
+/// Processes that use what belongs to all.
+async fn clients(supervisor: &Supervisor, count: usize) -> procession::Result<Vec<Address<Client>>> {
+    let mut clients = Vec::with_capacity(count);
+    for number in 0..count {
+        clients.push(supervisor.spawn::<Client>(format!("client-{number}"), ()).await?);
+    }
+    Ok(clients)
+}
+
+/// Acquisitions of one lock in a second by this many processes.
+pub(crate) async fn acquisitions(supervisor: &Supervisor, count: usize, times: usize) -> procession::Result<f64> {
+    let lock = supervisor.mutex("lock").await?;
+    let clients = clients(supervisor, count).await?;
+    let began = Instant::now();
+    let calls = clients.iter().map(|client| client.lock(lock.clone(), times).timeout(LONG));
+    futures_util::future::try_join_all(calls).await?;
+    Ok((count * times) as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Appends to one list in a second by this many processes.
+pub(crate) async fn appends(
+    supervisor: &Supervisor,
+    count: usize,
+    items: usize,
+    window: usize,
+) -> procession::Result<f64> {
+    let list = supervisor.list::<[u8; 32]>(SharedSpec::unnamed())?;
+    let clients = clients(supervisor, count).await?;
+    let began = Instant::now();
+    let calls = clients.iter().map(|client| client.append(list.clone(), items, window).timeout(LONG));
+    futures_util::future::try_join_all(calls).await?;
+    let took = began.elapsed();
+    for client in &clients {
+        supervisor.stop(client).await?;
+    }
+    if list.len().await? == (count * items) as u64 {
+        Ok((count * items) as f64 / took.as_secs_f64())
+    } else {
+        Err(Failure::new("items were lost"))
+    }
 }
