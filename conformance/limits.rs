@@ -14,6 +14,7 @@ pub(super) const TESTS: &[Test] = tests![
     a_process_beyond_the_limit_is_not_made,
     without_limits_a_child_has_those_of_its_parent,
     limits_that_make_no_sense_are_refused_before_anything_starts,
+    what_a_child_has_in_memory_is_told_while_it_lives,
 ];
 
 pub(super) const ROLES: &[Role] = &[
@@ -34,6 +35,12 @@ pub(super) const ROLES: &[Role] = &[
         // Where nobody asks beforehand, it is the end.
         let hoard: Vec<u8> = Vec::with_capacity(bytes);
         say(&stream, hoard.capacity());
+    }),
+    ("hoarder", |args| {
+        let mut stream = enter_and_wait(args);
+        let hoard = vec![1_u8; args[1].parse().unwrap()];
+        say(&stream, hoard.iter().filter(|&&byte| byte == 1).count());
+        let _ = stream.read(&mut [0]);
     }),
     ("parental", |args| {
         let stream = enter_and_wait(args);
@@ -171,4 +178,19 @@ fn limits_that_make_no_sense_are_refused_before_anything_starts() {
         assert!(text.contains("linger") && text.contains(word), "{text}");
     }
     all().check().unwrap();
+}
+
+fn what_a_child_has_in_memory_is_told_while_it_lives() {
+    const HOARD: u64 = 64 << 20;
+    let (child, ours, seen) = start_limited("hoarder", &[&HOARD.to_string()], Limits::default()).unwrap();
+    let before = child.resident().unwrap();
+    let mut stream = ours.into_blocking().unwrap();
+    stream.write_all(b"!").unwrap();
+    let worker = Worker { child, stream, seen };
+    assert_eq!(u64::from(worker.number()), HOARD);
+    let after = worker.child.resident().unwrap();
+    assert!(after >= HOARD && after >= before + HOARD / 2, "{before} before, {after} after");
+    worker.child.kill();
+    worker.ended();
+    assert_eq!(worker.child.resident().unwrap_or(0), 0);
 }

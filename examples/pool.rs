@@ -1,10 +1,13 @@
 //! A pool of processes whose size is never 0, and a task that kills its worker: nothing hangs, nothing is lost unseen.
 //!
-//! Run it: `cargo run --example pool`. In Python's `Pool` a size of `cpu_count() - 1` is an error on one core, and one
+//! Run it: `cargo run --example pool`, with `-- --bar` to see how far it is. In Python's `Pool` a size of `cpu_count() - 1` is an error on one core, and one
 //! killed worker makes `join` wait for ever.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use indicatif::ProgressBar;
+use procession::ProgressStream;
 use procession::prelude::*;
 
 /// A function like any other, which a pool can run in another process.
@@ -25,12 +28,26 @@ fn crashes(say: String) -> u64 {
     std::process::abort()
 }
 
+/// A bar for a pool. The stream ends with the pool, and does not keep it alive.
+async fn shows(mut progress: ProgressStream) {
+    let bar = ProgressBar::new(0);
+    while let Some(now) = progress.next().await {
+        bar.set_length(now.done + now.failed + now.running + now.queued);
+        bar.set_position(now.done + now.failed);
+    }
+    bar.finish();
+}
+
 #[procession::main]
 async fn main() -> procession::Result<()> {
     let sup = Supervisor::builder().start().await?;
     let pool = sup.task_pool("primes", PoolSize::LeaveOne).await?;
     let cores = std::thread::available_parallelism()?;
     println!("{cores} cores, {} workers, all started by process {}", pool.size(), std::process::id());
+
+    if std::env::args().any(|arg| arg == "--bar") {
+        tokio::spawn(shows(pool.progress(Duration::from_millis(50))));
+    }
 
     // A map is in order, and its tasks are in as many processes as there are workers.
     let primes = pool.map(is_prime, 0..10_000).await?.into_iter().filter(|prime| *prime).count();

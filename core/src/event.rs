@@ -104,6 +104,28 @@ pub enum Event {
         /// How it failed.
         error: String,
     },
+    /// A task was killed, with its worker, which is replaced.
+    TaskKilled {
+        /// The pool.
+        pool: String,
+        /// The task's function.
+        task: String,
+        /// Its number in the pool.
+        id: u64,
+        /// The worker.
+        worker: String,
+        /// How long the task had run.
+        ran: Duration,
+        /// Whether that was longer than it may; otherwise its caller no longer wanted it.
+        late: bool,
+    },
+    /// A worker of a pool has used up what it was given: it finishes what it has and is replaced. Nothing is wrong with it.
+    Recycled {
+        /// The worker.
+        child: String,
+        /// What it has used up.
+        why: String,
+    },
     /// Completions of tasks did not reach their handler, or the handler failed at them.
     CompletionsLost {
         /// The pool.
@@ -196,7 +218,7 @@ pub(crate) fn publish(owner: u64, event: Event) {
     match &event {
         Event::Started { .. } => tracing::debug!(?event),
         Event::Exited { exit, .. } if exit.is_orderly() => tracing::debug!(?event),
-        Event::Ended { .. } => tracing::debug!(?event),
+        Event::Ended { .. } | Event::Recycled { .. } => tracing::debug!(?event),
         Event::Escalated { .. } | Event::PoolGaveUp { .. } => tracing::error!(?event),
         _ => tracing::warn!(?event),
     }

@@ -3,5 +3,6 @@
 pub use crate::supervisor::policy::Strategy::OneForOne;
 pub use crate::{
     Actor, Address, AtEnd, CallError, ChildSpec, Completion, Context, Down, Executed, Exit, Failure, Payload, Pool,
-    PoolReport, PoolSize, Reply, Restart, StopReason, Submitted, Supervisor, TaskError, TaskPool, handlers,
+    PoolReport, PoolSize, PoolSpec, Reply, Restart, StopReason, Submitted, Supervisor, TaskError, TaskOptions,
+    TaskPool, handlers,
 };

@@ -66,6 +66,9 @@ pub fn handlers(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// The function stays a function. An `async fn f(..) -> R` becomes `fn f(..) -> TaskFuture<R>`, which is a future of `R`
 /// just as before.
+///
+/// `#[task(idempotent)]` says that the function may be begun again where its worker has died and nobody knows what it has
+/// done: its pool then does so once, or as often as it is told.
 #[proc_macro_attribute]
 pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
     task::expand(attribute.into(), item.into()).into()

@@ -66,6 +66,25 @@ impl Child {
         self.signal(Signal::KILL);
     }
 
+    /// The bytes of the process that are in memory at this moment; those of a process that has ended are none, or an error.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux the resident set, what is shared with others included; on Windows the working set.
+    ///
+    /// # Errors
+    /// It has ended, or the system does not say.
+    pub fn resident(&self) -> io::Result<u64> {
+        // Held, so that no other process can have the pid meanwhile.
+        let state = self.state();
+        if *state == State::Reaped {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let told = std::fs::read_to_string(format!("/proc/{}/statm", self.pid()))?;
+        let pages: Option<u64> = told.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+        let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(pages * rustix::param::page_size() as u64)
+    }
+
     pub(crate) fn group(&self) -> Pid {
         self.shared.pid
     }

@@ -5,6 +5,7 @@ use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use windows_sys::Win32::Foundation::WAIT_OBJECT_0;
+use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObject};
 
 use crate::exit::{ExitKind, KILLED};
@@ -60,6 +61,21 @@ impl Child {
         if let Some(job) = &*job {
             job.terminate(KILLED);
         }
+    }
+
+    /// The bytes of the process that are in memory at this moment; those of a process that has ended are none, or an error.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux the resident set, what is shared with others included; on Windows the working set.
+    ///
+    /// # Errors
+    /// It has ended, or the system does not say.
+    pub fn resident(&self) -> io::Result<u64> {
+        let mut counters = PROCESS_MEMORY_COUNTERS::default();
+        let size = size_of::<PROCESS_MEMORY_COUNTERS>() as u32;
+        // SAFETY: the handle is that of a process, with all rights; what is written is as large as is said.
+        let told = unsafe { K32GetProcessMemoryInfo(self.shared.process.as_raw_handle(), &mut counters, size) };
+        if told == 0 { Err(io::Error::last_os_error()) } else { Ok(counters.WorkingSetSize as u64) }
     }
 
     /// Ends what is left of the job of a process that has ended, and says how that was.

@@ -111,6 +111,11 @@ impl<A: Handlers> Context<A> {
     }
 
     /// The flag of the message that is being handled: set when its caller has gone.
+    /// Tells the supervisor of something that failed without a caller.
+    pub(crate) fn tell_failed(&self, method: &str, error: String) {
+        self.shared.end.cast_failed(method, error);
+    }
+
     pub(crate) fn cancellation(&self) -> CancellationToken {
         self.shared.message.borrow().clone()
     }

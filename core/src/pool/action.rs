@@ -2,6 +2,7 @@ use std::fmt;
 
 use super::{
     report::Report,
+    rules::Wear,
     task::{Ending, TaskId},
     worker::WorkerId,
 };
@@ -18,9 +19,15 @@ pub(crate) enum Action {
     CancelRunning { worker: WorkerId, task: TaskId },
     /// Ask for this task back if it has not been started, as another worker is idle; then it is reported as returned.
     Recall { worker: WorkerId, task: TaskId },
+    /// Say by [`handle_look`](super::scheduler::Scheduler::handle_look) whether the worker has begun this task, and when.
+    Look { worker: WorkerId, task: TaskId },
+    /// Kill this worker at once for the task that it runs, which will end so if it was not quicker.
+    KillFor { worker: WorkerId, task: TaskId, ending: Ending },
+    /// Tell that this worker is being recycled: it finishes what it holds, and is replaced.
+    Recycle { worker: WorkerId, wear: Wear },
     /// Tell the task's caller that it ended without a result. It may have been begun `attempts` times; at 0 it never was.
     End { task: TaskId, ending: Ending, attempts: u32 },
-    /// Stop this worker, which holds nothing and isn't wanted any more.
+    /// Stop this worker, which holds nothing: it isn't wanted any more, is to be replaced, or has nothing to do.
     StopWorker { worker: WorkerId },
     /// Kill this worker at once.
     KillWorker { worker: WorkerId },

@@ -116,6 +116,8 @@ impl Ended {
                     Ending::Lost => TaskError::Died { task: task(), exit: exit(), executed: Executed::Maybe },
                     Ending::Quarantined => TaskError::Quarantined { task: task(), attempts: *attempts, exit: exit() },
                     Ending::Killed => TaskError::Killed { task: task() },
+                    Ending::TimedOut => TaskError::TimedOut { task: task(), ran: self.ran },
+                    Ending::Aborted => TaskError::Aborted { task: task() },
                     Ending::NoWorkers => TaskError::NoWorkers {
                         task: task(),
                         cause: cause.as_deref().unwrap_or("the worker it was bound to has gone").to_owned(),

@@ -1,6 +1,7 @@
 //! Why a task has no value.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -36,6 +37,20 @@ pub enum TaskError {
         attempts: u32,
         /// How the last worker ended.
         exit: Box<Exit>,
+    },
+    /// It ran for longer than it may, and its worker was killed and replaced. Nothing else is affected.
+    #[error("{task} ran for {ran:?}, longer than it may, and was killed")]
+    TimedOut {
+        /// The task's function.
+        task: String,
+        /// How long it ran.
+        ran: Duration,
+    },
+    /// Its caller took it back while it ran, and its worker was killed and replaced.
+    #[error("{task} was cancelled while it ran, and was killed")]
+    Aborted {
+        /// The task's function.
+        task: String,
     },
     /// It was taken back before it was started, by its caller or by a pool that ends.
     #[error("{task} was cancelled before it was started")]

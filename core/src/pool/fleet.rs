@@ -6,12 +6,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fleet_call::{Gather, PoolCall, PoolCast, Sending};
+use super::fleet_call::{Gather, PoolCall, PoolCast, Sending, To};
 use super::handle::{Handle, start};
+use super::inbox::Arrival;
 use super::info::{PoolReport, PoolWorker};
+use super::insight::PoolInsights;
+use super::progress::ProgressStream;
 use super::shell::Read;
 use super::size::PoolSize;
-use super::worker::WorkerId;
+use super::spec::PoolSpec;
 use crate::actor::message::Message;
 use crate::actor::target::Target;
 use crate::actor::traits::{Handlers, Payload};
@@ -39,9 +42,12 @@ pub struct PoolControl<'a, A> {
 }
 
 /// One worker of a pool, chosen by a key: the same key means the same worker, over all its incarnations.
+///
+/// After a [`resize`](PoolControl::resize) only the keys of workers that have left, and as many as new ones must have, belong to
+/// other workers; messages that wait for one that leaves go to the one that has the key then.
 pub struct Keyed<A> {
     handle: Arc<Handle>,
-    worker: WorkerId,
+    key: u64,
     actor: PhantomData<fn() -> A>,
 }
 
@@ -63,12 +69,12 @@ impl Supervisor {
     pub async fn pool<A: Handlers>(
         &self,
         name: impl Into<String>,
-        size: impl Into<PoolSize>,
+        spec: impl Into<PoolSpec>,
         args: A::Init,
     ) -> Result<Pool<A>, StartError> {
         // The answer is the actor's own: it says nothing of how long it took.
         let read: Read = |_| (false, None);
-        let handle = start::<A>(self, name.into(), size.into(), &args, read).await?;
+        let handle = start::<A>(self, name.into(), spec.into(), &args, read).await?;
         Ok(Pool { handle, actor: PhantomData })
     }
 }
@@ -84,16 +90,9 @@ impl<A: Handlers> Pool<A> {
 impl<A: Handlers> PoolControl<'_, A> {
     /// The worker that this key belongs to: messages to it are handled by that worker alone and in order.
     pub fn key<K: Hash + ?Sized>(&self, key: &K) -> Keyed<A> {
-        // The worker with the highest hash of key and number: with one worker more only that one's keys move.
-        let weight = |worker: &u64| {
-            let mut hasher = DefaultHasher::new();
-            worker.hash(&mut hasher);
-            key.hash(&mut hasher);
-            hasher.finish()
-        };
-        let handle = self.pool.handle.clone();
-        let worker = (0..handle.shared.size as u64).max_by_key(weight).unwrap_or_default();
-        Keyed { handle, worker: WorkerId(worker), actor: PhantomData }
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        Keyed { handle: self.pool.handle.clone(), key: hasher.finish(), actor: PhantomData }
     }
 
     /// All workers: a call answers what each of them does.
@@ -111,7 +110,29 @@ impl<A: Handlers> PoolControl<'_, A> {
     /// How many workers it has.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.pool.handle.shared.size
+        self.pool.handle.shared.size()
+    }
+
+    /// Wants another number of workers from now on: those that are missing are started, and those that are too many leave
+    /// after what they have, the highest numbers first. What waits for one of those by a [`key`](Self::key) goes to another, what
+    /// was broadcast to it is not delivered. Done when the pool knows, before they are there or gone.
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub async fn resize(&self, size: impl Into<PoolSize>) -> Result<(), StartError> {
+        self.pool.handle.resize(size.into()).await
+    }
+
+    /// Has no message handled any more, but takes them. What is being handled goes on; what waits in workers is taken back.
+    ///
+    /// A pool that is told to [`finish`](Self::finish) goes on by itself.
+    pub fn pause(&self) {
+        self.pool.handle.shared.tell(Arrival::Pause);
+    }
+
+    /// Has messages handled again.
+    pub fn resume(&self) {
+        self.pool.handle.shared.tell(Arrival::Resume);
     }
 
     /// Messages that no worker has yet.
@@ -123,6 +144,16 @@ impl<A: Handlers> PoolControl<'_, A> {
     /// The workers at this moment.
     pub async fn workers(&self) -> Vec<PoolWorker> {
         self.pool.handle.workers().await
+    }
+
+    /// What the workers have spent their time on, and the slowest messages; nothing once the pool is over.
+    pub async fn insights(&self) -> PoolInsights {
+        self.pool.handle.insights().await
+    }
+
+    /// How far the pool has come, at once and then every so often, ten seconds at most, until it is over.
+    pub fn progress(&self, every: Duration) -> ProgressStream {
+        ProgressStream::new(self.pool.handle.shared.clone(), every)
     }
 
     /// Takes no more messages, handles all that it has, and ends. Done when no process is left.
@@ -156,11 +187,11 @@ impl<A: Handlers> Target<A> for Pool<A> {
     type Cast = PoolCast;
 
     fn start_call<T: Payload, E: Payload>(&self, message: Message) -> PoolCall<T, E> {
-        PoolCall::new(Sending::new(self.handle.clone(), None, message))
+        PoolCall::new(Sending::new(self.handle.clone(), To::Any, message))
     }
 
     fn start_cast(&self, message: Message) -> PoolCast {
-        PoolCast::new(vec![Sending::new(self.handle.clone(), None, message)])
+        PoolCast::new(vec![Sending::new(self.handle.clone(), To::Any, message)])
     }
 }
 
@@ -169,18 +200,19 @@ impl<A: Handlers> Target<A> for Keyed<A> {
     type Cast = PoolCast;
 
     fn start_call<T: Payload, E: Payload>(&self, message: Message) -> PoolCall<T, E> {
-        PoolCall::new(Sending::new(self.handle.clone(), Some(self.worker), message))
+        PoolCall::new(Sending::new(self.handle.clone(), To::Key(self.key), message))
     }
 
     fn start_cast(&self, message: Message) -> PoolCast {
-        PoolCast::new(vec![Sending::new(self.handle.clone(), Some(self.worker), message)])
+        PoolCast::new(vec![Sending::new(self.handle.clone(), To::Key(self.key), message)])
     }
 }
 
 impl<A> Broadcast<A> {
-    fn sendings<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = Sending> + 'a {
-        let workers = (0..self.handle.shared.size as u64).map(WorkerId);
-        workers.map(|worker| Sending::new(self.handle.clone(), Some(worker), message.clone()))
+    fn sendings(&self, message: &Message) -> Vec<Sending> {
+        let workers = self.handle.shared.wanted();
+        let sending = |&worker| Sending::new(self.handle.clone(), To::Worker(worker), message.clone());
+        workers.iter().map(sending).collect()
     }
 }
 
@@ -189,11 +221,11 @@ impl<A: Handlers> Target<A> for Broadcast<A> {
     type Cast = PoolCast;
 
     fn start_call<T: Payload, E: Payload>(&self, message: Message) -> Gather<T, E> {
-        Gather::new(self.sendings(&message).map(PoolCall::new))
+        Gather::new(self.sendings(&message).into_iter().map(PoolCall::new))
     }
 
     fn start_cast(&self, message: Message) -> PoolCast {
-        PoolCast::new(self.sendings(&message).collect())
+        PoolCast::new(self.sendings(&message))
     }
 }
 
@@ -211,7 +243,7 @@ impl<A> fmt::Debug for Pool<A> {
 
 impl<A> fmt::Debug for Keyed<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyed({}#{})", self.handle.shared.name, self.worker.0 + 1)
+        write!(f, "Keyed({}, {:x})", self.handle.shared.name, self.key)
     }
 }
 

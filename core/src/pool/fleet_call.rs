@@ -14,7 +14,8 @@ use tokio::time::Sleep;
 use super::ended::{Ended, How, Receiver};
 use super::handle::Handle;
 use super::inbox::{Arrival, NewTask, NotTaken, Shared};
-use super::task::{Ending, TaskId, Terms};
+use super::options::bounded;
+use super::task::{Cancel, Ending, TaskId, Terms};
 use super::worker::WorkerId;
 use crate::actor::call::answer;
 use crate::actor::message::{self, Message};
@@ -69,8 +70,17 @@ enum Gathered<T, E> {
 /// A message on its way into a pool.
 pub(super) struct Sending {
     handle: Arc<Handle>,
-    worker: Option<WorkerId>,
+    to: To,
     message: Message,
+}
+
+/// Which worker of a pool is to handle a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum To {
+    Any,
+    Worker(WorkerId),
+    /// The one that the key belongs to when it is queued.
+    Key(u64),
 }
 
 enum State {
@@ -80,8 +90,8 @@ enum State {
 }
 
 impl Sending {
-    pub(super) fn new(handle: Arc<Handle>, worker: Option<WorkerId>, message: Message) -> Self {
-        Self { handle, worker, message }
+    pub(super) fn new(handle: Arc<Handle>, to: To, message: Message) -> Self {
+        Self { handle, to, message }
     }
 
     fn send(
@@ -90,14 +100,21 @@ impl Sending {
         receiver: Arc<dyn Receiver>,
     ) -> Result<(Arc<Handle>, TaskId), CallError<NoError>> {
         let name = self.message.name;
+        let mut terms = Terms { hard: self.handle.shared.defaults.timeout.map(bounded), ..Terms::default() };
+        match self.to {
+            To::Any => {}
+            To::Worker(worker) => terms.worker = Some(worker),
+            To::Key(key) => terms.key = Some(key),
+        }
         let task = NewTask {
             name,
             index: 0,
             caused_by: message::current().and_then(|current| current.call),
             message: self.message.into_parts()?,
-            terms: Terms { worker: self.worker, ..Terms::default() },
+            terms,
             deadline,
             receiver,
+            description: None,
             also: None,
         };
         match self.handle.shared.submit([task].into_iter()) {
@@ -134,8 +151,8 @@ impl<T, E> PoolCall<T, E> {
     fn worker(&self) -> String {
         match &self.state {
             State::Unsent(sending) => {
-                let number = sending.worker.map_or(0, |worker| worker.0 + 1);
-                format!("{}#{number}", sending.handle.shared.name)
+                let To::Worker(worker) = sending.to else { return String::new() };
+                format!("{}#{}", sending.handle.shared.name, worker.0 + 1)
             }
             _ => String::new(),
         }
@@ -173,7 +190,7 @@ impl<T: Payload, E: Payload> Future for PoolCall<T, E> {
         let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
         ready!(sleep.as_mut().poll(cx));
         let executed = if slot.begun.load(Ordering::Acquire) { Executed::Maybe } else { Executed::No };
-        handle.shared.tell(Arrival::Cancel(*id));
+        handle.shared.tell(Arrival::Cancel(*id, Cancel::Tell));
         self.state = State::Done;
         Poll::Ready(Err(CallError::TimedOut { executed, doing: None }))
     }
@@ -182,7 +199,7 @@ impl<T: Payload, E: Payload> Future for PoolCall<T, E> {
 impl<T, E> Drop for PoolCall<T, E> {
     fn drop(&mut self) {
         if let State::Sent { handle, id, .. } = &self.state {
-            handle.shared.tell(Arrival::Cancel(*id));
+            handle.shared.tell(Arrival::Cancel(*id, Cancel::Tell));
         }
     }
 }
@@ -199,7 +216,8 @@ fn result<T: Payload, E: Payload>(ended: Ended) -> Result<T, CallError<E>> {
         Box::new(Exit { pid, cause, stderr: String::new() })
     };
     Err(match ending {
-        Ending::Cancelled => CallError::Cancelled,
+        Ending::Cancelled | Ending::Aborted => CallError::Cancelled,
+        Ending::TimedOut => CallError::TimedOut { executed: Executed::Maybe, doing: None },
         Ending::Lost | Ending::Quarantined => {
             CallError::Died { exit: exit.unwrap_or_else(|| died(ExitCause::Unknown)), executed: Executed::Maybe }
         }

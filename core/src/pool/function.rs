@@ -21,8 +21,9 @@ use crate::wire::ids::TypeHash;
 
 /// What a result carries in front of its value: whether the function says by itself that it failed, and how long it ran.
 pub(super) const RESULT_HEADER: usize = 9;
-/// What arguments carry in front: the function.
-pub(super) const CALL_HEADER: usize = 8;
+/// What arguments carry in front: the function, and how long it may run before it is told that it takes too long.
+pub(super) const CALL_HEADER: usize = FUNCTION + 4;
+const FUNCTION: usize = 8;
 
 /// A function that a pool can run: one with `#[procession::task]`. `Args` are its arguments as a tuple.
 ///
@@ -142,6 +143,7 @@ pub struct TaskEntry {
     place: &'static str,
     function: fn() -> TypeId,
     pub(super) run: fn(&TaskArguments) -> TaskRun,
+    idempotent: bool,
 }
 
 inventory::collect!(TaskEntry);
@@ -155,7 +157,14 @@ impl TaskEntry {
         function: fn() -> TypeId,
         run: fn(&TaskArguments) -> TaskRun,
     ) -> Self {
-        Self { name, place, function, run }
+        Self { name, place, function, run, idempotent: false }
+    }
+
+    /// The function may be begun again where it is not known what became of it.
+    #[must_use]
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
     }
 
     fn id(&self) -> u64 {
@@ -242,6 +251,7 @@ pub(super) fn result_header(result: &Bytes) -> Option<(bool, Duration)> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Function {
     pub(super) name: &'static str,
+    pub(super) idempotent: bool,
     id: u64,
 }
 
@@ -252,16 +262,19 @@ impl Function {
         known.copied().ok_or_else(std::any::type_name::<F>)
     }
 
-    /// A call of it: its id, then its arguments, as bytes.
-    pub(super) fn call<A: Serialize>(self, arguments: &A) -> Result<Parcel, EncodeError> {
-        Parcel::new(&(self.id.to_le_bytes(), arguments))
+    /// A call of it: its id, how long it may run before it is told, then its arguments, as bytes.
+    pub(super) fn call<A: Serialize>(self, soft: Option<Duration>, arguments: &A) -> Result<Parcel, EncodeError> {
+        let soft = soft.map_or(0, |soft| u32::try_from(soft.as_millis()).unwrap_or(u32::MAX).max(1));
+        Parcel::new(&(self.id.to_le_bytes(), soft.to_le_bytes(), arguments))
     }
 }
 
-/// The registered function that a call names.
-pub(super) fn entry(call: &[u8]) -> Option<&'static TaskEntry> {
-    let id = u64::from_le_bytes(call.get(..CALL_HEADER)?.try_into().ok()?);
-    known().ok()?.by_id.get(&id).copied()
+/// The registered function that a call names, and how long it may run before it is told.
+pub(super) fn entry(call: &[u8]) -> Option<(&'static TaskEntry, Option<Duration>)> {
+    let (id, soft) = call.get(..CALL_HEADER)?.split_at(FUNCTION);
+    let soft = u32::from_le_bytes(soft.try_into().ok()?);
+    let entry = known().ok()?.by_id.get(&u64::from_le_bytes(id.try_into().ok()?)).copied()?;
+    Some((entry, (soft > 0).then(|| Duration::from_millis(soft.into()))))
 }
 
 /// What tells the tasks of this build from those of another.
@@ -294,7 +307,7 @@ impl Known {
                     entry.name, entry.place, other.name, other.place
                 )));
             }
-            known.by_type.insert(function, Function { name: entry.name, id });
+            known.by_type.insert(function, Function { name: entry.name, idempotent: entry.idempotent, id });
             ids.push(format!("{id:016x}"));
         }
         ids.sort();

@@ -13,12 +13,15 @@ use super::error::{TaskError, TasksFailed, TryMapError};
 use super::function::{self, Function, Task, result_header};
 use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
 use super::info::{PoolReport, PoolWorker};
-use super::runner::TaskRunner;
+use super::insight::PoolInsights;
+use super::options::{BadOptions, TaskOptions, bounded};
+use super::progress::ProgressStream;
+use super::runner::{TaskRunner, Work};
 use super::shell::{Read, Shell};
 use super::size::PoolSize;
+use super::spec::{Hook, PoolSpec};
 use super::stream::{Outcomes, Unordered};
 use super::submitted::{Slot, Submitted};
-use super::task::Terms;
 use super::team::Plan;
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
@@ -47,6 +50,7 @@ const LAST_COMPLETIONS: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct TaskPool {
     handle: Arc<Handle>,
+    options: TaskOptions,
 }
 
 /// Kills its pool when it is dropped.
@@ -63,23 +67,28 @@ impl Drop for Handle {
 impl Supervisor {
     /// Starts a pool of worker processes that run tasks, all at once, and returns it when the first one is ready.
     ///
+    /// A number or a [`PoolSize`](crate::PoolSize) is enough of a spec; a [`PoolSpec`] says more.
+    ///
     /// Workers that die are replaced, which does not count against the supervisor's intensity. Where no worker can be
     /// kept, after some tries, the pool gives up and ends its tasks with the cause.
     ///
     /// # Errors
-    /// A size of 0, a name that is none, a program without an entry for workers; or why no worker could be started,
+    /// A spec that makes no sense, such as a size of 0, a name that is none, a program without an entry for workers; or why no worker could be started,
     /// after a few tries. Nothing is left behind then.
     ///
     /// # Cancellation
     /// Dropping the future ends the pool.
-    pub async fn task_pool(&self, name: impl Into<String>, size: impl Into<PoolSize>) -> Result<TaskPool, StartError> {
+    pub async fn task_pool(&self, name: impl Into<String>, spec: impl Into<PoolSpec>) -> Result<TaskPool, StartError> {
         let read: Read = |bytes| match result_header(bytes) {
             Some((failed, ran)) => (failed, Some(ran)),
             None => (true, None),
         };
-        let tasks = function::fingerprint()?;
-        let handle = start::<TaskRunner>(self, name.into(), size.into(), &tasks, read).await?;
-        Ok(TaskPool { handle })
+        let (name, mut spec) = (name.into(), spec.into());
+        spec.check(&name)?;
+        let hook = |hook: Option<Hook>| hook.and_then(Hook::into_call);
+        let work = Work { tasks: function::fingerprint()?, init: hook(spec.init.take()), exit: hook(spec.exit.take()) };
+        let handle = start::<TaskRunner>(self, name, spec, &work, read).await?;
+        Ok(TaskPool { handle, options: TaskOptions::new() })
     }
 }
 
@@ -87,14 +96,20 @@ impl Supervisor {
 pub(super) async fn start<A: Handlers>(
     supervisor: &Supervisor,
     name: String,
-    size: PoolSize,
+    spec: PoolSpec,
     init: &A::Init,
     read: Read,
 ) -> Result<Arc<Handle>, StartError> {
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err(StartError::BadSpec(format!("the name {name:?} is empty or has control characters")));
     }
-    let size = size.workers(&name)?;
+    let size = spec.size.workers(&name)?;
+    spec.check(&name)?;
+    if spec.init.is_some() || spec.exit.is_some() {
+        return Err(StartError::BadSpec(format!(
+            "the pool {name}: hooks are for tasks, its actors have an init and a stop"
+        )));
+    }
     let launcher = supervisor.launcher().clone();
     let children = launcher.children.clone().ok_or(StartError::NoEntry)?;
     let actor_id = actor_id::<A>();
@@ -104,7 +119,7 @@ pub(super) async fn start<A: Handlers>(
     let init =
         Parcel::new(init).map_err(|error| StartError::Arguments { child: name.clone(), error: error.to_string() })?;
     let options = A::options();
-    let shared = Shared::new(name.into(), launcher.owner, size);
+    let shared = Shared::new(name.into(), launcher.owner, size, spec.defaults);
     let plan = Plan {
         launcher,
         children,
@@ -112,8 +127,11 @@ pub(super) async fn start<A: Handlers>(
         actor_id,
         type_hash: type_hash::<A>(),
         init,
-        init_timeout: options.init_timeout,
-        shutdown: options.shutdown,
+        init_timeout: spec.init_timeout.map_or(options.init_timeout, bounded),
+        shutdown: spec.shutdown.map_or(options.shutdown, bounded),
+        rules: spec.rules(),
+        starts_at_once: spec.starts_at_once,
+        limits: spec.limits,
     };
     let (started, wait) = oneshot::channel();
     let handle = Arc::new(Handle { shared: shared.clone() });
@@ -175,7 +193,37 @@ impl TaskPool {
     /// How many workers it has.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.shared().size
+        self.shared().size()
+    }
+
+    /// Wants another number of workers from now on: those that are missing are started, and those that are too many leave
+    /// after what they have, the highest numbers first. Done when the pool knows, before they are there or gone.
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub async fn resize(&self, size: impl Into<PoolSize>) -> Result<(), StartError> {
+        self.handle.resize(size.into()).await
+    }
+
+    /// Begins no task any more, but takes them. What runs goes on; what waits in workers is taken back.
+    ///
+    /// A pool that is told to [`finish`](Self::finish) goes on by itself.
+    pub fn pause(&self) {
+        self.shared().tell(Arrival::Pause);
+    }
+
+    /// Begins tasks again.
+    pub fn resume(&self) {
+        self.shared().tell(Arrival::Resume);
+    }
+
+    /// The same pool, for tasks with these options: `pool.with(TaskOptions::new().priority(9))?.submit(scan, path)`.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    pub fn with(&self, options: TaskOptions) -> Result<Self, BadOptions> {
+        options.check()?;
+        Ok(Self { handle: self.handle.clone(), options })
     }
 
     /// Queues one task, at once, and returns a future of its value. The task runs whether that is awaited or not.
@@ -331,6 +379,16 @@ impl TaskPool {
         self.handle.workers().await
     }
 
+    /// What the workers have spent their time on, and the slowest tasks; nothing once the pool is over.
+    pub async fn insights(&self) -> PoolInsights {
+        self.handle.insights().await
+    }
+
+    /// How far the pool has come, at once and then every so often, ten seconds at most, until it is over.
+    pub fn progress(&self, every: Duration) -> ProgressStream {
+        ProgressStream::new(self.shared().clone(), every)
+    }
+
     /// Takes no more tasks, runs all that it has, and ends: Python's close and join. Done when every task has ended,
     /// every completion was delivered, and no process is left.
     ///
@@ -368,8 +426,9 @@ impl TaskPool {
         caused_by: Option<CallKey>,
         receiver: Arc<dyn Receiver>,
     ) -> Result<NewTask, TaskError> {
+        let defaults = &self.shared().defaults;
         let arguments = function
-            .call(&F::arguments(input))
+            .call(self.options.soft_timeout.or(defaults.soft_timeout), &F::arguments(input))
             .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))?;
         Ok(NewTask {
             name: function.name,
@@ -382,9 +441,10 @@ impl TaskPool {
                 handles: arguments.handles,
                 payload: arguments.bytes,
             },
-            terms: Terms::default(),
+            terms: self.options.terms(function.idempotent, defaults),
             deadline: None,
             receiver,
+            description: self.options.description.clone(),
             also: self.shared().deliveries.of::<F::Output>(),
         })
     }
@@ -399,9 +459,20 @@ pub(super) fn not_taken(why: NotTaken, task: &str) -> TaskError {
 }
 
 impl Handle {
+    pub(super) async fn resize(&self, size: PoolSize) -> Result<(), StartError> {
+        self.shared.resize(size.workers(&self.shared.name)?).await;
+        Ok(())
+    }
+
     pub(super) async fn workers(&self) -> Vec<PoolWorker> {
         let (answer, wait) = oneshot::channel();
         self.shared.tell(Arrival::Workers(answer));
+        wait.await.unwrap_or_default()
+    }
+
+    pub(super) async fn insights(&self) -> PoolInsights {
+        let (answer, wait) = oneshot::channel();
+        self.shared.tell(Arrival::Insights(answer));
         wait.await.unwrap_or_default()
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,12 +12,15 @@ use super::action::Closing;
 use super::completion::{Also, Deliveries};
 use super::ended::Receiver;
 use super::info::{PoolReport, PoolWorker};
-use super::task::{TaskId, Terms};
+use super::insight::PoolInsights;
+use super::options::Defaults;
+use super::task::{Cancel, TaskId, Terms};
 use super::window;
 use super::worker::WorkerId;
 use crate::actor::node::Sink;
 use crate::process::keeper::End;
 use crate::router::{CallKey, Message, Outcome};
+use crate::sys::Child;
 
 /// Tasks that a pool holds, ended or not, before it takes no more; a map or a stream never comes near it.
 pub(super) const MOST_TASKS: usize = 1 << 20;
@@ -32,13 +35,19 @@ pub(super) struct Shared {
     pub(super) name: Arc<str>,
     /// The supervisor, for what is told of the pool.
     pub(super) owner: u64,
-    pub(super) size: usize,
+    size: AtomicUsize,
+    /// The workers that messages to all of them go to.
+    wanted: Mutex<Arc<[WorkerId]>>,
+    /// What tasks keep to that say nothing else.
+    pub(super) defaults: Defaults,
     inbox: Mutex<Inbox>,
     pub(super) arrived: Notify,
     /// Tasks that have not ended.
     open: AtomicUsize,
-    /// Of those, tasks that a worker has.
-    pub(super) running: AtomicUsize,
+    done: AtomicU64,
+    failed: AtomicU64,
+    /// Of the open ones, tasks that a worker has.
+    running: AtomicUsize,
     /// Told when a task has ended.
     pub(super) room: Notify,
     pub(super) over: watch::Sender<Option<PoolReport>>,
@@ -58,13 +67,17 @@ pub(super) enum Arrival {
     Submit(NewTask),
     /// The call for this task has ended.
     Reported(TaskId, Outcome),
-    Cancel(TaskId),
+    Cancel(TaskId, Cancel),
     /// Nobody wants the tasks of this receiver any more.
     Abandon(Arc<dyn Receiver>),
-    Ready(WorkerId, u32),
+    Ready(WorkerId, Child),
     Ended(WorkerId, Box<End>),
     Close(Closing, Option<Instant>),
     Workers(oneshot::Sender<Vec<PoolWorker>>),
+    Insights(oneshot::Sender<PoolInsights>),
+    Resize(usize, oneshot::Sender<()>),
+    Pause,
+    Resume,
 }
 
 /// A task on its way to the scheduler.
@@ -77,6 +90,8 @@ pub(super) struct NewTask {
     pub(super) terms: Terms,
     pub(super) deadline: Option<Instant>,
     pub(super) receiver: Arc<dyn Receiver>,
+    /// What insights say of it.
+    pub(super) description: Option<Arc<str>>,
     /// Who else is brought its completion.
     pub(super) also: Option<Also>,
 }
@@ -89,19 +104,46 @@ pub(super) enum NotTaken {
 }
 
 impl Shared {
-    pub(super) fn new(name: Arc<str>, owner: u64, size: usize) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, owner: u64, size: usize, defaults: Defaults) -> Arc<Self> {
         Arc::new(Self {
             deliveries: Deliveries::new(name.clone(), owner),
             name,
             owner,
-            size,
+            size: AtomicUsize::new(size),
+            wanted: Mutex::new((0..size as u64).map(WorkerId).collect()),
+            defaults,
             inbox: Mutex::default(),
             arrived: Notify::new(),
             open: AtomicUsize::new(0),
+            done: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             room: Notify::new(),
             over: watch::Sender::new(None),
         })
+    }
+
+    /// How many workers it has, or will have.
+    pub(super) fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Wants another number of workers.
+    pub(super) async fn resize(&self, workers: usize) {
+        self.size.store(workers, Ordering::Relaxed);
+        let (known, wait) = oneshot::channel();
+        self.tell(Arrival::Resize(workers, known));
+        // Where the pool is over there are none to be had.
+        let _ = wait.await;
+    }
+
+    /// The workers that messages to all of them go to.
+    pub(super) fn wanted(&self) -> Arc<[WorkerId]> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_wanted(&self, wanted: impl Iterator<Item = WorkerId>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();
     }
 
     /// Queues tasks, in order, and returns the number of the first.
@@ -159,7 +201,27 @@ impl Shared {
         std::mem::take(&mut inbox.arrivals)
     }
 
-    /// A task has ended.
+    /// A task that was taken has ended.
+    pub(super) fn count(&self, failed: bool) {
+        let counter = if failed { &self.failed } else { &self.done };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tasks that have a value, and tasks that have failed.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_running(&self, running: usize) {
+        self.running.store(running, Ordering::Relaxed);
+    }
+
+    /// Tasks that workers have.
+    pub(super) fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed) as u64
+    }
+
+    /// A task has ended, or was not taken.
     pub(super) fn release(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
@@ -176,7 +238,7 @@ impl Shared {
 
     /// Whether less is in the pool than its workers could be given.
     pub(super) fn has_room(&self) -> bool {
-        self.held() < in_flight(self.size) || self.over.borrow().is_some()
+        self.held() < in_flight(self.size()) || self.over.borrow().is_some()
     }
 
     /// Waits until that is so.
@@ -219,6 +281,6 @@ impl Sink for Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("Pool").field("name", &self.name).field("size", &self.size()).finish_non_exhaustive()
     }
 }

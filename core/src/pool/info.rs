@@ -20,10 +20,20 @@ pub struct PoolReport {
     pub cancelled: u64,
     /// Tasks that were killed with the pool.
     pub killed: u64,
+    /// Tasks that ran for longer than they may and were killed.
+    pub timed_out: u64,
+    /// Tasks that were cancelled while they ran, and were killed.
+    pub aborted: u64,
     /// Tasks for which no worker was left.
     pub no_workers: u64,
-    /// Workers that died, or were replaced, without having been told to stop.
+    /// Times that an idempotent task was begun again after its worker had died.
+    pub retried: u64,
+    /// Workers that died without having been told to stop.
     pub workers_lost: u64,
+    /// Workers that were killed for the task they ran, and replaced.
+    pub workers_killed: u64,
+    /// Workers that had used up what they were given and were replaced.
+    pub recycled: u64,
     /// Starts of workers that failed.
     pub start_failures: u64,
     /// Why the pool gave up, if it did.
@@ -39,6 +49,11 @@ impl PoolReport {
             lost: report.lost + report.quarantined,
             cancelled: report.cancelled,
             killed: report.killed,
+            timed_out: report.timed_out,
+            aborted: report.aborted,
+            retried: report.retried,
+            workers_killed: report.workers_killed,
+            recycled: report.recycled,
             no_workers: report.no_workers,
             workers_lost: report.workers_lost,
             start_failures: report.start_failures,
@@ -59,8 +74,13 @@ impl fmt::Display for PoolReport {
         for (count, what) in [
             (self.cancelled, "cancelled"),
             (self.killed, "killed"),
+            (self.timed_out, "timed out"),
+            (self.aborted, "aborted"),
             (self.no_workers, "without a worker"),
+            (self.retried, "retried"),
             (self.workers_lost, "workers lost"),
+            (self.workers_killed, "workers killed"),
+            (self.recycled, "workers recycled"),
             (self.start_failures, "starts failed"),
         ] {
             if count > 0 {
@@ -100,6 +120,8 @@ pub enum WorkerState {
     Ready,
     /// It failed and waits to be started again.
     Restarting,
+    /// It had nothing to do and has ended; it is started again when tasks wait.
+    Resting,
     /// It has ended, and is not wanted any more.
     Ended,
 }

@@ -5,28 +5,47 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::function::{self, CALL_HEADER, Running, TaskArguments};
+use super::function::{self, CALL_HEADER, RESULT_HEADER, Running, TaskArguments};
+use super::state;
 use crate::actor::context::Context;
 use crate::actor::incoming::Incoming;
+use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::text_of;
 use crate::actor::traits::{Actor, Handlers, Method, Tick};
 use crate::error::call::{CallError, Panic};
+use crate::error::exit::StopReason;
 use crate::error::failure::Failure;
 use crate::process::registration::ActorEntry;
 use crate::router::Outcome;
 
-/// Runs task functions by their id. It has no state: a worker that is replaced has lost nothing.
+/// Runs task functions by their id. It has no state but what its init hook keeps, which builds it anew in each incarnation:
+/// a worker that is replaced has lost nothing.
 #[derive(Debug)]
 pub(crate) struct TaskRunner {
     /// The worker's name.
     name: Arc<str>,
+    /// A call of the function that runs before its orderly end.
+    exit: Option<Parcel>,
     /// How many tasks it has run: each is a strand of its own.
     ran: u64,
+}
+
+/// What a worker is told at its start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Work {
+    /// What the supervisor knows of the tasks.
+    pub(super) tasks: u64,
+    /// A call of the function that runs before the first task.
+    pub(super) init: Option<Parcel>,
+    /// A call of the function that runs before an orderly end.
+    pub(super) exit: Option<Parcel>,
 }
 
 inventory::submit! { ActorEntry::of::<TaskRunner>() }
@@ -37,18 +56,31 @@ impl Actor for TaskRunner {
 }
 
 impl Handlers for TaskRunner {
-    /// What the supervisor knows of the tasks.
-    type Init = u64;
+    type Init = Work;
     const METHODS: &'static [Method] = &[Method::call("run")];
     const TICKS: &'static [Tick] = &[];
-    const SCHEMA: &'static str = "run(function: u64 le, arguments) -> (failed: u8, nanos: u64 le, value)";
+    const SCHEMA: &'static str = "run(function: u64 le, soft: u32 le, arguments) -> (failed: u8, nanos: u64 le, value)";
 
-    async fn init(tasks: u64, ctx: &Context<Self>) -> Result<Self, Failure> {
-        if function::fingerprint()? == tasks {
-            Ok(Self { name: ctx.name().into(), ran: 0 })
-        } else {
-            Err(Failure::new("the worker has other tasks than its supervisor: it is another build of the program"))
+    async fn init(work: Work, ctx: &Context<Self>) -> Result<Self, Failure> {
+        if function::fingerprint()? != work.tasks {
+            return Err(Failure::new(
+                "the worker has other tasks than its supervisor: it is another build of the program",
+            ));
         }
+        let runner = Self { name: ctx.name().into(), exit: work.exit, ran: 0 };
+        if let Some(init) = work.init {
+            runner.hook(init, ctx).await.map_err(|failure| failure.context("the init hook failed"))?;
+        }
+        Ok(runner)
+    }
+
+    async fn stop(&mut self, ctx: &Context<Self>, _: StopReason) {
+        if let Some(exit) = self.exit.take()
+            && let Err(failure) = self.hook(exit, ctx).await
+        {
+            ctx.tell_failed("the exit hook", failure.to_string());
+        }
+        state::clear();
     }
 
     async fn handle(&mut self, ctx: &Context<Self>, mut incoming: Incoming) {
@@ -57,9 +89,10 @@ impl Handlers for TaskRunner {
         let mut payload = std::mem::take(&mut incoming.payload);
         let outcome = match function::entry(&payload.bytes) {
             None => Outcome::Failed(CallError::Version("the worker does not have this task".to_owned())),
-            Some(entry) => {
+            Some((entry, soft)) => {
                 payload.bytes.advance(CALL_HEADER);
-                let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation() }.enter();
+                let soft = soft.map(|soft| Instant::now() + soft);
+                let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation(), soft }.enter();
                 let arguments = TaskArguments { task: entry.name, payload };
                 match run(entry.run, arguments).await {
                     Ok(Ok(value)) => Outcome::Value(value.bytes, value.handles),
@@ -69,6 +102,19 @@ impl Handlers for TaskRunner {
             }
         };
         incoming.end(outcome);
+    }
+}
+
+impl TaskRunner {
+    /// Runs a function before the first task, or after the last one.
+    async fn hook(&self, mut call: Parcel, ctx: &Context<Self>) -> Result<(), Failure> {
+        let (entry, _) = function::entry(&call.bytes).ok_or_else(|| Failure::new("the worker does not have it"))?;
+        call.bytes.advance(CALL_HEADER);
+        let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation(), soft: None }.enter();
+        let made = run(entry.run, TaskArguments { task: entry.name, payload: call }).await;
+        let mut made = made.map_err(|panic| Failure::new(format!("{} panicked: {panic}", entry.name)))??;
+        made.bytes.advance(RESULT_HEADER);
+        made.open::<Result<(), Failure>>()?
     }
 }
 
@@ -99,6 +145,8 @@ async fn run(run: fn(&TaskArguments) -> function::TaskRun, arguments: TaskArgume
 pub struct TaskContext {
     worker: Arc<str>,
     cancelled: CancellationToken,
+    /// When it has run for as long as it should.
+    soft: Option<Instant>,
 }
 
 thread_local! {
@@ -133,6 +181,29 @@ impl TaskContext {
     /// Completes when nobody wants the result any more.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
         self.cancelled.clone().cancelled_owned()
+    }
+
+    /// Whether the task has run for longer than its soft timeout: a flag for loops that compute.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.soft.is_some_and(|soft| Instant::now() >= soft)
+    }
+
+    /// What is left of the task's soft timeout; none where it has none.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.soft.map(|soft| soft.saturating_duration_since(Instant::now()))
+    }
+
+    /// Completes when the task has run for longer than its soft timeout; never where it has none.
+    pub fn overdue(&self) -> impl Future<Output = ()> + Send + 'static {
+        let soft = self.soft;
+        async move {
+            match soft {
+                Some(soft) => tokio::time::sleep_until(soft.into()).await,
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 

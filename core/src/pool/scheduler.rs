@@ -1,16 +1,20 @@
 use std::{
-    collections::{VecDeque, hash_map::Entry},
+    cmp::Reverse,
+    collections::{BTreeSet, VecDeque, hash_map::Entry},
     time::{Duration, Instant},
 };
 
+use self::alarms::Alarm;
 use super::{
     action::{Action, Closed, Closing},
-    queue::Queue,
+    backlog::Backlog,
     report::Report,
-    task::{Ending, Place, QUARANTINE_AFTER, Task, TaskId, Tasks, Terms},
+    rules::Rules,
+    task::{Cancel, Ending, Place, QUARANTINE_AFTER, Task, TaskId, Tasks, Terms},
     worker::{Phase, STALL, Seat, WorkerId},
     workers::Workers,
 };
+use crate::supervisor::backoff::SplitMix64;
 
 /// How much room is kept when a burst is over.
 const KEEP: usize = 4096;
@@ -27,7 +31,8 @@ const KEEP: usize = 4096;
 /// `handle_done`, [`handle_returned`](Self::handle_returned) and [`handle_died`](Self::handle_died), before or after the
 /// loss of its worker is told, even after the next incarnation is ready. What comes too late or twice is ignored.
 ///
-/// **Order.** Tasks start in the order in which they were submitted; one that comes back takes its old place. An idle
+/// **Order.** Tasks start by their priority, as [`Backlog`] says, and among equals in the order in which they were
+/// submitted; one that comes back takes its old place. An idle
 /// worker comes first, then the one with the fewest outstanding, ties round robin. A task that is bound to a worker
 /// waits for that worker only, over its deaths.
 ///
@@ -47,8 +52,16 @@ pub(crate) struct Scheduler {
     /// How many of `tasks` are dispatched.
     running: usize,
     /// The tasks that any worker may run.
-    queue: Queue,
+    queue: Backlog,
     workers: Workers,
+    /// How many workers are wanted, without the spares.
+    size: usize,
+    rules: Rules,
+    rng: SplitMix64,
+    /// Nothing is begun.
+    paused: bool,
+    /// When to look at what.
+    alarms: BTreeSet<(Instant, Alarm)>,
     /// When to look for stalled workers.
     look_at: Option<Instant>,
     actions: VecDeque<Action>,
@@ -57,7 +70,7 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// A pool of this many workers, at least one, all still to be started.
-    pub(crate) fn new(now: Instant, workers: usize) -> Self {
+    pub(crate) fn new(now: Instant, workers: usize, rules: Rules) -> Self {
         let mut scheduler = Self {
             now,
             closing: None,
@@ -65,8 +78,13 @@ impl Scheduler {
             next_task: 0,
             tasks: Tasks::default(),
             running: 0,
-            queue: Queue::default(),
+            queue: Backlog::default(),
             workers: Workers::new(),
+            size: 0,
+            rng: SplitMix64::new(rules.seed),
+            rules,
+            paused: false,
+            alarms: BTreeSet::new(),
             look_at: None,
             actions: VecDeque::new(),
             report: Report::default(),
@@ -93,8 +111,8 @@ impl Scheduler {
     }
 
     /// Its caller no longer wants a task: it ends now if it is queued, and by its worker's report if it is with one, where
-    /// it is then not run again.
-    pub(crate) fn cancel(&mut self, now: Instant, id: TaskId) {
+    /// it is then not run again; or by that worker's death, if it is to end within some time.
+    pub(crate) fn cancel(&mut self, now: Instant, id: TaskId, how: Cancel) {
         self.advance(now);
         let Entry::Occupied(mut entry) = self.tasks.entry(id) else {
             return;
@@ -103,80 +121,21 @@ impl Scheduler {
             Place::Queued => {
                 let task = entry.remove();
                 match task.worker.and_then(|worker| self.workers.find(worker)) {
-                    Some(worker) => self.workers[worker].queue.remove(id),
-                    None => self.queue.remove(id),
-                };
+                    Some(worker) => self.workers[worker].queue.remove(task.priority, id),
+                    None => self.queue.remove(task.priority, id),
+                }
                 self.end(id, &task, Ending::Cancelled);
             }
             Place::Dispatched(seat) => {
                 let again = std::mem::replace(&mut entry.get_mut().cancelled, true);
-                if !again && let Some(worker) = self.workers.seated(seat) {
+                let Some(worker) = self.workers.seated(seat) else { return };
+                if !again {
                     self.actions.push_back(Action::CancelRunning { worker: WorkerId::of(worker), task: id });
                 }
+                if let Cancel::Within(grace) = how {
+                    self.stop_within(id, grace);
+                }
             }
-        }
-    }
-
-    /// A worker that was to be started takes tasks.
-    pub(crate) fn handle_worker_ready(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        if self.workers[index].phase == Phase::Starting {
-            self.workers[index].begin(now);
-            self.workers.enter(index, Phase::Ready);
-        }
-    }
-
-    /// A worker that was to be started never became ready. It is wanted still.
-    pub(crate) fn handle_start_failed(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        match self.workers[index].phase {
-            Phase::Starting => {
-                self.report.start_failures += 1;
-                self.workers[index].failures += 1;
-                self.replace(index);
-            }
-            Phase::Stopping => self.workers.enter(index, Phase::Vacant),
-            Phase::Vacant | Phase::Ready | Phase::Dying | Phase::Retiring => {}
-        }
-    }
-
-    /// A worker that was ready, or was told to stop, has exited, or will be killed to be replaced. What it held stays with
-    /// it until each task is reported.
-    pub(crate) fn handle_worker_lost(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        let worker = &mut self.workers[index];
-        let phase = worker.phase;
-        if matches!(phase, Phase::Vacant | Phase::Starting) {
-            return;
-        }
-        worker.incarnation += 1;
-        worker.held.clear();
-        if phase != Phase::Stopping {
-            self.report.workers_lost += 1;
-        }
-        match phase {
-            Phase::Ready | Phase::Dying => self.replace(index),
-            Phase::Vacant | Phase::Starting | Phase::Retiring | Phase::Stopping => {
-                self.workers.enter(index, Phase::Vacant);
-            }
-        }
-    }
-
-    /// The pool gives up: it cannot keep one worker. It closes; every task that no worker holds ends in
-    /// [`Ending::NoWorkers`].
-    pub(crate) fn handle_no_workers(&mut self, now: Instant) {
-        self.advance(now);
-        if self.close(Closing::NoWorkers) {
-            self.end_queued(Ending::NoWorkers);
         }
     }
 
@@ -191,6 +150,7 @@ impl Scheduler {
         self.report.done += 1;
         if let Some(index) = worker {
             self.workers[index].handle_ran(now, ran);
+            self.wear(index);
             self.relieve(index);
         }
         self.shrink();
@@ -202,9 +162,10 @@ impl Scheduler {
     /// gets nothing more before its loss is told.
     pub(crate) fn handle_returned(&mut self, now: Instant, id: TaskId) {
         self.advance(now);
-        let Some((task, worker)) = self.take_back(id) else {
+        let Some((mut task, worker)) = self.take_back(id) else {
             return;
         };
+        task.doom = None;
         if let Some(index) = worker {
             // A worker that lives gives back only what it was asked for.
             self.handle_left(index, !task.cancelled && !task.recalled);
@@ -226,7 +187,9 @@ impl Scheduler {
             self.handle_left(index, true);
         }
         task.kills += 1;
-        if task.kills >= QUARANTINE_AFTER {
+        if let Some(ending) = task.doom {
+            self.end(id, &task, ending);
+        } else if task.kills >= QUARANTINE_AFTER {
             self.end(id, &task, Ending::Quarantined);
         } else if task.kills >= task.max_attempts || self.no_place(&task).is_some() {
             self.end(id, &task, Ending::Lost);
@@ -236,82 +199,18 @@ impl Scheduler {
         }
     }
 
-    /// Takes no more tasks and runs all that it has.
-    pub(crate) fn finish(&mut self, now: Instant) {
-        self.advance(now);
-        self.close(Closing::Finish);
-    }
-
-    /// Takes no more tasks, finishes those that workers hold and cancels the others. No worker is replaced any more.
-    pub(crate) fn drain(&mut self, now: Instant) {
-        self.advance(now);
-        if self.close(Closing::Drain) {
-            self.end_queued(Ending::Cancelled);
-        }
-    }
-
-    /// Ends everything at once: what is queued is cancelled, what workers hold is killed with them.
-    pub(crate) fn kill(&mut self, now: Instant) {
-        self.advance(now);
-        if !self.close(Closing::Kill) {
-            return;
-        }
-        self.end_queued(Ending::Cancelled);
-        let mut held: Vec<_> = self.tasks.drain().collect();
-        held.sort_unstable_by_key(|&(id, _)| id);
-        for (id, task) in held {
-            self.end(id, &task, Ending::Killed);
-        }
-        self.running = 0;
-        for index in 0..self.workers.len() {
-            self.workers[index].held.clear();
-            if self.workers[index].phase != Phase::Vacant {
-                self.actions.push_back(Action::KillWorker { worker: WorkerId::of(index) });
-                self.workers.enter(index, Phase::Stopping);
-            }
-        }
-    }
-
-    /// Wants this many workers, at least one. The highest numbers leave first, each after what it holds; tasks that are
-    /// bound to them and wait end in [`Ending::NoWorkers`]. Does nothing once workers are no longer replaced.
-    pub(crate) fn resize(&mut self, now: Instant, workers: usize) {
-        self.advance(now);
-        if !self.starts_workers() {
-            return;
-        }
-        let target = workers.max(1);
-        let wanted: Vec<_> = self.workers.wanted().collect();
-        for _ in wanted.len()..target {
-            self.add_worker();
-        }
-        for &index in wanted.iter().skip(target).rev() {
-            self.retire(index);
-        }
-    }
-
-    /// Wants this worker no more, for one that cannot be started while others can: like those that leave by
-    /// [`resize`](Self::resize), which is also what brings it back. Without the last one the pool gives up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pools that are resized at run time"))]
-    pub(crate) fn remove_worker(&mut self, now: Instant, worker: WorkerId) {
-        self.advance(now);
-        let Some(index) = self.workers.find(worker) else {
-            return;
-        };
-        if self.starts_workers() && self.workers[index].phase.is_wanted() {
-            self.retire(index);
-            if self.workers.wanted().next().is_none() {
-                self.handle_no_workers(now);
-            }
-        }
-    }
-
     /// What to do next; `None` until something is handled again.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        if let Some((task, worker)) = self.next_dispatch() {
-            return Some(self.dispatch(task, worker));
+        if self.is_moving() {
+            if let Some((task, worker)) = self.next_dispatch() {
+                return Some(self.dispatch(task, worker));
+            }
+            if let Some(action) = self.wake() {
+                return Some(action);
+            }
         }
         if self.closing.is_some() && !self.closed && self.tasks.is_empty() {
             return Some(self.end_pool());
@@ -324,28 +223,52 @@ impl Scheduler {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due. An idle pool has none.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.look_at
+        self.look_at.into_iter().chain(self.alarms.first().map(|(at, _)| *at)).min()
     }
 
-    /// Looks for stalled workers and asks for what waits in them.
+    /// Looks for what has taken too long.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        self.handle_alarms();
         if self.look_at.is_none_or(|at| now < at) {
             return;
         }
         self.look_at = None;
         for index in self.workers.recall(now) {
             // Workers run in the order of arrival: the first is the one that takes so long.
-            for &id in self.workers[index].held.iter().skip(1) {
-                if let Some(task) = self.tasks.get_mut(&id)
-                    && task.worker.is_none()
-                    && !task.cancelled
-                {
-                    task.recalled = true;
-                    self.actions.push_back(Action::Recall { worker: WorkerId::of(index), task: id });
-                }
+            self.recall(index, 1, |_, task| task.worker.is_none());
+        }
+    }
+
+    /// Asks for what a worker holds behind its first `skip` tasks.
+    fn recall(&mut self, index: usize, skip: usize, wanted: impl Fn(TaskId, &Task) -> bool) {
+        for &id in self.workers[index].held.iter().skip(skip) {
+            if let Some(task) = self.tasks.get_mut(&id)
+                && !task.cancelled
+                && wanted(id, task)
+            {
+                task.recalled = true;
+                self.actions.push_back(Action::Recall { worker: WorkerId::of(index), task: id });
             }
         }
+    }
+
+    /// Begins nothing any more, and asks for what workers hold and have not begun.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.advance(now);
+        if self.closing.is_none() && !std::mem::replace(&mut self.paused, true) {
+            (0..self.workers.len()).for_each(|index| self.recall(index, 1, |_, task| !task.recalled));
+        }
+    }
+
+    /// Goes on. A pool that closes does so by itself.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.advance(now);
+        self.paused = false;
+    }
+
+    fn is_moving(&self) -> bool {
+        !self.paused || self.closing.is_some()
     }
 
     /// How many tasks no worker holds.
@@ -365,6 +288,11 @@ impl Scheduler {
         worker.map_or(0, |worker| worker.held.len())
     }
 
+    /// Whether a worker has ended until a task waits for one.
+    pub(crate) fn is_resting(&self, worker: WorkerId) -> bool {
+        self.workers.get(worker).is_some_and(|worker| worker.phase == Phase::Dormant)
+    }
+
     /// How many tasks a worker may hold at present.
     #[cfg(test)]
     pub(crate) fn window(&self, worker: WorkerId) -> usize {
@@ -379,7 +307,6 @@ impl Scheduler {
     }
 
     /// The workers that are wanted, ready or not: those that a task can be bound to.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pools that are resized at run time"))]
     pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> + '_ {
         self.workers.wanted().map(WorkerId::of)
     }
@@ -391,51 +318,6 @@ impl Scheduler {
 
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-    }
-
-    // Closing.
-
-    /// Whether this is stricter than what was said before.
-    fn close(&mut self, by: Closing) -> bool {
-        let stricter = self.closing < Some(by);
-        if stricter {
-            self.closing = Some(by);
-        }
-        stricter
-    }
-
-    fn starts_workers(&self) -> bool {
-        self.closing <= Some(Closing::Finish)
-    }
-
-    fn end_queued(&mut self, ending: Ending) {
-        let mut queued = self.queue.drain();
-        for index in 0..self.workers.len() {
-            queued.extend(self.workers[index].queue.drain());
-        }
-        queued.sort_unstable();
-        for id in queued {
-            if let Some(task) = self.tasks.remove(&id) {
-                self.end(id, &task, ending);
-            }
-        }
-    }
-
-    /// The last actions of the pool; no task is left.
-    fn end_pool(&mut self) -> Action {
-        self.closed = true;
-        self.look_at = None;
-        let closed = Action::Closed(self.report);
-        if self.closing == Some(Closing::Kill) {
-            return closed;
-        }
-        for index in 0..self.workers.len() {
-            if self.workers[index].phase != Phase::Vacant {
-                self.workers.enter(index, Phase::Stopping);
-            }
-        }
-        self.actions.push_back(closed);
-        Action::StopWorkers
     }
 
     // Tasks.
@@ -450,6 +332,9 @@ impl Scheduler {
             Some(Closing::NoWorkers) => return Some(Ending::NoWorkers),
             Some(Closing::Finish) | None => {}
         }
+        if task.key.is_some() {
+            return self.workers.wanted().next().is_none().then_some(Ending::NoWorkers);
+        }
         let worker = task.worker?;
         let wanted = self.workers.get(worker).is_some_and(|worker| worker.phase.is_wanted());
         (!wanted).then_some(Ending::NoWorkers)
@@ -458,12 +343,18 @@ impl Scheduler {
     fn enqueue(&mut self, id: TaskId, mut task: Task) {
         task.place = Place::Queued;
         task.recalled = false;
+        if let Some(key) = task.key {
+            task.worker = self.workers.of_key(key).map(WorkerId::of);
+        }
         match task.worker.and_then(|worker| self.workers.find(worker)) {
             Some(index) => {
-                self.workers[index].queue.insert(id);
+                self.workers[index].queue.insert(task.priority, id);
                 self.workers.settle(index);
+                if self.workers[index].phase == Phase::Dormant {
+                    self.replace(index);
+                }
             }
-            None => self.queue.insert(id),
+            None => self.queue.insert(task.priority, id),
         }
         self.tasks.insert(id, task);
     }
@@ -477,6 +368,7 @@ impl Scheduler {
             return None;
         };
         let task = entry.remove();
+        self.disarm(id, task.alarm);
         self.running -= 1;
         let worker = self.workers.seated(seat);
         if let Some(index) = worker {
@@ -509,7 +401,13 @@ impl Scheduler {
             let worker = self.workers.next_for_any(self.now, self.queue.len())?;
             Some((task, worker))
         });
-        bound.into_iter().chain(unbound).min()
+        match (bound, unbound) {
+            (Some(bound), Some(unbound)) => {
+                let rank = |(id, _): (TaskId, usize)| (self.tasks.get(&id).map(|task| Reverse(task.priority)), id);
+                Some(if rank(bound) < rank(unbound) { bound } else { unbound })
+            }
+            (bound, unbound) => bound.or(unbound),
+        }
     }
 
     fn dispatch(&mut self, id: TaskId, index: usize) -> Action {
@@ -519,80 +417,21 @@ impl Scheduler {
         let task = self.tasks.get_mut(&id).expect("a queued task has not ended");
         task.place = Place::Dispatched(seat);
         let queue = if task.worker.is_some() { &mut worker.queue } else { &mut self.queue };
-        queue.remove(id);
-        let attempt = task.kills + 1;
+        queue.take(task.priority, id);
+        let (attempt, hard) = (task.kills + 1, task.hard);
         self.running += 1;
         self.workers.settle(index);
+        if let Some(hard) = hard {
+            // It cannot have run for so long before.
+            self.arm(id, self.now + hard);
+        }
         Action::Dispatch { worker: WorkerId::of(index), task: id, attempt }
-    }
-
-    // Workers.
-
-    /// A worker has less to do.
-    fn relieve(&mut self, index: usize) {
-        let worker = &self.workers[index];
-        if worker.phase == Phase::Retiring && worker.held.is_empty() {
-            self.stop(index);
-        } else {
-            self.workers.settle(index);
-        }
-    }
-
-    /// A worker holds a task no longer, since it has `died` or was asked to give it back.
-    fn handle_left(&mut self, index: usize, died: bool) {
-        if died && self.workers[index].phase == Phase::Ready {
-            self.workers.enter(index, Phase::Dying);
-        } else {
-            self.relieve(index);
-        }
-    }
-
-    /// Wants the next incarnation of a worker, if any is wanted at all.
-    fn replace(&mut self, index: usize) {
-        if self.starts_workers() {
-            let failures = self.workers[index].failures;
-            self.actions.push_back(Action::StartWorker { worker: WorkerId::of(index), failures });
-            self.workers.enter(index, Phase::Starting);
-        } else {
-            self.workers.enter(index, Phase::Vacant);
-        }
-    }
-
-    /// Wants one worker more: best one that is about to leave.
-    fn add_worker(&mut self) {
-        let index = self.workers.unwanted(self.now);
-        if self.workers[index].phase == Phase::Retiring {
-            self.workers.enter(index, Phase::Ready);
-            return;
-        }
-        self.workers[index].failures = 0;
-        self.replace(index);
-    }
-
-    /// Wants one worker less.
-    fn retire(&mut self, index: usize) {
-        let worker = &self.workers[index];
-        match worker.phase {
-            Phase::Ready if !worker.held.is_empty() => self.workers.enter(index, Phase::Retiring),
-            // Its exit is on its way, and nobody asked for it.
-            Phase::Dying => {
-                self.report.workers_lost += 1;
-                self.workers.enter(index, Phase::Stopping);
-            }
-            _ => self.stop(index),
-        }
-        for id in self.workers[index].queue.drain() {
-            if let Some(task) = self.tasks.remove(&id) {
-                self.end(id, &task, Ending::NoWorkers);
-            }
-        }
-    }
-
-    fn stop(&mut self, index: usize) {
-        self.actions.push_back(Action::StopWorker { worker: WorkerId::of(index) });
-        self.workers.enter(index, Phase::Stopping);
     }
 }
 
+mod alarms;
+mod closing;
+mod crew;
 #[cfg(test)]
 mod tests;
+mod upkeep;

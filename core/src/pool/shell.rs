@@ -1,7 +1,6 @@
 //! The task of a pool: feeds the scheduler, does what it says, and never waits for a start.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,8 +12,10 @@ use super::ended::{Ended, How, RanOn};
 use super::error::TaskError;
 use super::inbox::{Arrival, NewTask, Shared};
 use super::info::PoolReport;
+use super::insight::{PoolInsights, Slowest};
+use super::rules::Wear;
 use super::scheduler::Scheduler;
-use super::task::{TaskId, TaskMap};
+use super::task::{Cancel, Ending, TaskId, TaskMap};
 use super::team::{Plan, Team};
 use super::worker::WorkerId;
 use crate::actor::call::failure;
@@ -43,6 +44,7 @@ pub(super) struct Shell {
     /// Dispatched in this round and not sent yet.
     outgoing: Vec<(WorkerId, TaskId)>,
     failed: u64,
+    slowest: Slowest,
     /// When a drain becomes a kill.
     kill_at: Option<Instant>,
     closed: bool,
@@ -73,13 +75,14 @@ impl Shell {
     ) -> Self {
         Self {
             sink: shared.clone(),
-            scheduler: Scheduler::new(Instant::now(), shared.size),
+            scheduler: Scheduler::new(Instant::now(), shared.size(), plan.rules.clone()),
             team: Team::new(shared.clone(), plan),
             shared,
             read,
             tasks: TaskMap::default(),
             outgoing: Vec::new(),
             failed: 0,
+            slowest: Slowest::default(),
             kill_at: None,
             closed: false,
             cause: None,
@@ -89,6 +92,7 @@ impl Shell {
 
     /// Runs the pool to its end: until it is closed, all tasks have ended and all processes are gone.
     pub(super) async fn run(mut self) {
+        self.shared.set_wanted(self.scheduler.workers());
         let mut arrivals = Vec::new();
         loop {
             self.shared.take(&mut arrivals);
@@ -101,7 +105,7 @@ impl Shell {
             }
             self.handle_time(now);
             self.act(now);
-            self.shared.running.store(self.scheduler.running(), Ordering::Relaxed);
+            self.shared.set_running(self.scheduler.running());
             self.shared.room.notify_waiters();
             if self.closed && self.team.is_gone() {
                 return;
@@ -127,16 +131,16 @@ impl Shell {
                 Err(closed) => self.refuse(task, closed.by),
             },
             Arrival::Reported(id, outcome) => self.handle_reported(now, id, outcome),
-            Arrival::Cancel(id) => self.scheduler.cancel(now, id),
+            Arrival::Cancel(id, how) => self.scheduler.cancel(now, id, how),
             Arrival::Abandon(receiver) => {
                 let wanted = |pending: &Pending| !Arc::ptr_eq(&pending.task.receiver, &receiver);
                 let mut abandoned: Vec<_> =
                     self.tasks.iter().filter(|(_, pending)| !wanted(pending)).map(|(id, _)| *id).collect();
                 abandoned.sort_unstable();
-                abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id));
+                abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
             }
-            Arrival::Ready(worker, pid) => {
-                self.team.handle_ready(now, worker, pid);
+            Arrival::Ready(worker, child) => {
+                self.team.handle_ready(now, worker, child);
                 self.scheduler.handle_worker_ready(now, worker);
                 if let Some(started) = self.started.take() {
                     let _ = started.send(Ok(()));
@@ -149,8 +153,18 @@ impl Shell {
                 self.kill_at = [self.kill_at, deadline].into_iter().flatten().min();
             }
             Arrival::Close(Closing::Kill | Closing::NoWorkers, _) => self.scheduler.kill(now),
+            Arrival::Insights(answer) => {
+                let _ = answer.send(PoolInsights { workers: self.team.insights(now), slowest: self.slowest.list() });
+            }
+            Arrival::Resize(workers, known) => {
+                self.scheduler.resize(now, workers);
+                self.shared.set_wanted(self.scheduler.workers());
+                let _ = known.send(());
+            }
+            Arrival::Pause => self.scheduler.pause(now),
+            Arrival::Resume => self.scheduler.resume(now),
             Arrival::Workers(answer) => {
-                let _ = answer.send(self.team.list(|worker| self.scheduler.outstanding(worker)));
+                let _ = answer.send(self.team.list(&self.scheduler));
             }
         }
     }
@@ -189,6 +203,9 @@ impl Shell {
             _ => (true, None),
         };
         pending.ran = told.unwrap_or(pending.ran);
+        if let Some((worker, _)) = &pending.worker {
+            self.team.handle_worked(*worker, pending.ran);
+        }
         if self.scheduler.handle_done(now, id, pending.ran)
             && let Some(pending) = self.tasks.remove(&id)
         {
@@ -239,6 +256,9 @@ impl Shell {
             self.scheduler.kill(now);
         }
         self.team.handle_timeout(now);
+        for (worker, bytes) in self.team.measure(now) {
+            self.scheduler.handle_memory(now, worker, bytes);
+        }
     }
 
     /// Does what the scheduler says, until it says no more.
@@ -273,12 +293,50 @@ impl Shell {
                     }
                 }
                 Action::KillWorker { worker } => self.team.kill(worker),
+                Action::Look { worker, task } => {
+                    let since = self.running_since(worker, task);
+                    self.scheduler.handle_look(now, task, since);
+                }
+                Action::KillFor { worker, task, ending } => self.kill_for(now, worker, task, ending),
+                Action::Recycle { worker, wear } => self.tell_of_recycling(worker, wear),
                 Action::StopWorkers => self.team.stop_all(),
                 Action::Closed(_) => self.closed = true,
                 Action::Dispatch { .. } | Action::End { .. } => {}
             }
         }
         self.send();
+    }
+
+    /// Since when a worker runs this task, if it does: the journal says that it has begun it, and by the last report it
+    /// was free to.
+    fn running_since(&self, worker: WorkerId, id: TaskId) -> Option<Instant> {
+        let pending = self.tasks.get(&id)?;
+        let call = pending.call?;
+        let runs = Node::here().with(|router| router.is_running(call));
+        runs.then(|| self.team.reported(worker).map_or(pending.since, |reported| pending.since.max(reported)))
+    }
+
+    fn kill_for(&mut self, now: Instant, worker: WorkerId, id: TaskId, ending: Ending) {
+        let since = self.running_since(worker, id);
+        if let Some(pending) = self.tasks.get(&id) {
+            let ran = now.saturating_duration_since(since.unwrap_or(pending.since));
+            let (pool, task) = (self.shared.name.to_string(), pending.task.name.to_owned());
+            let name = self.team.name(worker);
+            event::publish(
+                self.shared.owner,
+                Event::TaskKilled { pool, task, id: id.0, worker: name, ran, late: ending == Ending::TimedOut },
+            );
+        }
+        self.team.kill(worker);
+    }
+
+    fn tell_of_recycling(&self, worker: WorkerId, wear: Wear) {
+        let why = match wear {
+            Wear::Tasks(tasks) => format!("it has run {tasks} tasks"),
+            Wear::Age(age) => format!("it is {age:?} old"),
+            Wear::Memory(bytes) => format!("it uses {bytes} bytes of memory"),
+        };
+        event::publish(self.shared.owner, Event::Recycled { child: self.team.name(worker), why });
     }
 
     /// Sends what was dispatched, all at once.
@@ -315,11 +373,14 @@ impl Shell {
         }
     }
 
-    fn end(&self, id: TaskId, pending: Pending, how: How, failed: bool) {
+    fn end(&mut self, id: TaskId, pending: Pending, how: How, failed: bool) {
         let Pending { task, worker, ran, .. } = pending;
         let worker = worker.map(|(_, ran_on)| ran_on);
         let size = task.message.payload.len();
-        self.tell(&task, Ended { id, name: task.name, index: task.index, size, how, failed, ran, worker });
+        let ended = Ended { id, name: task.name, index: task.index, size, how, failed, ran, worker };
+        self.slowest.handle(&ended, task.description.as_ref());
+        self.shared.count(failed);
+        self.tell(&task, ended);
     }
 
     fn refuse(&self, task: NewTask, by: Closing) {
@@ -357,7 +418,7 @@ impl Drop for Shell {
                 self.refuse(task, Closing::Kill);
             }
         }
-        self.shared.running.store(0, Ordering::Relaxed);
+        self.shared.set_running(0);
         let cause = self.cause.as_deref().map(str::to_owned);
         self.shared.over.send_replace(Some(PoolReport::new(self.scheduler.report(), self.failed, cause)));
         self.shared.room.notify_waiters();

@@ -15,7 +15,7 @@ pub enum PoolSize {
 }
 
 /// More workers than any machine serves: a number that was computed wrongly.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 
 impl PoolSize {
     /// The number of workers.

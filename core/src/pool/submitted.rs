@@ -6,12 +6,14 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::completion::{self, Completion, Handler, Item};
 use super::ended::{Ended, Receiver};
 use super::error::TaskError;
 use super::inbox::{Arrival, Shared};
-use super::task::TaskId;
+use super::options::bounded;
+use super::task::{Cancel, TaskId};
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
 use crate::actor::traits::{Handlers, Payload};
@@ -22,7 +24,7 @@ use crate::wire::ids::Destination;
 ///
 /// # Cancellation
 /// Dropping it leaves the task to run; if it then fails, that is an event of the supervisor
-/// ([`Event::TaskFailed`](crate::Event::TaskFailed)). [`cancel`](Self::cancel) takes the task back.
+/// ([`Event::TaskFailed`](crate::Event::TaskFailed)). [`cancel`](Self::cancel) takes the task back, and [`abort`](Self::abort) kills it.
 #[must_use = "a failure of the task is only known to whoever awaits it; `.detach()` makes it an event"]
 pub struct Submitted<R> {
     slot: Arc<Slot>,
@@ -56,11 +58,24 @@ impl<R: Payload> Submitted<R> {
         self.slot.id()
     }
 
-    /// Takes the task back: queued, it is never run and ends as `Cancelled`; running, it is told
-    /// ([`TaskContext::is_cancelled`](crate::TaskContext::is_cancelled)) and ends as it ends.
+    /// Takes the task back: queued, it is never run and ends as [`TaskError::Cancelled`]; running, it is told
+    /// ([`TaskContext::is_cancelled`](crate::TaskContext::is_cancelled)) and ends as it ends, with its value if it has one.
+    /// If it still runs after the pool's [`cancel_grace`](crate::PoolSpec::cancel_grace), its worker is killed and replaced,
+    /// and it ends as [`TaskError::Aborted`].
+    ///
+    /// It cannot be undone. A task that waits in a worker behind another one is queued in this sense.
     pub fn cancel(&self) {
+        self.cancel_within(bounded(self.slot.shared.defaults.cancel_grace));
+    }
+
+    /// The same without a grace: if the task runs its worker is killed now.
+    pub fn abort(&self) {
+        self.cancel_within(Duration::ZERO);
+    }
+
+    fn cancel_within(&self, grace: Duration) {
         if let Some(id) = self.slot.id() {
-            self.slot.shared.tell(Arrival::Cancel(id));
+            self.slot.shared.tell(Arrival::Cancel(id, Cancel::Within(grace)));
         }
     }
 

@@ -2,6 +2,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasherDefault, Hasher},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -21,18 +22,24 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// What a caller asks for with a task. Start from `Terms::default()`: a priority and a deadline will stand here.
+/// What a caller asks for with a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
-    /// The one worker that may run it (a key, a broadcast), or any.
+    /// The one worker that may run it (a broadcast), or any.
     pub(crate) worker: Option<WorkerId>,
+    /// It is for the worker that this key belongs to when it is queued.
+    pub(crate) key: Option<u64>,
+    /// The higher, the earlier.
+    pub(crate) priority: u8,
+    /// How long it may run before its worker is killed.
+    pub(crate) hard: Option<Duration>,
     /// How often it may be begun. 1, and 0 too, is for a task that is not idempotent: begun once, never again.
     pub(crate) max_attempts: u32,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { worker: None, max_attempts: 1 }
+        Self { worker: None, key: None, priority: 0, hard: None, max_attempts: 1 }
     }
 }
 
@@ -49,12 +56,28 @@ pub(crate) enum Ending {
     Killed,
     /// No worker is left that may run it.
     NoWorkers,
+    /// It ran for longer than it may, and its worker was killed for it.
+    TimedOut,
+    /// Its caller no longer wanted it while it ran, and its worker was killed for it.
+    Aborted,
+}
+
+/// How urgently a task that runs is to end which its caller no longer wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// It is told, and ends as it ends.
+    Tell,
+    /// It is told, and its worker is killed if it has not ended after so long.
+    Within(Duration),
 }
 
 /// A task that has not ended.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) worker: Option<WorkerId>,
+    pub(super) key: Option<u64>,
+    pub(super) priority: u8,
+    pub(super) hard: Option<Duration>,
     pub(super) max_attempts: u32,
     /// How many workers died while they ran it.
     pub(super) kills: u32,
@@ -63,17 +86,29 @@ pub(super) struct Task {
     pub(super) cancelled: bool,
     /// Its worker was asked to give it back.
     pub(super) recalled: bool,
+    /// When it must have ended, since its caller no longer wants it.
+    pub(super) stop_at: Option<Instant>,
+    /// When to look whether it has run for too long.
+    pub(super) alarm: Option<Instant>,
+    /// Its worker was killed for it: how it ends if it was not quicker.
+    pub(super) doom: Option<Ending>,
 }
 
 impl Task {
     pub(super) fn new(terms: Terms) -> Self {
         Self {
             worker: terms.worker,
+            key: terms.key,
+            priority: terms.priority,
+            hard: terms.hard,
             max_attempts: terms.max_attempts,
             kills: 0,
             place: Place::Queued,
             cancelled: false,
             recalled: false,
+            stop_at: None,
+            alarm: None,
+            doom: None,
         }
     }
 }

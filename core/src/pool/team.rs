@@ -8,6 +8,9 @@ use tokio::sync::watch;
 use super::ended::RanOn;
 use super::inbox::{Arrival, Shared};
 use super::info::{PoolWorker, WorkerState};
+use super::insight::WorkerInsight;
+use super::rules::Rules;
+use super::scheduler::Scheduler;
 use super::worker::WorkerId;
 use crate::actor::node::{Node, random};
 use crate::actor::parcel::Parcel;
@@ -21,12 +24,15 @@ use crate::process::limits::Limits;
 use crate::process::registration::ActorEntry;
 use crate::router::{EntryKey, NewEntry};
 use crate::supervisor::backoff::{Backoff, SplitMix64};
+use crate::sys::Child;
 use crate::wire::ids::{Destination, TypeHash};
 
 /// Bad ends in a row after which a worker is hopeless: starts that failed, and lives that were over at once.
 const HOPELESS: u32 = 5;
 /// A worker that ends this soon after it was ready, without having run anything, might as well not have started.
 const AT_ONCE: Duration = Duration::from_millis(200);
+/// How long nobody looks again at a worker's memory.
+const MEASURE: Duration = Duration::from_millis(100);
 
 /// How the workers of a pool are made.
 pub(super) struct Plan {
@@ -38,6 +44,9 @@ pub(super) struct Plan {
     pub(super) init: Parcel,
     pub(super) init_timeout: Duration,
     pub(super) shutdown: Duration,
+    pub(super) rules: Rules,
+    pub(super) limits: Limits,
+    pub(super) starts_at_once: Option<usize>,
 }
 
 /// The workers of a pool.
@@ -57,48 +66,74 @@ struct Member {
     number: u32,
     /// The way to end the present incarnation, while there is one.
     wish: Option<watch::Sender<Wish>>,
+    /// When the present incarnation was begun.
+    launched: Instant,
+    /// What all incarnations before have spent their time on, and this one's start and tasks.
+    insight: WorkerInsight,
     /// When the next incarnation is to be started.
     start_at: Option<Instant>,
-    /// Who it is, and since when, while it is ready.
-    ready: Option<(Arc<RanOn>, Instant)>,
+    /// While it is ready.
+    ready: Option<Ready>,
+    /// When to look at its memory.
+    measure_at: Option<Instant>,
     /// When it last reported, or became ready.
     reported: Instant,
     /// Whether this incarnation has reported anything.
     useful: bool,
     /// Bad ends in a row.
     bad: u32,
+    /// Whether the present incarnation was told to end.
+    told: bool,
+}
+
+/// An incarnation that takes tasks.
+struct Ready {
+    ran_on: Arc<RanOn>,
+    since: Instant,
+    child: Child,
+    /// When its memory was last looked at.
+    measured: Instant,
 }
 
 impl Team {
     pub(super) fn new(shared: Arc<Shared>, plan: Plan) -> Self {
-        Self {
-            members: (1..=shared.size).map(|number| Member::new(&shared, &plan, number)).collect(),
-            shared,
-            plan,
-            backoff: Backoff::default(),
-            rng: SplitMix64::new(random()),
-        }
+        Self { members: Vec::new(), shared, plan, backoff: Backoff::default(), rng: SplitMix64::new(random()) }
     }
 
     /// Starts the next incarnation, later where starts have failed before.
     pub(super) fn start(&mut self, now: Instant, worker: WorkerId, failures: u32) {
+        for number in self.members.len() as u64..=worker.0 {
+            self.members.push(Member::new(&self.shared, &self.plan, number + 1));
+        }
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
         let attempt = failures.max(member.bad);
         let delay = self.backoff.delay(attempt, &mut self.rng);
+        member.start_at = Some(now + delay);
         if delay.is_zero() {
-            self.launch(worker);
+            if self.free_starts() > 0 {
+                self.launch(worker);
+            }
         } else {
-            member.start_at = Some(now + delay);
             let child = member.name.clone();
             event::publish(self.shared.owner, Event::Restarting { child, attempt, delay });
         }
+    }
+
+    /// How many more may be started at once.
+    fn free_starts(&self) -> usize {
+        let Some(most) = self.plan.starts_at_once else { return usize::MAX };
+        let starting = self.members.iter().filter(|member| member.wish.is_some() && member.ready.is_none());
+        most.saturating_sub(starting.count())
     }
 
     fn launch(&mut self, worker: WorkerId) {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
         member.start_at = None;
         member.number += 1;
+        member.launched = Instant::now();
+        member.insight.starts += 1;
         member.useful = false;
+        member.told = false;
         let plan = &self.plan;
         let order = Order {
             name: member.name.clone(),
@@ -109,33 +144,61 @@ impl Team {
             number: member.number,
             init: plan.init.clone(),
             init_timeout: plan.init_timeout,
-            limits: Limits::new(),
+            limits: plan.limits.clone(),
         };
         let (ready, ended) = (self.shared.clone(), self.shared.clone());
         member.wish = Some(plan.launcher.launch(
             plan.children.clone(),
             order,
-            move |pid| ready.tell(Arrival::Ready(worker, pid)),
+            move |child| ready.tell(Arrival::Ready(worker, child.clone())),
             move |end| ended.tell(Arrival::Ended(worker, Box::new(end))),
         ));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.members.iter().filter_map(|member| member.start_at).min()
+        // Where none may be started, the next one that is ready or has failed makes room.
+        let starts = self.free_starts() > 0;
+        let due = |member: &Member| [member.start_at.filter(|_| starts), member.measure_at];
+        self.members.iter().flat_map(due).flatten().min()
     }
 
-    /// Starts those whose time has come.
+    /// Starts those whose time has come, as many as may be started at once.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let due = |member: &Member| member.start_at.is_some_and(|at| at <= now);
+        if !self.members.iter().any(due) {
+            return;
+        }
+        let mut free = self.free_starts();
         for index in 0..self.members.len() {
-            if self.members[index].start_at.is_some_and(|at| at <= now) {
+            if free > 0 && due(&self.members[index]) {
                 self.launch(WorkerId(index as u64));
+                free -= 1;
             }
         }
     }
 
-    pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, pid: u32) {
+    /// What workers have in memory that have run something since it was last looked at.
+    pub(super) fn measure(&mut self, now: Instant) -> Vec<(WorkerId, u64)> {
+        let mut measured = Vec::new();
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if member.measure_at.is_some_and(|at| at <= now)
+                && let Some(ready) = &mut member.ready
+            {
+                member.measure_at = None;
+
+                ready.measured = now;
+                measured.extend(ready.child.resident().ok().map(|bytes| (WorkerId(index as u64), bytes)));
+            }
+        }
+        measured
+    }
+
+    pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, child: Child) {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
-        member.ready = Some((Arc::new(RanOn { name: member.name.clone(), pid }), now));
+        member.insight.start_up += now.saturating_duration_since(member.launched);
+        let pid = child.pid();
+        let ran_on = Arc::new(RanOn { name: member.name.clone(), pid });
+        member.ready = Some(Ready { ran_on, since: now, child, measured: now });
         member.reported = now;
         let (child, incarnation) = (member.name.clone(), member.number);
         event::publish(self.shared.owner, Event::Started { child, pid, incarnation });
@@ -146,14 +209,26 @@ impl Team {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return now };
         member.useful = true;
         member.bad = 0;
+        if self.plan.rules.recycle.memory.is_some()
+            && let Some(ready) = &member.ready
+        {
+            member.measure_at.get_or_insert(now.max(ready.measured + MEASURE));
+        }
         std::mem::replace(&mut member.reported, now)
+    }
+
+    /// When a worker last reported, or became ready.
+    pub(super) fn reported(&self, worker: WorkerId) -> Option<Instant> {
+        self.members.get(worker.0 as usize).map(|member| member.reported)
     }
 
     /// The present incarnation has ended. The reason, if it is one too many.
     pub(super) fn handle_ended(&mut self, now: Instant, worker: WorkerId, end: End) -> Option<StartError> {
         let member = self.members.get_mut(worker.0 as usize)?;
         member.wish = None;
-        let lived = member.ready.take().map(|(_, since)| now.saturating_duration_since(since));
+        let lived = member.ready.take().map(|ready| now.saturating_duration_since(ready.since));
+        member.measure_at = None;
+        member.insight.waiting += lived.unwrap_or_default();
         let node = Node::here();
         node.with(|router| match &end.failed {
             Some(_) => router.start_failed(member.entry, &end.exit),
@@ -170,7 +245,8 @@ impl Team {
                 None => Event::Exited { child, exit: end.exit.clone() },
             },
         );
-        let is_bad = end.failed.is_some() || (!member.useful && lived.is_some_and(|lived| lived < AT_ONCE));
+        let at_once = !member.useful && lived.is_some_and(|lived| lived < AT_ONCE);
+        let is_bad = (end.failed.is_some() || at_once) && !member.told;
         member.bad = if is_bad { member.bad + 1 } else { 0 };
         (member.bad >= HOPELESS).then(|| {
             let child = member.name.clone();
@@ -178,14 +254,41 @@ impl Team {
         })
     }
 
+    /// A worker has run a task.
+    pub(super) fn handle_worked(&mut self, worker: WorkerId, ran: Duration) {
+        if let Some(member) = self.members.get_mut(worker.0 as usize) {
+            member.insight.tasks += 1;
+            member.insight.working += ran;
+        }
+    }
+
+    pub(super) fn insights(&self, now: Instant) -> Vec<WorkerInsight> {
+        let insight = |member: &Member| {
+            let mut insight = WorkerInsight { name: member.name.clone(), ..member.insight.clone() };
+            if let Some(ready) = &member.ready {
+                insight.waiting += now.saturating_duration_since(ready.since);
+                insight.memory = ready.child.resident().ok();
+            }
+            // It is kept as the time in which the worker was ready.
+            insight.waiting = insight.waiting.saturating_sub(insight.working);
+            insight
+        };
+        self.members.iter().map(insight).collect()
+    }
+
     /// How many are ready.
     pub(super) fn ready(&self) -> usize {
         self.members.iter().filter(|member| member.ready.is_some()).count()
     }
 
+    /// What a worker is called.
+    pub(super) fn name(&self, worker: WorkerId) -> String {
+        self.members.get(worker.0 as usize).map_or_else(String::new, |member| member.name.clone())
+    }
+
     /// The present incarnation of a worker.
     pub(super) fn ran_on(&self, worker: WorkerId) -> Option<Arc<RanOn>> {
-        self.members.get(worker.0 as usize)?.ready.as_ref().map(|(ran_on, _)| ran_on.clone())
+        self.members.get(worker.0 as usize)?.ready.as_ref().map(|ready| ready.ran_on.clone())
     }
 
     pub(super) fn destination(&self, worker: WorkerId) -> Option<Destination> {
@@ -226,17 +329,19 @@ impl Team {
         }
     }
 
-    pub(super) fn list(&self, outstanding: impl Fn(WorkerId) -> usize) -> Vec<PoolWorker> {
+    pub(super) fn list(&self, scheduler: &Scheduler) -> Vec<PoolWorker> {
         let list = self.members.iter().enumerate().map(|(index, member)| PoolWorker {
             name: member.name.clone(),
-            pid: member.ready.as_ref().map(|(ran_on, _)| ran_on.pid),
+            pid: member.ready.as_ref().map(|ready| ready.ran_on.pid),
             state: match member {
                 Member { ready: Some(_), .. } => WorkerState::Ready,
-                Member { start_at: Some(_), .. } => WorkerState::Restarting,
+                Member { start_at: Some(_), number: 1.., .. } => WorkerState::Restarting,
+                Member { start_at: Some(_), .. } => WorkerState::Starting,
                 Member { wish: Some(_), .. } => WorkerState::Starting,
+                _ if scheduler.is_resting(WorkerId(index as u64)) => WorkerState::Resting,
                 _ => WorkerState::Ended,
             },
-            outstanding: outstanding(WorkerId(index as u64)),
+            outstanding: scheduler.outstanding(WorkerId(index as u64)),
             incarnation: member.number,
         });
         list.collect()
@@ -244,7 +349,7 @@ impl Team {
 }
 
 impl Member {
-    fn new(shared: &Shared, plan: &Plan, number: usize) -> Self {
+    fn new(shared: &Shared, plan: &Plan, number: u64) -> Self {
         let name = format!("{}#{number}", shared.name);
         let about = NewEntry {
             owner: shared.owner,
@@ -261,16 +366,21 @@ impl Member {
             to,
             number: 0,
             wish: None,
+            launched: Instant::now(),
+            insight: WorkerInsight::default(),
             start_at: None,
             ready: None,
+            measure_at: None,
             reported: Instant::now(),
             useful: false,
             bad: 0,
+            told: false,
         }
     }
 
     /// Ends it as wished; true where there was nothing but the wish to start it.
     fn wish(&mut self, wished: Wish) -> bool {
+        self.told = true;
         if let Some(wish) = &self.wish {
             wish.send_replace(wished);
         }

@@ -3,7 +3,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{queue::Queue, task::TaskId, window::Window};
+use super::{
+    backlog::Backlog,
+    rules::{Lot, Wear},
+    task::TaskId,
+    window::Window,
+};
 
 /// A worker that has been at one task for this long is stalled.
 pub(super) const STALL: Duration = Duration::from_millis(5);
@@ -21,7 +26,7 @@ impl WorkerId {
 }
 
 /// One incarnation of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seat {
     pub(super) worker: u32,
     pub(super) incarnation: u32,
@@ -41,11 +46,27 @@ pub(super) struct Worker {
     pub(super) heard: Instant,
     pub(super) pace: Pace,
     /// The tasks that wait for this worker and may go to no other.
-    pub(super) queue: Queue,
+    pub(super) queue: Backlog,
     /// Whether it is among the `turns` of all workers.
     pub(super) has_turn: bool,
     /// Whether it is counted in `deep`.
     pub(super) is_deep: bool,
+    /// Takes only tasks that are bound to it, until one of the others is lost.
+    pub(super) reserve: bool,
+    /// The task for which it is about to be killed, and since when: it gets nothing more.
+    pub(super) condemned: Option<(TaskId, Instant)>,
+    /// It was killed for a task.
+    pub(super) killed: bool,
+    /// What this incarnation was given.
+    pub(super) lot: Lot,
+    /// Tasks that this incarnation has reported.
+    pub(super) ran: u64,
+    /// What of its lot it has used up before it had run anything.
+    pub(super) worn: Option<Wear>,
+    /// Since when it has nothing to do.
+    pub(super) idle_since: Instant,
+    /// Whether somebody will look how long it has had nothing to do.
+    pub(super) rest_armed: bool,
 }
 
 impl Worker {
@@ -58,15 +79,43 @@ impl Worker {
             window: Window::new(),
             heard: now,
             pace: Pace::Moving,
-            queue: Queue::default(),
+            queue: Backlog::default(),
             has_turn: false,
             is_deep: false,
+            reserve: false,
+            condemned: None,
+            killed: false,
+            lot: Lot::default(),
+            ran: 0,
+            worn: None,
+            idle_since: now,
+            rest_armed: false,
         }
     }
 
+    /// Whether it gets another task.
+    pub(super) fn has_room(&mut self) -> bool {
+        let held = self.held.len();
+        let has_lot = self.lot.tasks.is_none_or(|tasks| self.ran + (held as u64) < tasks);
+        self.phase == Phase::Ready && self.condemned.is_none() && has_lot && self.window.has_room(held)
+    }
+
+    /// This incarnation has ended.
+    pub(super) fn end(&mut self) {
+        self.incarnation += 1;
+        self.held.clear();
+        self.condemned = None;
+        self.killed = false;
+        self.reserve = false;
+        self.rest_armed = false;
+    }
+
     /// An incarnation begins to take tasks.
-    pub(super) fn begin(&mut self, now: Instant) {
+    pub(super) fn begin(&mut self, now: Instant, lot: Lot) {
         self.failures = 0;
+        self.lot = lot;
+        self.ran = 0;
+        self.worn = None;
         self.window = Window::new();
         self.pace = Pace::Moving;
         self.heard = now;
@@ -83,6 +132,7 @@ impl Worker {
     /// It reported a result.
     pub(super) fn handle_ran(&mut self, now: Instant, ran: Duration) {
         self.window.handle_ran(ran);
+        self.ran += 1;
         self.heard = now;
         self.pace = Pace::Moving;
     }
@@ -101,6 +151,9 @@ impl Worker {
         }
         if self.held.is_empty() {
             self.pace = Pace::Moving;
+        }
+        if self.condemned.is_some_and(|(condemned, _)| condemned == task) {
+            self.condemned = None;
         }
     }
 }
@@ -123,6 +176,16 @@ impl Worker {
 /// ```
 /// While nothing is started any more (drain, no workers, kill) what would be `Starting` again is `Vacant`.
 /// `Retiring` goes back to `Ready` if the worker is wanted after all, and to `Vacant` if it is lost.
+///
+/// ```text
+///         its lot is used up      last report; StopWorker        lost
+///   Ready ----------------> Recycling -----------------> Renewing ----> Starting
+///
+///         nothing to do; StopWorker         lost           a task waits; StartWorker
+///   Ready ---------------------------> Dozing ---> Dormant -------------------------> Starting
+/// ```
+/// A worker without tasks goes from `Ready` to `Renewing` at once. Any of these is `Starting` if it dies on the way, and
+/// leaves by `Retiring`, `Stopping` or at once if it is not wanted any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// No process, and none wanted.
@@ -137,12 +200,25 @@ pub(super) enum Phase {
     Retiring,
     /// It was told to stop; its exit is still to be told.
     Stopping,
+    /// To be replaced: it finishes what it holds.
+    Recycling,
+    /// It was told to stop, to be replaced; its exit is still to be told.
+    Renewing,
+    /// It was told to stop, as it had nothing to do; its exit is still to be told.
+    Dozing,
+    /// No process until a task waits for one.
+    Dormant,
 }
 
 impl Phase {
+    /// Whether there is a process that runs tasks, as far as is known.
+    pub(super) fn runs(self) -> bool {
+        matches!(self, Self::Ready | Self::Retiring | Self::Recycling)
+    }
+
     /// Whether the worker, or its next incarnation, will take tasks.
     pub(super) fn is_wanted(self) -> bool {
-        matches!(self, Self::Starting | Self::Ready | Self::Dying)
+        !matches!(self, Self::Vacant | Self::Retiring | Self::Stopping)
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Workers {
     list: Vec<Worker>,
     /// How many are ready.
     ready: usize,
+    starting: usize,
+    dormant: usize,
     loads: Loads,
     /// Those that may have both room and a task of their own that waits.
     turns: VecDeque<usize>,
@@ -27,7 +29,15 @@ pub(super) struct Workers {
 
 impl Workers {
     pub(super) fn new() -> Self {
-        Self { list: Vec::new(), ready: 0, loads: Loads::new(), turns: VecDeque::new(), deep: 0 }
+        Self {
+            list: Vec::new(),
+            ready: 0,
+            starting: 0,
+            dormant: 0,
+            loads: Loads::new(),
+            turns: VecDeque::new(),
+            deep: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,6 +48,27 @@ impl Workers {
     #[cfg(test)]
     pub(super) fn ready(&self) -> usize {
         self.ready
+    }
+
+    /// How many take tasks that any may run.
+    pub(super) fn active(&self) -> usize {
+        self.list.iter().filter(|worker| worker.phase == Phase::Ready && !worker.reserve).count()
+    }
+
+    /// How many are being started.
+    pub(super) fn starting(&self) -> usize {
+        self.starting
+    }
+
+    /// The first that has no process as there was nothing to do.
+    pub(super) fn dormant(&self) -> Option<usize> {
+        let first = || self.list.iter().position(|worker| worker.phase == Phase::Dormant);
+        (self.dormant > 0).then(first).flatten()
+    }
+
+    /// The wanted worker that a key belongs to: with one worker more or less only that one's keys move.
+    pub(super) fn of_key(&self, key: u64) -> Option<usize> {
+        self.wanted().max_by_key(|&index| mix(key ^ mix(index as u64 + 1)))
     }
 
     /// Those that are wanted.
@@ -70,8 +101,14 @@ impl Workers {
 
     pub(super) fn enter(&mut self, index: usize, phase: Phase) {
         let before = std::mem::replace(&mut self[index].phase, phase);
-        self.ready += usize::from(phase == Phase::Ready);
-        self.ready -= usize::from(before == Phase::Ready);
+        for (count, counted) in [
+            (&mut self.ready, Phase::Ready),
+            (&mut self.starting, Phase::Starting),
+            (&mut self.dormant, Phase::Dormant),
+        ] {
+            *count += usize::from(phase == counted);
+            *count -= usize::from(before == counted);
+        }
         self.settle(index);
     }
 
@@ -79,15 +116,14 @@ impl Workers {
     pub(super) fn settle(&mut self, index: usize) {
         let worker = &mut self.list[index];
         let held = worker.held.len();
-        let has_room = worker.phase == Phase::Ready && worker.window.has_room(held);
-        let offered = has_room && worker.pace == Pace::Moving;
+        let has_room = worker.has_room();
+        let offered = has_room && worker.pace == Pace::Moving && !worker.reserve;
         self.loads.place(index, offered.then_some(held));
         if has_room && !worker.has_turn && !worker.queue.is_empty() {
             worker.has_turn = true;
             self.turns.push_back(index);
         }
-        let is_deep =
-            held >= 2 && worker.pace != Pace::Recalled && matches!(worker.phase, Phase::Ready | Phase::Retiring);
+        let is_deep = held >= 2 && worker.pace != Pace::Recalled && worker.phase.runs();
         let was_deep = std::mem::replace(&mut worker.is_deep, is_deep);
         self.deep += usize::from(is_deep);
         self.deep -= usize::from(was_deep);
@@ -97,9 +133,8 @@ impl Workers {
     pub(super) fn next_bound(&mut self) -> Option<(TaskId, usize)> {
         while let Some(&index) = self.turns.front() {
             let worker = &mut self.list[index];
-            if worker.phase == Phase::Ready
-                && let Some(task) = worker.queue.first()
-                && worker.window.has_room(worker.held.len())
+            if let Some(task) = worker.queue.first()
+                && worker.has_room()
             {
                 return Some((task, index));
             }
@@ -122,14 +157,14 @@ impl Workers {
                 self.settle(index);
                 continue;
             }
-            let worth_it = worker.window.is_quick() || queued >= self.ready;
+            let worth_it = worker.window.is_quick() || queued >= self.ready + self.dormant;
             return worth_it.then_some(index);
         }
     }
 
-    /// Whether a worker is idle while tasks wait in another.
+    /// Whether a worker is idle, or at rest, while tasks wait in another.
     pub(super) fn is_uneven(&self) -> bool {
-        self.deep > 0 && self.loads.any_idle()
+        self.deep > 0 && (self.dormant > 0 || self.loads.any_idle())
     }
 
     /// The stalled workers in which tasks wait; each is named once per stall.
@@ -156,4 +191,12 @@ impl IndexMut<usize> for Workers {
     fn index_mut(&mut self, index: usize) -> &mut Worker {
         &mut self.list[index]
     }
+}
+
+/// A number that looks like chance, the same for the same number (the last steps of SplitMix64).
+fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

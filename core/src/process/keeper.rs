@@ -71,7 +71,7 @@ pub(crate) struct End {
 }
 
 /// Runs an incarnation to its end. Never fails and never leaves a process behind: one that is dropped is killed.
-pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wish>, ready: impl FnOnce(u32)) -> End {
+pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wish>, ready: impl FnOnce(&Child)) -> End {
     let name = incarnation.name.clone();
     let lines = incarnation.lines.clone();
     let capture = lines.is_some();
@@ -174,7 +174,7 @@ enum Rung {
 }
 
 impl Keeper {
-    async fn live(mut self, wish: &mut watch::Receiver<Wish>, ready: impl FnOnce(u32)) -> End {
+    async fn live(mut self, wish: &mut watch::Receiver<Wish>, ready: impl FnOnce(&Child)) -> End {
         let node = Node::here();
         let (link, connection, peer) = (self.born.link, self.born.connection.clone(), self.born.peer.clone());
         let mut reader = Reader::new();
@@ -233,7 +233,7 @@ impl Keeper {
                             node.with(|router| {
                                 router.attach_worker(self.incarnation.entry, link, self.born.journal.clone());
                             });
-                            ready(self.born.child.pid());
+                            ready(&self.born.child);
                         }
                     }
                     Arrival::Frame(frame) => {

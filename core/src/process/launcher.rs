@@ -12,6 +12,7 @@ use super::registration::ActorEntry;
 use super::witness::LineSink;
 use crate::actor::parcel::Parcel;
 use crate::router::EntryKey;
+use crate::sys::Child;
 use crate::wire::hello::Hello;
 use crate::wire::ids::Destination;
 
@@ -49,7 +50,7 @@ impl Launcher {
         &self,
         children: Children,
         order: Order,
-        ready: impl FnOnce(u32) + Send + 'static,
+        ready: impl FnOnce(&Child) + Send + 'static,
         ended: impl FnOnce(End) + Send + 'static,
     ) -> watch::Sender<Wish> {
         let (wish, wished) = watch::channel(Wish::Live);

@@ -276,6 +276,15 @@ impl Router {
         Expired::Ended
     }
 
+    /// Whether a worker runs the handler of this call now, as far as its journal says.
+    pub(crate) fn is_running(&self, call: CallKey) -> bool {
+        let Some(record) = self.calls.get(call) else { return false };
+        let Phase::Sent { seq } = record.phase else { return false };
+        let entry = self.entries.get(record.entry);
+        let journal = entry.and_then(|entry| entry.progress.as_ref());
+        journal.is_some_and(|journal| journal.0.started() == seq && journal.0.finished() < seq)
+    }
+
     /// What the actor's handler is doing, in words.
     pub(super) fn doing(&self, entry: EntryKey) -> Option<String> {
         let e = self.entries.get(entry)?;

@@ -146,7 +146,7 @@ impl SplitMix64 {
 
     /// A number from 0 up to, and without, 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds exactly")]
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -79,6 +79,7 @@ fn entry(task: &Task) -> TokenStream {
         };
         (quote!(R), run)
     };
+    let idempotent = task.idempotent.then(|| quote!(.idempotent()));
     // The types are parameters of a function so that one which is no `Payload` is reported once, where the user names
     // it. No other name in here could hide one of the user's.
     quote! {
@@ -98,7 +99,7 @@ fn entry(task: &Task) -> TokenStream {
                     ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                     || ::procession::__private::type_id_of(#name),
                     |arguments: &::procession::__private::TaskArguments| __procession_run::<#(#types,)* #output>(arguments, #name, #failed),
-                )
+                )#idempotent
             }
         };
     }

@@ -10,4 +10,6 @@ pub(crate) struct Task {
     pub(crate) output: Type,
     /// Whether the value says by itself that the task failed.
     pub(crate) fallible: bool,
+    /// Whether it may be begun again where it is not known what became of it.
+    pub(crate) idempotent: bool,
 }

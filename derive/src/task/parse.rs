@@ -2,14 +2,17 @@
 
 use super::ir::Task;
 use crate::errors::Errors;
-use crate::options;
 use crate::types::{self, Crossing, MAX_ARGUMENTS};
 use proc_macro2::TokenStream;
-use syn::{FnArg, ItemFn, Safety, Type};
+use quote::quote;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::{FnArg, ItemFn, Meta, Safety, Token, Type};
 
 /// The task, unless something about the function is wrong.
 pub(super) fn task(attribute: TokenStream, function: ItemFn, errors: &mut Errors) -> Option<Task> {
-    let mut sound = errors.take(check_attribute(attribute)).is_some();
+    let idempotent = errors.take(is_idempotent(attribute));
+    let mut sound = idempotent.is_some();
     let mut refuse = |error: syn::Error| {
         errors.push(error);
         sound = false;
@@ -58,13 +61,24 @@ pub(super) fn task(attribute: TokenStream, function: ItemFn, errors: &mut Errors
     };
     sound &= types::check_owned(&output, Crossing::Reply, errors);
     let fallible = is_result(&output);
-    sound.then_some(Task { function, arguments, output, fallible })
+    let idempotent = idempotent.unwrap_or_default();
+    sound.then_some(Task { function, arguments, output, fallible, idempotent })
 }
 
-fn check_attribute(attribute: TokenStream) -> syn::Result<()> {
-    let mut errors = Errors::default();
-    options::of_tokens(attribute, "procession::task", &[], &mut errors);
-    errors.into_result()
+/// Whether the attribute says so; it says nothing else.
+fn is_idempotent(attribute: TokenStream) -> syn::Result<bool> {
+    let options = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(attribute)?;
+    for option in &options {
+        if !matches!(option, Meta::Path(path) if path.is_ident("idempotent")) {
+            let path = option.path();
+            let name = quote!(#path);
+            return Err(syn::Error::new_spanned(
+                option,
+                format!("unknown option `{name}`: `#[procession::task(..)]` takes `idempotent`, without a value"),
+            ));
+        }
+    }
+    Ok(!options.is_empty())
 }
 
 /// By its name alone, so an alias such as `io::Result<T>` counts too.
@@ -75,7 +89,6 @@ fn is_result(ty: &Type) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quote::quote;
     use syn::parse_quote;
 
     fn errors_of(function: ItemFn) -> Vec<String> {
@@ -151,6 +164,15 @@ mod tests {
             ))[0]
                 .contains("safe function")
         );
+    }
+
+    #[test]
+    fn only_idempotent_is_an_option() {
+        assert!(is_idempotent(quote!(idempotent)).unwrap());
+        assert!(!is_idempotent(quote!()).unwrap());
+        for wrong in [quote!(retries = 3), quote!(idempotent = true), quote!(idempotent(2)), quote!(pure, idempotent)] {
+            assert!(is_idempotent(wrong).unwrap_err().to_string().contains("takes `idempotent`, without a value"));
+        }
     }
 
     #[test]

@@ -97,7 +97,8 @@ pub(crate) async fn end(place: Place, pool: TaskPool) -> PoolReport {
     let report = within(pool.finish()).await;
     assert_eq!(within(pool.finish()).await, report, "a second finish waits for the same end");
     place.end().await;
-    let ended = report.done + report.failed + report.lost + report.cancelled + report.killed + report.no_workers;
+    let told = report.done + report.failed + report.lost + report.cancelled + report.killed + report.no_workers;
+    let ended = told + report.timed_out + report.aborted;
     assert_eq!(ended, report.submitted, "{report}");
     report
 }

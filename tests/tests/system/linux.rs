@@ -116,6 +116,12 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     Process::open(pid).is_some()
 }
 
+/// Kills a process that may have ended; whether it was there.
+pub(crate) fn kill_if_there(pid: u32) -> bool {
+    let pid = Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::KILL).is_ok()
+}
+
 pub(crate) fn kill(pid: u32) {
     send(pid, Signal::KILL);
 }

@@ -124,6 +124,11 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     Process::open(pid).is_some()
 }
 
+/// Kills a process that may have ended; whether it was there.
+pub(crate) fn kill_if_there(pid: u32) -> bool {
+    Process::open(pid).map(|process| process.kill()).is_some()
+}
+
 pub(crate) fn kill(pid: u32) {
     living(pid).kill();
 }

@@ -1,13 +1,16 @@
 //! One test per rule, on a clock that is moved by hand.
 
+mod alarms;
 mod bound_tasks;
 mod cancel;
 mod closing;
 mod deaths;
 mod dispatch;
+mod lives;
 mod model;
 mod resize;
 mod speed;
+mod upkeep;
 mod windows;
 
 use super::*;
@@ -24,8 +27,12 @@ struct Bench {
 impl Bench {
     /// Workers that are still to be started.
     fn new(workers: usize) -> Self {
+        Self::with_rules(workers, Rules::default())
+    }
+
+    fn with_rules(workers: usize, rules: Rules) -> Self {
         let now = Instant::now();
-        Self { scheduler: Scheduler::new(now, workers), now }
+        Self { scheduler: Scheduler::new(now, workers, rules), now }
     }
 
     /// Workers that are ready.
@@ -89,7 +96,7 @@ impl Bench {
     }
 
     fn cancel(&mut self, task: u64) {
-        self.scheduler.cancel(self.now, TaskId(task));
+        self.scheduler.cancel(self.now, TaskId(task), Cancel::Tell);
     }
 
     fn pass(&mut self, time: Duration) {

@@ -4,7 +4,7 @@ use super::*;
 
 impl Model {
     pub(super) fn starts_workers(&self) -> bool {
-        self.closing <= Some(Closing::Finish)
+        self.closing <= Some(Closing::Finish) && !self.closed
     }
 
     pub(super) fn expect_end(&mut self, task: usize, ending: Ending) {
@@ -16,6 +16,8 @@ impl Model {
             Ending::Quarantined => &mut self.report.quarantined,
             Ending::Killed => &mut self.report.killed,
             Ending::NoWorkers => &mut self.report.no_workers,
+            Ending::TimedOut => &mut self.report.timed_out,
+            Ending::Aborted => &mut self.report.aborted,
         };
         *counter += 1;
         let attempts = self.tasks[task].kills + u32::from(ending == Ending::Killed);

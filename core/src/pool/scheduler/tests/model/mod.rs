@@ -143,7 +143,7 @@ impl Model {
     fn new(workers: usize) -> Self {
         let now = Instant::now();
         let mut model = Self {
-            scheduler: Scheduler::new(now, workers),
+            scheduler: Scheduler::new(now, workers, Rules::default()),
             now,
             tasks: Vec::new(),
             workers: Vec::new(),
@@ -232,7 +232,7 @@ impl Model {
     }
 
     fn submit(&mut self, bound: Option<usize>, max_attempts: u32) {
-        let terms = Terms { worker: bound.map(WorkerId::of), max_attempts };
+        let terms = Terms { worker: bound.map(WorkerId::of), max_attempts, ..Terms::default() };
         let taken = self.scheduler.submit(self.now, terms);
         if let Some(by) = self.closing {
             assert_eq!(taken, Err(Closed { by }));
@@ -377,7 +377,7 @@ impl Model {
     }
 
     fn cancel(&mut self, task: usize) {
-        self.scheduler.cancel(self.now, TaskId(task as u64));
+        self.scheduler.cancel(self.now, TaskId(task as u64), Cancel::Tell);
         match self.tasks[task].at {
             At::Queue => self.expect_end(task, Ending::Cancelled),
             At::Worker { worker, incarnation } => {
@@ -416,7 +416,7 @@ impl Model {
         self.scheduler.handle_worker_lost(self.now, unknown);
         self.scheduler.handle_start_failed(self.now, unknown);
         self.scheduler.remove_worker(self.now, unknown);
-        self.scheduler.cancel(self.now, TaskId(1 << 40));
+        self.scheduler.cancel(self.now, TaskId(1 << 40), Cancel::Tell);
     }
 
     fn look(&mut self) {
