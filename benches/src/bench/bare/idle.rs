@@ -1,0 +1,76 @@
+//! Children that do nothing, and how one learns of their ends.
+
+use std::io::{ErrorKind, Read, Result};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+
+use super::super::system;
+use super::Kid;
+use super::messages::{one_thread, onto_tokio};
+
+/// Says that it is there, and waits.
+pub(super) fn block(stream: &mut UnixStream) -> Result<()> {
+    std::io::Write::write_all(stream, &[1])?;
+    stream.read_exact(&mut [0])
+}
+
+/// The same on a runtime.
+pub(super) fn block_tokio(mut stream: UnixStream) -> Result<()> {
+    std::io::Write::write_all(&mut stream, &[1])?;
+    one_thread()?.block_on(async { onto_tokio(stream)?.read_exact(&mut [0]).await.map(drop) })
+}
+
+/// Idle children.
+pub(crate) fn crowd(count: usize, work: &str) -> Result<Vec<Kid>> {
+    let mut kids: Vec<Kid> = (0..count).map(|_| Kid::start(&[work])).collect::<Result<_>>()?;
+    kids.iter_mut().try_for_each(Kid::await_word)?;
+    Ok(kids)
+}
+
+/// The way in which an end is learned of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// `poll` on a pidfd.
+    Pidfd,
+    /// A read on a tokio runtime that finds the end of the child's socket.
+    Stream,
+    /// `Child::wait`.
+    Wait,
+}
+
+/// How long it takes from the kill of each of `count` children until its end is known.
+pub(crate) fn deaths(count: usize, watch: Watch) -> Result<Vec<Duration>> {
+    (0..count)
+        .map(|_| {
+            let mut kid = crowd(1, "idle")?.pop().ok_or(ErrorKind::NotFound)?;
+            match watch {
+                Watch::Pidfd => {
+                    let pidfd = system::pidfd(kid.pid())?;
+                    killed(kid.pid(), || system::await_end(&pidfd))
+                }
+                Watch::Wait => killed(kid.pid(), || kid.wait()),
+                Watch::Stream => one_thread()?.block_on(async {
+                    let mut stream = onto_tokio(kid.stream.try_clone()?)?;
+                    let began = Instant::now();
+                    system::kill(kid.pid())?;
+                    let end = stream.read(&mut [0]).await;
+                    // What was not read yet may be told as a reset.
+                    if end.is_ok_and(|read| read > 0) {
+                        Err(ErrorKind::InvalidData.into())
+                    } else {
+                        Ok(began.elapsed())
+                    }
+                }),
+            }
+        })
+        .collect()
+}
+
+fn killed(pid: u32, know: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let began = Instant::now();
+    system::kill(pid)?;
+    know()?;
+    Ok(began.elapsed())
+}
