@@ -219,7 +219,9 @@ fn kill_does_not_wait_for_a_process_that_hangs_after_its_last_word() {
 fn a_stop_hook_that_panics_is_the_cause_of_the_end() {
     alone(|| async {
         let sup = quiet().start().await?;
-        sup.spawn::<Probe>("p", Plan { stop: AtStop::Panic, ..Plan::default() }).await?;
+        let plan = Plan { stop: AtStop::Panic, ..Plan::default() };
+        // The trace that may be printed with the panic is part of the stop.
+        sup.start_child(ChildSpec::<Probe>::new("p", plan).shutdown(life::PATIENCE)).await?;
         let exit = sup.stop("p").await.expect("it is there");
         assert!(matches!(&exit.cause, ExitCause::Panicked(why) if why.contains("told to panic at the stop")), "{exit}");
         sup.shutdown().await?;
