@@ -159,7 +159,6 @@ pub(crate) async fn request_reply(supervisor: &Supervisor, count: usize, callers
     let began = Instant::now();
     let mut calling = JoinSet::new();
     for _ in 0..callers {
-        let echo = echo.clone();
         calling.spawn(async move {
             for _ in 0..each {
                 echo.echo([7; 32]).timeout(LONG).await?;

@@ -26,7 +26,7 @@ pub(crate) fn squares(tasks: usize, workers: usize) -> Result<f64> {
 /// How long the workers take for all tasks, each of which takes so much of a core.
 pub(crate) fn burns(tasks: usize, workers: usize, each: Duration) -> Result<Duration> {
     let pool = pool(workers)?;
-    pool.install(|| rayon::current_num_threads());
+    pool.install(rayon::current_num_threads);
     let began = Instant::now();
     pool.install(|| (0..tasks).into_par_iter().for_each(|_| burn(each)));
     Ok(began.elapsed())

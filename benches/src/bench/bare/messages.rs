@@ -201,7 +201,7 @@ pub(crate) fn one_way(count: usize, batch: usize) -> Result<f64> {
     let began = Instant::now();
     for number in (0..count as u64).rev() {
         frames::push(&Numbered { number, body: [7; 32] }, &mut out)?;
-        if number as usize % batch == 0 {
+        if (number as usize).is_multiple_of(batch) {
             flush(&mut kid.stream, &mut out)?;
         }
     }
