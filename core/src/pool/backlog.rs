@@ -37,6 +37,11 @@ impl Backlog {
 
     /// Takes a task out because its turn has come.
     pub(super) fn take(&mut self, priority: u8, task: TaskId) {
+        if self.levels.len() == 1 {
+            // Nobody else could starve.
+            self.taken = 0;
+            return self.remove(priority, task);
+        }
         self.taken = if self.first() == Some(task) && self.taken + 1 < TURN { self.taken + 1 } else { 0 };
         self.remove(priority, task);
     }

@@ -165,7 +165,9 @@ impl Scheduler {
         let Some((mut task, worker)) = self.take_back(id) else {
             return;
         };
-        task.doom = None;
+        if let Some(times) = &mut task.times {
+            times.doom = None;
+        }
         if let Some(index) = worker {
             // A worker that lives gives back only what it was asked for.
             self.handle_left(index, !task.cancelled && !task.recalled);
@@ -187,7 +189,7 @@ impl Scheduler {
             self.handle_left(index, true);
         }
         task.kills += 1;
-        if let Some(ending) = task.doom {
+        if let Some(ending) = task.times().doom {
             self.end(id, &task, ending);
         } else if task.kills >= QUARANTINE_AFTER {
             self.end(id, &task, Ending::Quarantined);
@@ -368,7 +370,7 @@ impl Scheduler {
             return None;
         };
         let task = entry.remove();
-        self.disarm(id, task.alarm);
+        self.disarm(id, task.times().alarm);
         self.running -= 1;
         let worker = self.workers.seated(seat);
         if let Some(index) = worker {
@@ -418,7 +420,7 @@ impl Scheduler {
         task.place = Place::Dispatched(seat);
         let queue = if task.worker.is_some() { &mut worker.queue } else { &mut self.queue };
         queue.take(task.priority, id);
-        let (attempt, hard) = (task.kills + 1, task.hard);
+        let (attempt, hard) = (task.kills + 1, task.times().hard);
         self.running += 1;
         self.workers.settle(index);
         if let Some(hard) = hard {

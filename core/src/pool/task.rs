@@ -77,7 +77,6 @@ pub(super) struct Task {
     pub(super) worker: Option<WorkerId>,
     pub(super) key: Option<u64>,
     pub(super) priority: u8,
-    pub(super) hard: Option<Duration>,
     pub(super) max_attempts: u32,
     /// How many workers died while they ran it.
     pub(super) kills: u32,
@@ -86,6 +85,15 @@ pub(super) struct Task {
     pub(super) cancelled: bool,
     /// Its worker was asked to give it back.
     pub(super) recalled: bool,
+    /// What there is to know of its times. Apart, since most tasks have none and there may be a million of them.
+    pub(super) times: Option<Box<Times>>,
+}
+
+/// When a task is to end, if anybody said so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    /// How long it may run.
+    pub(super) hard: Option<Duration>,
     /// When it must have ended, since its caller no longer wants it.
     pub(super) stop_at: Option<Instant>,
     /// When to look whether it has run for too long.
@@ -100,16 +108,21 @@ impl Task {
             worker: terms.worker,
             key: terms.key,
             priority: terms.priority,
-            hard: terms.hard,
             max_attempts: terms.max_attempts,
             kills: 0,
             place: Place::Queued,
             cancelled: false,
             recalled: false,
-            stop_at: None,
-            alarm: None,
-            doom: None,
+            times: terms.hard.map(|hard| Box::new(Times { hard: Some(hard), ..Times::default() })),
         }
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(super) fn times_mut(&mut self) -> &mut Times {
+        self.times.get_or_insert_default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Scheduler;
 use crate::pool::action::Action;
-use crate::pool::task::{Ending, Place, TaskId};
+use crate::pool::task::{Ending, Place, TaskId, Times};
 use crate::pool::worker::{Phase, Seat, WorkerId};
 
 /// How long a worker may take to give back what waits behind a task that it is to be killed for.
@@ -41,11 +41,11 @@ impl Scheduler {
     pub(crate) fn handle_look(&mut self, now: Instant, id: TaskId, since: Option<Instant>) {
         self.advance(now);
         let Some((task, index)) = self.seated(id) else { return };
-        let stop_at = task.stop_at;
-        let Some(hard_at) = since.map(|since| task.hard.map(|hard| since + hard)) else {
+        let Times { hard, stop_at, .. } = task.times();
+        let Some(hard_at) = since.map(|since| hard.map(|hard| since + hard)) else {
             // It waits behind another: it cannot be late for so long as it may run, and if it is not wanted it has been
             // asked back. It has ended, and its report is on its way: the same.
-            let wait = [task.hard, stop_at.map(|_| GIVING_BACK)].into_iter().flatten().min();
+            let wait = [hard, stop_at.map(|_| GIVING_BACK)].into_iter().flatten().min();
             if let Some(wait) = wait {
                 self.arm(id, self.now + wait);
             }
@@ -64,9 +64,10 @@ impl Scheduler {
     pub(super) fn stop_within(&mut self, id: TaskId, grace: Duration) {
         let at = self.now + grace;
         if let Some(task) = self.tasks.get_mut(&id) {
-            let stop_at = task.stop_at.map_or(at, |before| before.min(at));
-            task.stop_at = Some(stop_at);
-            let at = task.alarm.map_or(stop_at, |before| before.min(stop_at));
+            let times = task.times_mut();
+            let stop_at = times.stop_at.map_or(at, |before| before.min(at));
+            times.stop_at = Some(stop_at);
+            let at = times.alarm.map_or(stop_at, |before| before.min(stop_at));
             self.arm(id, at);
         }
     }
@@ -74,7 +75,7 @@ impl Scheduler {
     /// Has a task looked at then.
     pub(super) fn arm(&mut self, id: TaskId, at: Instant) {
         if let Some(task) = self.tasks.get_mut(&id) {
-            let before = task.alarm.replace(at);
+            let before = task.times_mut().alarm.replace(at);
             self.disarm(id, before);
             self.alarms.insert((at, Alarm::Task(id)));
         }
@@ -136,7 +137,7 @@ impl Scheduler {
             return;
         }
         if let Some(task) = self.tasks.get_mut(&id) {
-            task.doom = Some(ending);
+            task.times_mut().doom = Some(ending);
         }
         self.actions.push_back(Action::KillFor { worker: WorkerId::of(index), task: id, ending });
         self.workers[index].killed = true;
