@@ -20,7 +20,7 @@ fn main() {}
 #[cfg(windows)]
 mod windows {
     use std::fs::{self, File};
-    use std::io::{self, Read, Write};
+    use std::io::{self, Write};
     use std::os::windows::fs::OpenOptionsExt;
     use std::os::windows::io::{AsHandle, AsRawHandle};
     use std::process::{ExitCode, Stdio};
