@@ -35,8 +35,7 @@ export RUSTC_BOOTSTRAP=1                       # lets a stable cargo take -Zbuil
 export CARGO_UNSTABLE_BUILD_STD=std,panic_unwind
 export CARGO_BUILD_TARGET=$target
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$home/target}
-# A program named by its path may be one of Linux, and Wine starts it: tests must not think that cargo is within reach.
-export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="env -u CARGO timeout -k 5 ${PROCESSION_WINDOWS_TIMEOUT:-600} $wine"
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/wine-run.sh ${PROCESSION_WINDOWS_TIMEOUT:-600} $wine"
 export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
 unset RUSTUP_TOOLCHAIN RUSTC_WRAPPER || true
 env_names=(WINEPREFIX WINEARCH WINELOADER WINEDEBUG WINEDLLOVERRIDES LC_ALL PATH RUSTC RUSTDOC RUSTC_BOOTSTRAP
