@@ -292,14 +292,23 @@ impl<S: Service> Shell<S> {
     /// Handles what there is, up to a batch; whether there was anything.
     fn turn(&mut self) -> bool {
         let mut worked = false;
-        for news in self.end.take_news() {
+        // What somebody sent before their end counts before the end does, a lock that was released, an item that was
+        // acknowledged: so with an end everything is handled that has come by now. Other news goes first.
+        let (ends, others): (Vec<_>, Vec<_>) =
+            self.end.take_news().into_iter().partition(|news| matches!(news, News::Ended(..)));
+        for news in others {
             worked = true;
             self.hear(news);
         }
-        for _ in 0..BATCH {
+        let most = if ends.is_empty() { BATCH } else { WAITING as usize };
+        for _ in 0..most {
             let Some(taken) = Node::here().take(self.entry) else { break };
             worked = true;
             self.take(taken);
+        }
+        for news in ends {
+            worked = true;
+            self.hear(news);
         }
         let now = Instant::now();
         if self.service.poll_timeout().is_some_and(|at| at <= now) {

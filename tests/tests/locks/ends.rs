@@ -89,7 +89,8 @@ async fn a_holder_that_panics_is_told_of_and_one_that_stops_has_released() {
         }
         within(holder.finish()).await.unwrap();
         let guard = within(mutex.lock()).await.unwrap();
-        assert!(guard.poisoned_by().is_none(), "its guard was dropped in order, as all that it had");
+        let poison = guard.poisoned_by();
+        assert!(poison.is_none(), "{name}: its guard was dropped in order, as all that it had: {poison:?}");
     }
     end(sup).await;
 }
