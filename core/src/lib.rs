@@ -10,6 +10,7 @@ extern crate self as procession;
 struct Readme;
 
 mod actor;
+pub mod blob;
 mod connection;
 mod error;
 mod event;

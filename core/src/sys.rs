@@ -24,9 +24,12 @@ pub(crate) use leaf::{
     // What a child may use, and which part of that it is not held to.
     Limit,
     Limits,
+    // Memory for data, written once and then read by many.
+    Memory,
     Output,
     Priority,
     Program,
+    SealedMemory,
     // Shared memory: the journal's page.
     Segment,
     ShutdownSignal,

@@ -133,7 +133,11 @@ fn malformed(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("malformed greeting: {why}"))
 }
 
-fn send_with(socket: BorrowedFd<'_>, bytes: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
+pub(crate) fn send_with(
+    socket: BorrowedFd<'_>,
+    bytes: &[IoSlice<'_>],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<usize, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
@@ -144,7 +148,7 @@ fn send_with(socket: BorrowedFd<'_>, bytes: &[IoSlice<'_>], descriptors: &[Borro
 }
 
 /// Receives some bytes and takes the descriptors that came with them, whatever they are.
-fn receive_with(
+pub(crate) fn receive_with(
     socket: BorrowedFd<'_>,
     buf: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,

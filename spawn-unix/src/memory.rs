@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
-use rustix::fs::{FallocateFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat};
+use rustix::fs::{FallocateFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate};
 use rustix::io::retry_on_intr;
+use rustix::process::{Resource, getrlimit};
 
 use crate::segment::memory_file;
 
@@ -59,23 +60,41 @@ impl Memory {
     /// # Platform-specific behavior
     /// On Linux a limit that a control group sets is not foreseen: who exceeds it is killed by the system.
     pub fn create(len: usize) -> io::Result<Self> {
-        if len == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "shared memory has at least 1 byte, not 0"));
-        }
-        // To fill the last page of a system wakes its killer, so what cannot be had is not even asked for.
-        let available = available_memory()?;
-        if len as u64 > available {
-            return Err(too_much(len, &format!("the system has {available} available")));
-        }
         let file = memory_file("procession-memory")?;
-        retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, len as u64))
-            .map_err(|error| too_much(len, &io::Error::from(error).to_string()))?;
-        // SAFETY: the file was just made and nobody else has it, so that it does not change but through the mapping.
-        let mapping = unsafe { MmapOptions::new().len(len).map_mut(&file) }?;
+        reserve(&file, 0, len)?;
+        let mapping = map_for_writing(&file, len)?;
         Ok(Self { mapping, file })
     }
 
+    /// Changes the number of bytes. What is there stays; what is new is zero and set aside as in [`create`](Self::create).
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), after which nothing has changed.
+    pub fn resize(&mut self, len: usize) -> io::Result<()> {
+        let old = self.mapping.len();
+        if len > old || len == 0 {
+            reserve(&self.file, old, len)?;
+        }
+        // The larger one goes before its pages do.
+        self.mapping = map_for_writing(&self.file, len)?;
+        if len < old {
+            ftruncate(&self.file, len as u64)?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
+    pub fn len(&self) -> usize {
+        self.mapping.len()
+    }
+
     /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.mapping
+    }
+
+    /// The bytes, to be written.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.mapping
     }
@@ -160,6 +179,29 @@ impl fmt::Debug for SealedMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealedMemory").field("len", &self.len()).finish_non_exhaustive()
     }
+}
+
+/// Sets aside what a file has more when it has `len` bytes in place of `old`.
+fn reserve(file: &OwnedFd, old: usize, len: usize) -> io::Result<()> {
+    if len == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "shared memory has at least 1 byte, not 0"));
+    }
+    // To fill the last page of a system wakes its killer, so what cannot be had is not even asked for.
+    let available = available_memory()?;
+    if (len - old) as u64 > available {
+        return Err(too_much(len, &format!("the system has {available} available")));
+    }
+    // Who exceeds this one is not told by an error but by a signal.
+    if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| len as u64 > limit) {
+        return Err(too_much(len, &format!("this process may have no file of more than {limit}")));
+    }
+    retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len as u64))
+        .map_err(|error| too_much(len, &io::Error::from(error).to_string()))
+}
+
+fn map_for_writing(file: &OwnedFd, len: usize) -> io::Result<MmapMut> {
+    // SAFETY: only its maker has the file, so that it does not change but through the mapping.
+    unsafe { MmapOptions::new().len(len).map_mut(file) }
 }
 
 fn too_much(len: usize, why: &str) -> io::Error {

@@ -1,12 +1,22 @@
 //! The tokio side of an endpoint.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::BufMut;
-use rustix::net::{SendFlags, send};
+use rustix::io::Errno;
+use rustix::net::{ReturnFlags, SendFlags, send};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+
+use crate::greeting::{receive_with, send_with};
+use crate::{Child, SealedMemory};
+
+/// Descriptors that may have arrived and not been taken: more than one message can announce.
+const UNTAKEN: usize = 256;
 
 /// An [`Endpoint`](crate::Endpoint) that is bound to a tokio runtime and never blocks.
 ///
@@ -16,6 +26,15 @@ use tokio::net::UnixStream;
 #[derive(Debug)]
 pub struct Stream {
     socket: UnixStream,
+    arrived: Mutex<VecDeque<Arrived>>,
+}
+
+/// What came with bytes of the peer.
+#[derive(Debug)]
+enum Arrived {
+    Descriptor(OwnedFd),
+    /// This process had no room for it.
+    Lost,
 }
 
 /// What a [`Stream`] is ready for. Either may turn out to be stale: the `try_` call then says `WouldBlock`.
@@ -30,7 +49,7 @@ pub struct Ready {
 impl Stream {
     pub(crate) fn new(socket: net::UnixStream) -> io::Result<Self> {
         let socket = UnixStream::from_std(socket)?;
-        Ok(Self { socket })
+        Ok(Self { socket, arrived: Mutex::default() })
     }
 
     /// Waits until the stream is readable or, if `write` is set, writable as well.
@@ -48,22 +67,98 @@ impl Stream {
 
     /// Reads what is there into `buf`, which must not be empty; `Ok(0)` means that the peer is gone.
     ///
-    /// What the peer had sent before its end is read first.
+    /// What the peer had sent before its end is read first. Memory that comes with the bytes waits for
+    /// [`take_memory`](Self::take_memory).
     ///
     /// # Errors
-    /// `WouldBlock` if nothing is there.
+    /// `WouldBlock` if nothing is there; `InvalidData` for a peer that sends descriptors which it never announces.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         debug_assert!(!buf.is_empty(), "an empty buffer cannot tell the end of the stream");
-        end_of_stream(self.socket.try_read(buf))
+        end_of_stream(self.socket.try_io(Interest::READABLE, || self.receive(buf)))
     }
 
     /// Reads what is there into the spare room of `buf`, which must have some; `Ok(0)` means that the peer is gone.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing is there.
+    /// Those of [`try_read`](Self::try_read).
     pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
         debug_assert!(buf.has_remaining_mut(), "a full buffer cannot tell the end of the stream");
-        end_of_stream(self.socket.try_read_buf(buf))
+        let room = buf.chunk_mut();
+        // SAFETY: the bytes are only written to, by the system.
+        let room = unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr(), room.len()) };
+        let read = end_of_stream(self.socket.try_io(Interest::READABLE, || self.receive(room)))?;
+        // SAFETY: the system has written so many.
+        unsafe { buf.advance_mut(read) };
+        Ok(read)
+    }
+
+    fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut descriptors = Vec::new();
+        let (read, flags) = receive_with(self.socket.as_fd(), buf, &mut descriptors)?;
+        if descriptors.is_empty() && !flags.contains(ReturnFlags::CTRUNC) {
+            return Ok(read);
+        }
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each comes alone: then it is also known which one this process had no room for.
+        match <[OwnedFd; 1]>::try_from(descriptors) {
+            Ok([file]) if !flags.contains(ReturnFlags::CTRUNC) => arrived.push_back(Arrived::Descriptor(file)),
+            Err(none) if none.is_empty() => arrived.push_back(Arrived::Lost),
+            _ => return Err(invalid("several descriptors came at once")),
+        }
+        if arrived.len() > UNTAKEN {
+            return Err(invalid("descriptors came that were not announced"));
+        }
+        Ok(read)
+    }
+
+    /// What the peer has to be told of memory that it is about to be given, for its [`take_memory`](Self::take_memory). `to` is
+    /// the process at the other end where this one has started it.
+    ///
+    /// # Errors
+    /// The peer is gone, or out of handles.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux there is nothing to tell. On Windows the handle is duplicated into a child, while a parent fetches it, which is
+    /// possible for as long as this process lives and has the memory.
+    pub fn offer_memory(&self, to: Option<&Child>, memory: &SealedMemory) -> io::Result<u64> {
+        let _ = (to, memory);
+        Ok(0)
+    }
+
+    /// Writes as much of `buf`, which must not be empty, as fits now, and says how much that was; `memory` goes with the first
+    /// byte. What is in `buf` must tell the peer to [take](Self::take_memory) it.
+    ///
+    /// # Errors
+    /// Those of [`try_write`](Self::try_write).
+    pub fn try_write_with(&self, buf: &[u8], memory: &SealedMemory) -> io::Result<usize> {
+        let written = self.socket.try_io(Interest::WRITABLE, || {
+            match send_with(self.socket.as_fd(), &[IoSlice::new(buf)], &[memory.as_fd()]) {
+                // As many descriptors are under way as the system will have: there is room when the peer has read.
+                Err(Errno::TOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
+                written => Ok(written?),
+            }
+        });
+        broken_pipe(written)
+    }
+
+    /// Takes the memory that the peer has announced as so many bytes, with what [`offer_memory`](Self::offer_memory) told
+    /// there. Memory must be taken in the order in which it is announced. `None` is memory that came and that this process had
+    /// no room for in its table of descriptors. `from` is the process at the other end where this one has started it.
+    ///
+    /// # Errors
+    /// `InvalidData` for whatever is not memory that nobody can change, or of another size, and if nothing came. It is told so
+    /// before a byte of it is mapped. Otherwise the process has no room for the mapping.
+    ///
+    /// # Platform-specific behavior
+    /// On Windows memory of a child that has ended is gone, if nobody has taken it: `NotFound`.
+    pub fn take_memory(&self, from: Option<&Child>, told: u64, len: u64) -> io::Result<Option<SealedMemory>> {
+        let _ = (from, told);
+        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        match arrived {
+            Some(Arrived::Descriptor(file)) => SealedMemory::adopt(file, len).map(Some),
+            Some(Arrived::Lost) => Ok(None),
+            None => Err(invalid("memory was announced and did not come")),
+        }
     }
 
     /// Writes as much of `buf` as fits now and says how much that was.
@@ -90,6 +185,10 @@ pub(crate) fn broken_pipe(written: io::Result<usize>) -> io::Result<usize> {
         Err(error) if is_gone(error.kind()) => Err(io::ErrorKind::BrokenPipe.into()),
         written => written,
     }
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 fn is_gone(kind: io::ErrorKind) -> bool {

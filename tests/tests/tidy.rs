@@ -64,7 +64,7 @@ const LAYERS: &[&[&str]] = &[
     &["actor"],
     &["process", "registry"],
     &["supervisor"],
-    &["pool", "queue", "shared", "sync"],
+    &["blob", "pool", "queue", "shared", "sync"],
     &["program"],
 ];
 

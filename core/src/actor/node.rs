@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, Event};
 use crate::router::{Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, Router, Taken, Token};
+use crate::shm::memories;
 use crate::wire::codec::Handle;
 use crate::wire::frame::Frame;
 use crate::wire::ids::{Destination, NodeId, RunId};
@@ -107,6 +108,7 @@ enum Effect {
     Local(Arc<LocalEnd>),
     Cancel(Arc<LocalEnd>, CallKey),
     Unheld(Arc<LocalEnd>, u8),
+    Forget(u64),
     Sink(Arc<dyn Sink>, u64, Outcome),
     DeadLetters(u64, Arc<str>, u64),
 }
@@ -330,6 +332,7 @@ impl Inner {
                         None
                     }
                 },
+                Action::Unheld(handle) if handle.kind == Handle::MEMORY => Some(Effect::Forget(handle.actor.0)),
                 Action::Unheld(handle) => {
                     let end = self.router.entry_of(handle.actor).and_then(|entry| self.locals.get(&entry));
                     end.map(|end| Effect::Unheld(end.clone(), handle.kind))
@@ -355,6 +358,7 @@ impl Effect {
             Self::Local(end) => end.wake.notify_one(),
             Self::Cancel(end, call) => end.cancel(call),
             Self::Unheld(end, kind) => end.tell(News::Unheld(kind)),
+            Self::Forget(memory) => memories::forget(memory),
             Self::Sink(sink, number, outcome) => sink.ended(number, outcome),
             Self::DeadLetters(owner, actor, count) => {
                 event::publish(owner, Event::DeadLetters { actor: actor.to_string(), count });

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::node::Node;
 use crate::router::Handles;
 use crate::wire::budget::Budget;
-use crate::wire::codec::{self, DecodeError, EncodeError, note_handle, noted_handles};
+use crate::wire::codec::{self, DecodeError, EncodeError, Handle, note_handle, noted_handles};
 use crate::wire::frame::PAYLOAD_LIMIT;
 
 /// An encoded value and the handles in it: while it exists they count as held.
@@ -62,6 +62,13 @@ impl Parcel {
     }
 }
 
+/// One of the handles of the message that this thread is decoding.
+pub(crate) fn opened_handle(is_it: impl FnMut(&Handle) -> bool) -> Option<Handle> {
+    let opened = OPENED.with_borrow(Handles::clone);
+    let mut is_it = is_it;
+    opened.list().iter().copied().find(|handle| is_it(handle))
+}
+
 /// As a part of a message: where its handles are among the message's, and its bytes.
 #[derive(Serialize, Deserialize)]
 struct Enclosed {
@@ -107,7 +114,6 @@ mod tests {
     use super::*;
     use crate::actor::held::Held;
     use crate::router::NewEntry;
-    use crate::wire::codec::Handle;
     use crate::wire::ids::{Destination, TypeHash};
 
     const KIND: u8 = 77;

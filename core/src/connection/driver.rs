@@ -2,6 +2,7 @@
 //!
 //! Nobody's reading waits for their own writing: both are tried in turn, neither blocks.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -9,8 +10,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, BytesMut};
 use tokio::sync::Notify;
 
-use crate::sys::Stream;
-use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, FrameError};
+use crate::sys::{Child, SealedMemory, Stream};
+use crate::wire::codec::Handle;
+use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, FrameError, MemoryAbout, MemoryForm};
 
 /// Room that a read finds, and what a buffer keeps when it is idle.
 const READ: usize = 64 << 10;
@@ -22,6 +24,8 @@ const READ_TURN: usize = 1 << 20;
 pub(crate) struct Connection {
     data: Stream,
     control: Option<Stream>,
+    /// The process at the other end, where this one has started it.
+    child: Option<Child>,
     writing: Mutex<Writing>,
     /// There are bytes to write.
     pub(crate) wake: Notify,
@@ -31,6 +35,10 @@ pub(crate) struct Connection {
 struct Writing {
     data: BytesMut,
     control: BytesMut,
+    /// How many bytes of data were written ever.
+    written: u64,
+    /// Memory that goes with a byte of data, and with which one of all that were written ever.
+    memories: VecDeque<(u64, SealedMemory)>,
     /// Who waits for everything to be written.
     flushed: Option<Waker>,
     broken: bool,
@@ -43,12 +51,23 @@ pub(crate) struct Blocked {
     pub(crate) control: bool,
 }
 
-/// Whence bytes to write come.
-pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut);
+/// Whence bytes to write come, and the memory that goes ahead of some of them, in order.
+pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> Vec<Given>;
+
+/// Memory that the peer is to be given ahead of what refers to it.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// Where in the data what refers to it begins.
+    pub(crate) at: usize,
+    pub(crate) handle: Handle,
+    pub(crate) tag: u64,
+    /// Nothing where the peer can only be told of it.
+    pub(crate) memory: Option<SealedMemory>,
+}
 
 impl Connection {
-    pub(crate) fn new(data: Stream, control: Option<Stream>) -> Self {
-        Self { data, control, writing: Mutex::default(), wake: Notify::new() }
+    pub(crate) fn new(data: Stream, control: Option<Stream>, child: Option<Child>) -> Self {
+        Self { data, control, child, writing: Mutex::default(), wake: Notify::new() }
     }
 
     /// Fetches what is to be written and writes what the streams take; says what is left.
@@ -57,12 +76,15 @@ impl Connection {
     pub(crate) fn write(&self, fill: Fill<'_>) -> Blocked {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let writing = &mut *writing;
-        fill(&mut writing.data, &mut writing.control);
+        let given = fill(&mut writing.data, &mut writing.control);
+        if !given.is_empty() {
+            self.give(writing, given);
+        }
         let control = match &self.control {
             Some(control) => !write_some(control, &mut writing.control, &mut writing.broken),
             None => false,
         };
-        let data = !write_some(&self.data, &mut writing.data, &mut writing.broken);
+        let data = !self.write_data(writing);
         if !data
             && !control
             && let Some(waker) = writing.flushed.take()
@@ -70,6 +92,80 @@ impl Connection {
             waker.wake();
         }
         Blocked { data, control }
+    }
+
+    /// Puts in front of what refers to memory what tells of it.
+    fn give(&self, writing: &mut Writing, given: Vec<Given>) {
+        let mut rest = std::mem::take(&mut writing.data);
+        let mut moved = 0;
+        for Given { at, handle, tag, memory } in given {
+            let before = rest.split_to(at - moved);
+            moved = at;
+            if writing.data.is_empty() {
+                writing.data = before
+            } else {
+                writing.data.unsplit(before)
+            }
+            // Who cannot be given it is told so: that costs one message, and not the connection.
+            let offered = memory.and_then(|memory| {
+                let told = self.data.offer_memory(self.child.as_ref(), &memory).ok()?;
+                Some((told, memory))
+            });
+            let about = match &offered {
+                Some((told, memory)) => {
+                    MemoryAbout { tag, len: memory.len() as u64, told: *told, form: MemoryForm::Sealed }
+                }
+                None => MemoryAbout { tag, len: 0, told: 0, form: MemoryForm::Lost },
+            };
+            if let Some((_, memory)) = offered {
+                writing.memories.push_back((writing.written + writing.data.len() as u64, memory));
+            }
+            Frame::Memory { handle, about }.encode(&mut writing.data);
+        }
+        writing.data.unsplit(rest);
+    }
+
+    /// Writes data, and the memory with its byte.
+    fn write_data(&self, writing: &mut Writing) -> bool {
+        while let Some((at, memory)) = writing.memories.front()
+            && !writing.broken
+        {
+            let before = (at - writing.written) as usize;
+            // No further than to the byte with which the next one goes.
+            let until =
+                writing.memories.get(1).map_or(writing.data.len(), |(next, _)| (next - writing.written) as usize);
+            let written = match before {
+                0 => self.data.try_write_with(&writing.data[..until], memory),
+                before => self.data.try_write(&writing.data[..before]),
+            };
+            match written {
+                Ok(n) => {
+                    writing.data.advance(n);
+                    writing.written += n as u64;
+                    if before == 0 && n > 0 {
+                        writing.memories.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => writing.broken = true,
+            }
+        }
+        if writing.broken {
+            writing.memories.clear();
+        }
+        let len = writing.data.len();
+        let done = write_some(&self.data, &mut writing.data, &mut writing.broken);
+        writing.written += (len - writing.data.len()) as u64;
+        done
+    }
+
+    /// Takes the memory that the peer has told of; nothing where there was no room for it on its way here.
+    pub(crate) fn take_memory(&self, about: &MemoryAbout) -> io::Result<Option<SealedMemory>> {
+        match about.form {
+            MemoryForm::Lost => Ok(None),
+            MemoryForm::Sealed => self.data.take_memory(self.child.as_ref(), about.told, about.len),
+        }
     }
 
     /// Ready when all is written, which the connection's driver goes on with meanwhile.
@@ -164,6 +260,9 @@ impl Reader {
                     return Ok(ReadEnd::Drained);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(FrameError::Memory { why: error.to_string() });
+                }
                 Err(_) => return Ok(ReadEnd::Closed),
             }
         }

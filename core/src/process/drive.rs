@@ -1,13 +1,17 @@
 //! Feeds the router from a connection, and the connection from the router.
 
+use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 
+use bytes::BytesMut;
 use tokio::time::Sleep;
 
 use crate::actor::node::Node;
-use crate::connection::driver::{Connection, ReadEnd, Reader};
+use crate::connection::driver::{Connection, Given, ReadEnd, Reader};
 use crate::router::LinkKey;
-use crate::wire::frame::FrameError;
+use crate::shm::memories::{self, Known};
+use crate::wire::frame::{Frame, FrameError};
 
 /// Why a connection is driven no further.
 #[derive(Debug)]
@@ -26,14 +30,23 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
     let mut frames = Vec::new();
     let mut sleep: Option<Pin<Box<Sleep>>> = None;
     loop {
-        let blocked = connection.write(&mut |data, control| {
-            node.with(|router| router.take_output(link, data, control));
-        });
-        let read = reader.read(connection, &mut frames);
+        let blocked = connection.write(&mut |data, control| output(node, link, data, control));
+        let mut read = reader.read(connection, &mut frames);
+        let mut given = VecDeque::new();
+        if let Err(error) = take_memories(connection, &mut frames, &mut given) {
+            read = Err(error);
+        }
         let busy = !frames.is_empty();
         let deadline = node.with(|router| {
             for frame in frames.drain(..) {
-                router.handle_frame(link, frame);
+                match frame {
+                    Frame::Memory { handle, .. } => {
+                        if let Some((number, lost)) = given.pop_front() {
+                            router.handle_memory(link, handle, number, lost);
+                        }
+                    }
+                    frame => router.handle_frame(link, frame),
+                }
             }
             router.handle_timeout(link);
             router.poll_timeout(link)
@@ -66,4 +79,43 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
             }
         }
     }
+}
+
+/// Fetches what the router has for the peer, and the memory that goes with it.
+pub(crate) fn output(node: &Node, link: LinkKey, data: &mut BytesMut, control: &mut BytesMut) -> Vec<Given> {
+    let ahead = node.with(|router| router.take_output(link, data, control));
+    let given = ahead.into_iter().map(|ahead| {
+        let known = memories::find(ahead.handle.actor.0);
+        let tag = known.as_ref().map_or(0, |known| known.tag);
+        let memory = known.filter(|_| !ahead.withheld).and_then(|known| known.memory);
+        Given { at: ahead.at, handle: ahead.handle, tag, memory }
+    });
+    given.collect()
+}
+
+/// Takes the memory that frames tell of, in order: its number here, and whether it came without the memory itself. At the
+/// first that is none the frames end.
+fn take_memories(
+    connection: &Connection,
+    frames: &mut Vec<Frame>,
+    given: &mut VecDeque<(u64, bool)>,
+) -> Result<(), FrameError> {
+    for index in 0..frames.len() {
+        let Frame::Memory { about, .. } = &frames[index] else { continue };
+        match connection.take_memory(about) {
+            Ok(memory) => {
+                let lost = memory.is_none();
+                given.push_back((memories::keep(Known { tag: about.tag, memory }), lost));
+            }
+            // Not the peer's fault: this process has no room for it, or the peer has died and its handles with it.
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+                given.push_back((memories::keep(Known { tag: about.tag, memory: None }), true));
+            }
+            Err(error) => {
+                frames.truncate(index);
+                return Err(FrameError::Memory { why: error.to_string() });
+            }
+        }
+    }
+    Ok(())
 }

@@ -144,7 +144,7 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
     }
     let data = data.into_stream().map_err(failed(Some(child.clone())))?;
     let control = control.into_stream().map_err(failed(Some(child.clone())))?;
-    let connection = Arc::new(Connection::new(data, Some(control)));
+    let connection = Arc::new(Connection::new(data, Some(control), Some(child.clone())));
     let peer = Arc::new(Downlink { connection: connection.clone(), inbox: Mutex::default(), arrived: Notify::new() });
     let node = Node::here();
     let link = node.add_link(|_| peer.clone());

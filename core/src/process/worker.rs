@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::drive::{DriveEnd, drive};
+use super::drive::{DriveEnd, drive, output};
 use super::place;
 use super::registration::{ActorEntry, build, registered};
 use super::witness::MARKER;
@@ -103,7 +103,7 @@ async fn serve(
 ) -> Result<i32, String> {
     let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
     let control = control.into_blocking().map_err(|error| error.to_string())?;
-    let connection = Arc::new(Connection::new(stream, None));
+    let connection = Arc::new(Connection::new(stream, None, None));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
     let stop = Stop::new();
@@ -200,9 +200,7 @@ fn obey(control: BlockingStream, link: LinkKey, connection: Arc<Connection>, sto
 
 /// Writes what there is to say: the thread that does it otherwise may be computing.
 fn speak(connection: &Connection, link: LinkKey) {
-    connection.write(&mut |data: &mut BytesMut, control: &mut BytesMut| {
-        Node::here().with(|router| router.take_output(link, data, control));
-    });
+    connection.write(&mut |data, control| output(Node::here(), link, data, control));
 }
 
 /// The supervisor, as the router of a worker speaks to it.
@@ -258,10 +256,7 @@ impl Turn for WorkerTurn {
 }
 
 fn flush(connection: &Connection, link: LinkKey, cx: &mut Context<'_>) -> Poll<()> {
-    let mut fill = |data: &mut BytesMut, control: &mut BytesMut| {
-        Node::here().with(|router| router.take_output(link, data, control));
-    };
-    connection.poll_flush(&mut fill, cx)
+    connection.poll_flush(&mut |data, control| output(Node::here(), link, data, control), cx)
 }
 
 fn encoded<T: serde::Serialize>(value: &T) -> Bytes {

@@ -120,7 +120,7 @@ impl Router {
             };
             let caused_by = self.cause_as_known_by(link, cause);
             // Sent before let go: in between nobody seems to hold them.
-            self.handles_sent(link, message.handles.list());
+            let handles = self.handles_sent(link, message.handles.list());
             self.let_go(message.handles.list());
             let frame = Frame::Request(Request {
                 // A cast that goes onward is forgotten here; one in a worker can still be a cause.
@@ -135,7 +135,7 @@ impl Router {
                 }),
                 caused_by,
                 trace: message.trace,
-                handles: message.handles.list().to_vec(),
+                handles,
                 payload: message.payload,
             });
             self.send(link, &frame);

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 
 use super::arena::Key;
 use super::entry::EntryKey;
+use super::memories::Ahead;
 use super::record::CallKey;
 use crate::error::exit::Exit;
 use crate::shm::progress::Progress;
@@ -25,6 +26,10 @@ pub(super) const MONITORS_LIMIT: usize = 65_536;
 pub(super) const WAYS_LIMIT: usize = 4096;
 /// Nodes that may live behind one connection.
 pub(super) const NODES_LIMIT: usize = 1024;
+/// Memory that a peer may have given at a time, unless it is the process above: each takes a descriptor here.
+pub(super) const MEMORIES_LIMIT: usize = 512;
+/// The same with what it could only tell of.
+pub(super) const MEMORIES_KNOWN: usize = 65_536;
 /// Bytes that may wait for a peer that does not read: far more than all windows hold.
 pub(super) const UNREAD_LIMIT: usize = 512 << 20;
 /// Cancels that have overtaken their requests and are remembered.
@@ -39,6 +44,13 @@ pub(super) struct Link {
     pub(super) out: BytesMut,
     /// Frames of the control stream that are not written yet.
     pub(super) control: BytesMut,
+    /// Memory that goes ahead of those of the data stream.
+    pub(super) ahead: Vec<Ahead>,
+    /// How much memory the peer has been given and has not let go of.
+    pub(super) given: usize,
+    /// How much memory the peer has given, and how much of which it could only tell.
+    pub(super) got: usize,
+    pub(super) got_lost: usize,
     /// Whether it was said that there are frames to write, and they were not fetched since.
     pub(super) flush_asked: bool,
     /// Open requests that came in over this link, by the number their sender gave them.

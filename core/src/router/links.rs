@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::entry::{Consumer, FIRST_WINDOW, LARGEST_WINDOW, Source};
 use super::handles::Handles;
 use super::link::{CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
+use super::memories::Ahead;
 use super::record::{Message, Origin, Outcome, Phase, Record};
 use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
@@ -40,24 +41,30 @@ impl Router {
         true
     }
 
-    /// Moves what waits to be written into `out` (data) and `control`, behind what the peer has not taken of it yet.
-    pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut BytesMut, control: &mut BytesMut) {
+    /// Moves what waits to be written into `out` (data) and `control`, behind what the peer has not taken of it yet; says which
+    /// memory goes with it, and where in `out`.
+    pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut BytesMut, control: &mut BytesMut) -> Vec<Ahead> {
         let Some(l) = self.links.get_mut(link) else {
-            return;
+            return Vec::new();
         };
         l.flush_asked = false;
+        let mut ahead = mem::take(&mut l.ahead);
+        for one in &mut ahead {
+            one.at += out.len();
+        }
         take_into(&mut l.out, out);
         take_into(&mut l.control, control);
         // Credit bounds what others send to a peer that is stopped, not what one gets that asks without reading.
         if out.len() + control.len() > UNREAD_LIMIT {
             self.refuse(link, "it does not read what it is sent".to_owned());
         }
+        ahead
     }
 
     /// Sends an actor's first argument to the process that is to host it.
     pub(crate) fn send_init(&mut self, link: LinkKey, payload: Bytes, handles: &[Handle]) {
-        self.handles_sent(link, handles);
-        self.send(link, &Frame::Init { handles: handles.to_vec(), payload });
+        let handles = self.handles_sent(link, handles);
+        self.send(link, &Frame::Init { handles, payload });
     }
 
     /// Sends a frame that is not about a request.
@@ -93,6 +100,7 @@ impl Router {
                 self.let_go(&handles);
             }
             Frame::Release { handle, count } => self.handle_release(link, handle, count),
+            Frame::Forget { handle } => self.handle_forget(link, handle),
             // Only who has started this process gives it an init.
             Frame::Init { handles, payload } if self.uplink == Some(link) => {
                 let handles = self.handles_received(link, handles);
@@ -367,6 +375,7 @@ impl Router {
             self.cancel(key);
         }
         self.references_closed(link);
+        self.memories_closed(link);
         self.nodes.retain(|_, at| *at != link);
         let lost: Vec<_> = self
             .entries

@@ -27,6 +27,7 @@ mod identity;
 mod line;
 mod link;
 mod links;
+mod memories;
 mod record;
 mod references;
 mod requests;

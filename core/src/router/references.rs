@@ -86,33 +86,56 @@ impl Router {
         !self.references.0.is_empty()
     }
 
-    /// A message with these handles goes out over the link.
-    pub(super) fn handles_sent(&mut self, link: LinkKey, handles: &[Handle]) {
-        for &handle in handles.iter().filter(|handle| handle.is_counted()) {
-            if self.way_to(handle) == Way::Over(link) {
-                continue;
-            }
-            let count = self.references.0.entry(handle).or_default();
-            match count.exported.iter_mut().find(|(to, _)| *to == link) {
-                Some((_, sent)) => *sent += 1,
-                None => count.exported.push((link, 1)),
+    /// A message with these handles goes out over the link; says what they are called there.
+    pub(super) fn handles_sent(&mut self, link: LinkKey, handles: &[Handle]) -> Vec<Handle> {
+        let mut called = handles.to_vec();
+        for handle in called.iter_mut().filter(|handle| handle.is_counted()) {
+            if handle.kind == Handle::MEMORY {
+                *handle = self.memory_sent(link, *handle);
+            } else if self.way_to(*handle) != Way::Over(link) {
+                self.exported(link, *handle);
             }
         }
+        called
+    }
+
+    /// The handle goes out over the link once more; says how often that makes.
+    pub(super) fn exported(&mut self, link: LinkKey, handle: Handle) -> u64 {
+        let count = self.references.0.entry(handle).or_default();
+        match count.exported.iter_mut().find(|(to, _)| *to == link) {
+            Some((_, sent)) => {
+                *sent += 1;
+                *sent
+            }
+            None => {
+                count.exported.push((link, 1));
+                1
+            }
+        }
+    }
+
+    /// Whether the peer holds the handle, as far as is known here.
+    pub(super) fn is_exported(&self, link: LinkKey, handle: Handle) -> bool {
+        self.references.0.get(&handle).is_some_and(|count| count.exported.iter().any(|(to, _)| *to == link))
     }
 
     /// A message with these handles has come in over the link; it holds those that are returned until they are
     /// [let go](Self::let_go).
     ///
-    /// A handle that the sender was never given holds nothing: nobody keeps alive what is not theirs.
+    /// A handle that the sender was never given holds nothing: nobody keeps alive what is not theirs. Those that are returned
+    /// are called what they are called here.
     pub(super) fn handles_received(&mut self, link: LinkKey, handles: Vec<Handle>) -> Vec<Handle> {
         let mut held = handles;
-        held.retain(|&handle| {
+        held.retain_mut(|handle| {
+            if handle.kind == Handle::MEMORY {
+                return self.memory_received(link, *handle).map(|ours| *handle = ours).is_some();
+            }
+            let handle = *handle;
             if !handle.is_counted() {
                 return true;
             }
             let from_owner = self.way_to(handle) == Way::Over(link);
-            let given = |count: &Count| count.exported.iter().any(|(to, _)| *to == link);
-            if !from_owner && !self.references.0.get(&handle).is_some_and(given) {
+            if !from_owner && !self.is_exported(link, handle) {
                 return false;
             }
             let count = self.references.0.entry(handle).or_default();
@@ -127,7 +150,12 @@ impl Router {
         let known = self.references.0.get_mut(&handle);
         let sent = known.and_then(|count| count.exported.iter_mut().find(|(to, _)| *to == link));
         match sent {
-            Some((_, sent)) if *sent >= released => *sent -= released,
+            Some((_, sent)) if *sent >= released => {
+                *sent -= released;
+                if *sent == 0 && handle.kind == Handle::MEMORY {
+                    self.memory_released(link, handle);
+                }
+            }
             _ => return self.refuse(link, format!("it released {released} times what it did not hold")),
         }
         self.settle_reference(handle);
@@ -168,6 +196,7 @@ impl Router {
         let imported = count.imported;
         self.references.0.remove(&handle);
         match self.way_to(handle) {
+            _ if handle.kind == Handle::MEMORY => self.memory_unheld(handle),
             Way::Here => self.actions.push_back(Action::Unheld(handle)),
             Way::Over(link) if imported > 0 => self.send(link, &Frame::Release { handle, count: imported }),
             Way::Over(_) | Way::Nowhere => {}

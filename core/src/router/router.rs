@@ -11,6 +11,7 @@ use super::arena::Arena;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
 use super::hash::OwnMap;
 use super::link::{Journal, Link, LinkKey, WAYS_LIMIT};
+use super::memories::Memories;
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use super::references::References;
 use crate::connection::flow::Credit;
@@ -89,6 +90,7 @@ pub(crate) struct Router {
     pub(super) nodes: HashMap<NodeId, LinkKey>,
     pub(super) calls: Arena<Record>,
     pub(super) references: References,
+    pub(super) memories: Memories,
     pub(super) next_actor: u64,
     pub(super) actions: VecDeque<Action>,
     /// Outcomes that nobody awaited any more.
@@ -112,6 +114,7 @@ impl Router {
             nodes: HashMap::new(),
             calls: Arena::new(),
             references: References::default(),
+            memories: Memories::default(),
             next_actor: 1,
             actions: VecDeque::new(),
             discarded: 0,
@@ -534,8 +537,7 @@ impl Router {
     }
 
     pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
-        self.handles_sent(link, outcome.handles());
-        let handles = outcome.handles().to_vec();
+        let handles = self.handles_sent(link, outcome.handles());
         let reply = |status, payload| Frame::Reply { call, status, handles, payload };
         let frame = match outcome {
             Outcome::Value(payload, _) => reply(Status::Value, payload),

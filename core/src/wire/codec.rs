@@ -21,4 +21,4 @@ pub(crate) use decoder::decode;
 pub(crate) use encoder::encode;
 pub(in crate::wire) use error::DecodeFault;
 pub use error::{DecodeError, EncodeError};
-pub(crate) use scope::{Handle, encode_message, note_handle, noted_handles};
+pub(crate) use scope::{Handle, encode_message, note_handle, note_handle_once, noted_handles};

@@ -59,6 +59,30 @@ pub(crate) enum Frame {
     Recall { call: CallId },
     /// Toward the owner of a handle: nobody on the sender's side holds it any more, of the so many that were sent there.
     Release { handle: Handle, count: u64 },
+    /// Memory that the sender gives: what follows refers to it by the handle.
+    Memory { handle: Handle, about: MemoryAbout },
+    /// The sender knows that nobody beyond the connection holds its memory any more: it would have to be given again.
+    Forget { handle: Handle },
+}
+
+/// What is said of memory that is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemoryAbout {
+    /// Its number among all memory of the run, by which payloads refer to it: whatever its maker has drawn.
+    pub(crate) tag: u64,
+    pub(crate) len: u64,
+    /// What the system of the sender says of it, for that of the receiver.
+    pub(crate) told: u64,
+    pub(crate) form: MemoryForm,
+}
+
+/// What may be done with memory that is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryForm {
+    /// It did not reach the sender either, who had no room for it.
+    Lost,
+    /// It stays as it is.
+    Sealed,
 }
 
 /// The route of a credit: the node and the actor whose mailbox it counts.
@@ -123,6 +147,10 @@ pub(crate) enum FrameError {
     Kind { kind: u8 },
     #[error("unknown status {status} in a reply")]
     Status { status: u8 },
+    #[error("it gave what is not memory: {why}")]
+    Memory { why: String },
+    #[error("unknown form {form} of memory")]
+    Form { form: u64 },
     #[error("reserved bits are set in the flags {flags:#04x}")]
     Flags { flags: u8 },
 }
@@ -145,6 +173,8 @@ mod kind {
     pub(super) const STOP: u8 = 15;
     pub(super) const RECALL: u8 = 16;
     pub(super) const RELEASE: u8 = 17;
+    pub(super) const MEMORY: u8 = 18;
+    pub(super) const FORGET: u8 = 19;
 }
 
 impl Frame {
@@ -191,6 +221,21 @@ impl Frame {
                 prefix(out, kind::RELEASE, 0, 0, CallId::NONE, HANDLE + 8);
                 put_handle(out, handle);
                 out.put_u64_le(*count);
+            }
+            Self::Memory { handle, about } => {
+                prefix(out, kind::MEMORY, 0, 0, CallId::NONE, HANDLE + 32);
+                put_handle(out, handle);
+                let form = match about.form {
+                    MemoryForm::Lost => 0,
+                    MemoryForm::Sealed => 1,
+                };
+                for field in [about.tag, about.len, about.told, form] {
+                    out.put_u64_le(field);
+                }
+            }
+            Self::Forget { handle } => {
+                prefix(out, kind::FORGET, 0, 0, CallId::NONE, HANDLE);
+                put_handle(out, handle);
             }
         }
     }
@@ -340,6 +385,18 @@ impl Decoder {
                 fixed(HANDLE + 8)?;
                 Frame::Release { handle: get_handle(&mut frame), count: frame.get_u64_le() }
             }
+            kind::MEMORY => {
+                fixed(HANDLE + 32)?;
+                let handle = get_handle(&mut frame);
+                let [tag, len, told, form] = [(); 4].map(|()| frame.get_u64_le());
+                let form = match form {
+                    0 => MemoryForm::Lost,
+                    1 => MemoryForm::Sealed,
+                    form => return Err(FrameError::Form { form }),
+                };
+                Frame::Memory { handle, about: MemoryAbout { tag, len, told, form } }
+            }
+            kind::FORGET => fixed(HANDLE).map(|()| Frame::Forget { handle: get_handle(&mut frame) })?,
             kind => return Err(FrameError::Kind { kind }),
         }))
     }
@@ -493,6 +550,13 @@ mod tests {
             payload().prop_map(|payload| Frame::Stop { payload }),
             call().prop_map(|call| Frame::Recall { call }),
             (handle(), any::<u64>()).prop_map(|(handle, count)| Frame::Release { handle, count }),
+            (handle(), any::<[u64; 3]>(), prop_oneof![Just(MemoryForm::Lost), Just(MemoryForm::Sealed)]).prop_map(
+                |(handle, [tag, len, told], form)| Frame::Memory {
+                    handle,
+                    about: MemoryAbout { tag, len, told, form }
+                }
+            ),
+            handle().prop_map(|handle| Frame::Forget { handle }),
         ]
     }
 

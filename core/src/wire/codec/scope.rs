@@ -24,6 +24,8 @@ pub(crate) struct Handle {
 impl Handle {
     /// The kind of a plain address, which keeps nothing alive.
     pub(crate) const ADDRESS: u8 = 1;
+    /// The kind of shared memory, whose number only the processes at both ends of a connection know.
+    pub(crate) const MEMORY: u8 = 6;
 
     /// Whether those who hold it are counted.
     pub(crate) fn is_counted(self) -> bool {
@@ -63,6 +65,12 @@ pub(crate) fn note_handle(handle: Handle) -> bool {
         true
     })
     .unwrap_or(false)
+}
+
+/// The same, once for each handle however often it is noted.
+pub(crate) fn note_handle_once(handle: Handle) -> bool {
+    let known = OPEN.try_with(|open| open.borrow().as_ref().is_some_and(|noted| noted.contains(&handle)));
+    known.unwrap_or(false) || note_handle(handle)
 }
 
 /// How many handles the message that this thread is encoding has so far; none where there is no message.

@@ -1,0 +1,213 @@
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::ops::{Deref, DerefMut};
+
+use bytemuck::{AnyBitPattern, NoUninit};
+
+use super::blob::Blob;
+use super::error::BlobError;
+use super::limit::Share;
+use super::view::{self, ViewError};
+use crate::sys::Memory;
+
+/// What a growing one has at first.
+const FIRST: usize = 64 << 10;
+/// As much of it is read at least where its length is not known.
+const PIECE: usize = 16 << 10;
+
+/// Bytes that will be a [`Blob`]: written in place, as a [`Write`], or from a reader.
+///
+/// It has the length it was [made with](Self::with_len) or [resized](Self::resize) to, and what is written at its end beyond
+/// that. What was not written is zero.
+#[must_use = "nothing is sent before it is finished"]
+pub struct BlobWriter {
+    /// None where there is no room yet.
+    memory: Option<Memory>,
+    len: usize,
+    share: Share,
+}
+
+impl BlobWriter {
+    /// One without bytes, to be written at its end.
+    pub const fn new() -> Self {
+        Self { memory: None, len: 0, share: Share::NONE }
+    }
+
+    /// One of so many bytes, all zero, to be written in place.
+    ///
+    /// # Errors
+    /// [`BlobError::Limit`] where the process may not have so many, [`BlobError::Memory`] where the system has not: memory,
+    /// addresses, descriptors. Once it is made no access fails.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux the limit of memory that a control group sets is not foreseen: who exceeds it is killed by the system.
+    pub fn with_len(len: usize) -> Result<Self, BlobError> {
+        let mut writer = Self::with_capacity(len)?;
+        writer.len = len;
+        Ok(writer)
+    }
+
+    /// One without bytes that has room for so many.
+    ///
+    /// # Errors
+    /// Those of [`with_len`](Self::with_len).
+    pub fn with_capacity(capacity: usize) -> Result<Self, BlobError> {
+        let mut writer = Self::new();
+        writer.set_capacity(capacity)?;
+        Ok(writer)
+    }
+
+    /// How many bytes there is room for before it has to grow.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.memory.as_ref().map_or(0, Memory::len)
+    }
+
+    /// Changes its length. What is new is zero, or what was written there before it was made shorter.
+    ///
+    /// # Errors
+    /// Those of [`with_len`](Self::with_len); nothing has changed then.
+    pub fn resize(&mut self, len: usize) -> Result<(), BlobError> {
+        if len > self.capacity() {
+            self.set_capacity(len)?;
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// Makes room for so many more at its end.
+    ///
+    /// # Errors
+    /// Those of [`with_len`](Self::with_len); nothing has changed then.
+    pub fn reserve(&mut self, more: usize) -> Result<(), BlobError> {
+        let need = self.len.saturating_add(more);
+        if need > self.capacity() {
+            let doubled = self.capacity().saturating_mul(2).max(FIRST).max(need);
+            // Where twice as much is too much, just enough may do.
+            if doubled == need || self.set_capacity(doubled).is_err() {
+                self.set_capacity(need)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all that a reader gives at its end; says how many bytes that were.
+    ///
+    /// # Errors
+    /// [`BlobError::Read`] and those of [`with_len`](Self::with_len). What was read before is in it.
+    pub fn read_from(&mut self, mut reader: impl Read) -> Result<u64, BlobError> {
+        let begin = self.len;
+        loop {
+            if self.len == self.capacity() {
+                // One that had just the right capacity does not double it to learn of the end.
+                let mut probe = [0; 32];
+                match reader.read(&mut probe) {
+                    Ok(0) => return Ok((self.len - begin) as u64),
+                    Ok(read) => self.append(&probe[..read])?,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(BlobError::Read(error)),
+                }
+                self.reserve(PIECE)?;
+            }
+            let Some(memory) = &mut self.memory else { continue };
+            match reader.read(&mut memory.as_mut_slice()[self.len..]) {
+                Ok(0) => return Ok((self.len - begin) as u64),
+                Ok(read) => self.len += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(BlobError::Read(error)),
+            }
+        }
+    }
+
+    /// Writes bytes at its end.
+    ///
+    /// # Errors
+    /// Those of [`with_len`](Self::with_len).
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.reserve(bytes.len())?;
+        let end = self.len;
+        self.len += bytes.len();
+        self[end..].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The bytes as a slice of plain data, to be written.
+    ///
+    /// # Errors
+    /// They are no whole number of `T`.
+    pub fn view_mut<T: AnyBitPattern + NoUninit>(&mut self) -> Result<&mut [T], ViewError> {
+        view::view_mut(self)
+    }
+
+    /// Ends the writing: nobody changes a byte from now on.
+    ///
+    /// # Errors
+    /// [`BlobError::Memory`] if a part of it is still in use for writing, such as for a device, or if the process has no room for
+    /// another mapping.
+    pub fn finish(mut self) -> Result<Blob, BlobError> {
+        let len = self.len;
+        let Some(mut memory) = self.memory.take().filter(|_| len > 0) else {
+            return Ok(Blob::default());
+        };
+        let failed = |source| BlobError::Memory { len: len as u64, source };
+        if memory.len() != len {
+            memory.resize(len).map_err(failed)?;
+        }
+        Ok(Blob::new(memory.seal().map_err(failed)?))
+    }
+
+    fn set_capacity(&mut self, capacity: usize) -> Result<(), BlobError> {
+        if capacity == 0 {
+            return Ok(());
+        }
+        let before = self.capacity() as u64;
+        self.share.resize(capacity as u64)?;
+        let resized = match &mut self.memory {
+            Some(memory) => memory.resize(capacity),
+            None => Memory::create(capacity).map(|memory| self.memory = Some(memory)),
+        };
+        resized.map_err(|source| {
+            // Less than before is always to be had.
+            let _ = self.share.resize(before);
+            BlobError::Memory { len: capacity as u64, source }
+        })
+    }
+}
+
+impl Default for BlobWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for BlobWriter {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.memory.as_ref().map_or(&[], |memory| &memory.as_slice()[..self.len])
+    }
+}
+
+impl DerefMut for BlobWriter {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.memory.as_mut().map_or(&mut [], |memory| &mut memory.as_mut_slice()[..self.len])
+    }
+}
+
+/// At its end.
+impl Write for BlobWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.append(buf)?;
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for BlobWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlobWriter({} bytes)", self.len)
+    }
+}
