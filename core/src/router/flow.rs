@@ -119,9 +119,7 @@ impl Router {
                 continue;
             };
             let caused_by = self.cause_as_known_by(link, cause);
-            // Sent before let go: in between nobody seems to hold them.
             let handles = self.handles_sent(link, message.handles.list());
-            self.let_go(message.handles.list());
             let frame = Frame::Request(Request {
                 // A cast that goes onward is forgotten here; one in a worker can still be a cause.
                 call: if reply || to_worker { CallId(key) } else { CallId::NONE },
@@ -139,6 +137,8 @@ impl Router {
                 payload: message.payload,
             });
             self.send(link, &frame);
+            // Behind the message, so that a Release does not overtake it: there it would be news of what nobody holds.
+            self.let_go(message.handles.list());
             self.release(entry, source, cost);
             if !to_worker && !reply {
                 self.forget(key);

@@ -9,6 +9,7 @@ mod deaths;
 mod delivery;
 mod full;
 mod hostile;
+mod memories;
 mod model;
 mod monitors;
 mod peers;

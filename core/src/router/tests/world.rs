@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use super::memories;
 use crate::connection::flow::Window;
 use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
@@ -41,6 +42,7 @@ pub(super) struct Process {
     pub(super) refused: Vec<(LinkKey, String)>,
     pub(super) dead_letters: Vec<(String, u64)>,
     pub(super) unheld: Vec<Handle>,
+    pub(super) memories: memories::Table,
     pub(super) woken: usize,
     pub(super) dead: bool,
     /// Requests of this process that have not ended: their keys, and when to ask again for their deadline.
@@ -113,6 +115,7 @@ impl World {
             refused: Vec::new(),
             dead_letters: Vec::new(),
             unheld: Vec::new(),
+            memories: memories::Table::default(),
             woken: 0,
             dead: false,
             open: HashMap::new(),
@@ -399,7 +402,8 @@ impl World {
                     for wire in &mut self.wires {
                         for (end, way) in wire.ends.iter().zip(&mut wire.ways) {
                             if *end == (id, link) {
-                                process.router.take_output(link, &mut way.data, &mut way.control);
+                                let ahead = process.router.take_output(link, &mut way.data, &mut way.control);
+                                memories::give(&process.memories, ahead, &mut way.data);
                             }
                         }
                     }
@@ -414,7 +418,10 @@ impl World {
                 Action::Refuse(link, why) => process.refused.push((link, why)),
                 Action::DeadLetters { actor, count, .. } => process.dead_letters.push((actor.to_string(), count)),
                 Action::Peer(..) => {}
-                Action::Unheld(handle) => process.unheld.push(handle),
+                Action::Unheld(handle) => {
+                    process.forget(handle);
+                    process.unheld.push(handle);
+                }
             }
         }
     }
@@ -448,7 +455,10 @@ impl World {
 
     /// A frame arrives.
     pub(super) fn frame(&mut self, process: ProcessId, link: LinkKey, frame: Frame) {
-        self.router(process).handle_frame(link, frame);
+        match frame {
+            Frame::Memory { handle, about } => self.take_memory(process, link, handle, about),
+            frame => self.router(process).handle_frame(link, frame),
+        }
         self.pump(process);
     }
 
