@@ -185,6 +185,34 @@ pub(crate) fn give(
     if done == 0 { Err(child.failed(io::Error::last_os_error())) } else { Ok(given.addr() as u64) }
 }
 
+/// Duplicates a handle of this number out of the child, with no more rights than these.
+pub(crate) fn fetched(child: &Child, number: u64, rights: u32) -> io::Result<OwnedHandle> {
+    let number = usize::try_from(number).unwrap_or(0);
+    let mut fetched: HANDLE = ptr::null_mut();
+    // SAFETY: the child is a process that we have all rights on, and a number that is no handle's there is answered so; ours
+    // is written to where it may be.
+    let done = unsafe {
+        DuplicateHandle(
+            child.as_handle().as_raw_handle(),
+            ptr::with_exposed_provenance_mut(number),
+            GetCurrentProcess(),
+            &mut fetched,
+            rights,
+            0,
+            0,
+        )
+    };
+    if done == 0 {
+        // With the child its handles are gone.
+        return Err(match child.failed(io::Error::last_os_error()) {
+            gone if gone.kind() == io::ErrorKind::BrokenPipe => io::ErrorKind::NotFound.into(),
+            refused => io::Error::new(io::ErrorKind::InvalidData, refused),
+        });
+    }
+    // SAFETY: a handle that was just made and that nobody else has.
+    Ok(unsafe { OwnedHandle::from_raw_handle(fetched) })
+}
+
 /// The handle of this number, if there is one.
 pub(crate) fn received(number: u64) -> Option<OwnedHandle> {
     let number = usize::try_from(number).ok()?;

@@ -93,7 +93,32 @@ impl Memory {
         Ok(Self { view, section })
     }
 
+    /// Changes the number of bytes. What is there stays; what is new is zero and set aside as in [`create`](Self::create).
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), after which nothing has changed.
+    pub fn resize(&mut self, len: usize) -> io::Result<()> {
+        // A section keeps its size: it is made anew.
+        let mut resized = Self::create(len)?;
+        let kept = len.min(self.len());
+        resized.as_mut_slice()[..kept].copy_from_slice(&self.as_slice()[..kept]);
+        *self = resized;
+        Ok(())
+    }
+
+    /// How many bytes there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
+    pub fn len(&self) -> usize {
+        self.view.len
+    }
+
     /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the view lives as long as `self`; nobody else has the section.
+        unsafe { slice::from_raw_parts(self.view.address.as_ptr(), self.view.len) }
+    }
+
+    /// The bytes, to be written.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: the view is for writing and lives as long as `self`; nobody else has the section.
         unsafe { slice::from_raw_parts_mut(self.view.address.as_ptr(), self.view.len) }

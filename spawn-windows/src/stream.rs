@@ -17,8 +17,11 @@ use windows_sys::Win32::System::Threading::{
     INFINITE, RegisterWaitForSingleObject, UnregisterWaitEx, WT_EXECUTEINWAITTHREAD, WT_EXECUTEONLYONCE,
 };
 
+use crate::greeting::{fetched, give, kept, received};
+use crate::memory::RIGHTS;
 use crate::operation::Operation;
 use crate::pipe::{broken_pipe, end_of_stream};
+use crate::{Child, SealedMemory};
 
 /// As much as is written at a time: the pipe has room for it as soon as its reader has read as much.
 const PIECE: usize = 64 * 1024;
@@ -138,6 +141,51 @@ impl Stream {
         write.tell(&self.written)?;
         *writing = Some(write);
         Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// What the peer has to be told of memory that it is about to be given, for its [`take_memory`](Self::take_memory). `to` is
+    /// the process at the other end where this one has started it.
+    ///
+    /// # Errors
+    /// The peer is gone, or out of handles.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux there is nothing to tell. On Windows the handle is duplicated into a child, while a parent fetches it, which is
+    /// possible for as long as this process lives and has the memory.
+    pub fn offer_memory(&self, to: Option<&Child>, memory: &SealedMemory) -> io::Result<u64> {
+        match to {
+            Some(child) => give(child, memory.section(), RIGHTS, 0),
+            None => Ok(memory.section().as_raw_handle().addr() as u64),
+        }
+    }
+
+    /// Writes as much of `buf`, which must not be empty, as fits now, and says how much that was; `memory` goes with the first
+    /// byte. What is in `buf` must tell the peer to [take](Self::take_memory) it.
+    ///
+    /// # Errors
+    /// Those of [`try_write`](Self::try_write).
+    pub fn try_write_with(&self, buf: &[u8], memory: &SealedMemory) -> io::Result<usize> {
+        let _ = memory;
+        self.try_write(buf)
+    }
+
+    /// Takes the memory that the peer has announced as so many bytes, with what [`offer_memory`](Self::offer_memory) told
+    /// there. Memory must be taken in the order in which it is announced. `None` is memory that came and that this process had
+    /// no room for in its table of descriptors. `from` is the process at the other end where this one has started it.
+    ///
+    /// # Errors
+    /// `InvalidData` for whatever is not memory that nobody can change, or of another size, and if nothing came. It is told so
+    /// before a byte of it is mapped. Otherwise the process has no room for the mapping.
+    ///
+    /// # Platform-specific behavior
+    /// On Windows memory of a child that has ended is gone, if nobody has taken it: `NotFound`.
+    pub fn take_memory(&self, from: Option<&Child>, told: u64, len: u64) -> io::Result<Option<SealedMemory>> {
+        let memory = match from {
+            Some(child) => SealedMemory::adopt(fetched(child, told, RIGHTS)?, len).ok(),
+            None => kept(received(told).map(|section| SealedMemory::adopt(section, len))),
+        };
+        let refused = || io::Error::new(io::ErrorKind::InvalidData, "the handle is not one of so much memory");
+        memory.map(Some).ok_or_else(refused)
     }
 
     fn is_writable(&self) -> bool {
