@@ -54,6 +54,9 @@ impl Process {
     }
 }
 
+/// How many times as long as here it takes to start a process: sizes of tests that start thousands are divided by it.
+pub(crate) const SLOWER: u64 = 1;
+
 /// How many processes a program has that starts workers, beside these: its guardian.
 pub(crate) const GUARDIANS: usize = 1;
 
@@ -137,6 +140,16 @@ pub(crate) fn freeze(pid: u32) {
 
 pub(crate) fn thaw(pid: u32) {
     send(pid, Signal::CONT);
+}
+
+/// Asks that a process that may have ended be held; whether it was there.
+pub(crate) fn freeze_if_there(pid: u32) -> bool {
+    kill_process(raw(pid), Signal::STOP).is_ok()
+}
+
+/// Lets a process go on that may have ended.
+pub(crate) fn thaw_if_there(pid: u32) {
+    let _ = kill_process(raw(pid), Signal::CONT);
 }
 
 /// Dies as at a memory fault.
@@ -251,6 +264,14 @@ pub(crate) fn descriptors(pid: u32) -> Vec<(u32, PathBuf)> {
     descriptors.sort();
     descriptors
 }
+
+/// How many descriptors this process has open.
+pub(crate) fn descriptors_of_this_process() -> usize {
+    descriptors(std::process::id()).len()
+}
+
+/// How many of them a worker takes: its two streams, its pidfd, its standard output and error.
+pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 5;
 
 /// What this process holds of the system: what a leak would add to.
 #[derive(Debug, PartialEq, Eq)]

@@ -46,6 +46,10 @@ impl Process {
 /// What a test's own kill ends a process with.
 const KILLED: u32 = 9;
 
+/// How many times as long as on Linux it takes to start a process: sizes of tests that start thousands are divided by it.
+/// So it is under Wine.
+pub(crate) const SLOWER: u64 = 40;
+
 /// How many processes a program has that starts workers, beside these: jobs are the system's own.
 pub(crate) const GUARDIANS: usize = 0;
 
@@ -141,6 +145,26 @@ pub(crate) fn freeze(pid: u32) {
 pub(crate) fn thaw(pid: u32) {
     living(pid).handle.resume();
 }
+
+/// Asks that a process that may have ended be held; whether it was there.
+pub(crate) fn freeze_if_there(pid: u32) -> bool {
+    Process::open(pid).map(|process| process.handle.suspend()).is_some()
+}
+
+/// Lets a process go on that may have ended.
+pub(crate) fn thaw_if_there(pid: u32) {
+    if let Some(process) = Process::open(pid) {
+        process.handle.resume();
+    }
+}
+
+/// How many handles this process has open.
+pub(crate) fn descriptors_of_this_process() -> usize {
+    inspect::open_handles() as usize
+}
+
+/// How many of them a worker takes: its two streams, its process, its job, its standard output and error.
+pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 6;
 
 /// Those of these ended workers of this very process that are still there.
 ///
