@@ -1,5 +1,7 @@
 //! Blobs with real processes: they get everywhere without a copy, nothing is left of them, and nobody changes them.
 
+#[path = "blobs/ends.rs"]
+mod ends;
 #[path = "blobs/passing.rs"]
 mod passing;
 mod processes;

@@ -150,8 +150,9 @@ impl Branch {
     }
 
     #[call]
-    pub(crate) fn workers(&self) -> usize {
-        self.sup.exit_reports().len()
+    pub(crate) fn pid(&self) -> u32 {
+        let _ = &self.sup;
+        std::process::id()
     }
 }
 

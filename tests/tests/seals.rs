@@ -1,0 +1,132 @@
+//! What only Linux can promise of blobs, tried by workers that are hostile: nobody changes a byte under a reader, and whoever
+//! gives what is no blob is killed, and nobody else.
+#![cfg(target_os = "linux")]
+
+#[path = "seals/hostile.rs"]
+mod hostile;
+mod processes;
+
+procession::test_workers!();
+
+use std::fs;
+
+use hostile::{Gift, Hostile, HostileApi};
+use processes::{end, event, start, within};
+use procession::Event;
+use procession::blob::{Blob, BlobWriter};
+
+fn written(len: usize) -> Blob {
+    let mut writer = BlobWriter::with_len(len).unwrap();
+    for (at, byte) in writer.iter_mut().enumerate() {
+        *byte = (at % 251) as u8;
+    }
+    writer.finish().unwrap()
+}
+
+fn is_as_written(blob: &[u8]) -> bool {
+    blob.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8)
+}
+
+#[tokio::test]
+async fn ten_thousand_attempts_change_no_byte_of_a_blob() {
+    let sup = start().await;
+    let hostile = within(sup.spawn::<Hostile>("hostile", ())).await.unwrap();
+    let (ours, theirs) = (written(100_000), within(hostile.make(100_000)).await.unwrap());
+    let attack = tokio::spawn(hostile.attack(ours.clone(), 10_000));
+    let mut looks = 0;
+    while !attack.is_finished() {
+        assert!(is_as_written(&ours) && is_as_written(&theirs));
+        looks += 1;
+        tokio::task::yield_now().await;
+    }
+    let (attempts, successes) = within(attack).await.unwrap().unwrap();
+    assert!(attempts >= 10_000 && looks > 0, "{attempts} attempts, {looks} looks");
+    assert_eq!(successes, Vec::<String>::new());
+    assert!(is_as_written(&ours) && is_as_written(&theirs));
+    end(sup).await;
+}
+
+#[tokio::test]
+async fn whoever_gives_what_is_no_blob_is_killed_and_nobody_else() {
+    let sup = start().await;
+    let mut events = sup.events();
+    let honest = within(sup.spawn::<Hostile>("honest", ())).await.unwrap();
+    let blob = written(10_000);
+    let hostile = within(sup.spawn::<Hostile>("hostile", ())).await.unwrap();
+    let cases = [
+        (Gift::Unsealed, "not sealed"),
+        (Gift::HalfSealed, "not sealed"),
+        (Gift::Short, "5000 bytes of shared memory are not the 10000 that were announced"),
+        (Gift::Long, "20000 bytes of shared memory are not the 10000 that were announced"),
+        (Gift::Hollow, "not all of the 10000 bytes of shared memory are set aside"),
+        (Gift::File, "not shared memory"),
+        (Gift::Socket, "not shared memory"),
+        (Gift::Nothing, "did not come"),
+        (Gift::Two, "several descriptors"),
+        (Gift::Unannounced, "descriptors came that were not announced"),
+        (Gift::Twice, "the same memory twice"),
+        (Gift::Unknown, "memory that it does not have"),
+    ];
+    for (gift, said) in cases {
+        while within(hostile.pid()).await.is_err() {}
+        // It has the blob, whose name it may misuse.
+        within(hostile.length(blob.clone())).await.unwrap();
+        let outcome = within(hostile.give(gift)).await;
+        let refused = event(&mut events, |event| matches!(event, Event::Refused { .. })).await;
+        let Event::Refused { child, why } = refused else { unreachable!("it was just looked at") };
+        assert!(child == "hostile" && why.contains(said), "{gift:?} of {child}: {why}");
+        assert!(outcome.is_err(), "{gift:?}: {outcome:?}");
+        assert_eq!(within(honest.length(blob.clone())).await, Ok(10_000));
+    }
+    assert!(is_as_written(&blob));
+    end(sup).await;
+}
+
+/// The proportional share that a process has of all blobs, in bytes.
+fn share(pid: u32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("it is our own");
+    let (mut within, mut share) = (false, 0);
+    for line in maps.lines() {
+        if line.split(' ').next().is_some_and(|head| head.contains('-')) {
+            within = line.contains("memfd:procession-memory");
+        } else if let Some(kibibytes) = line.strip_prefix("Pss:").filter(|_| within) {
+            share += kibibytes.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024;
+        }
+    }
+    share
+}
+
+fn available() -> u64 {
+    let counts = fs::read_to_string("/proc/meminfo").expect("proc is mounted");
+    let line = counts.lines().find_map(|line| line.strip_prefix("MemAvailable:")).expect("it is told");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+#[tokio::test]
+async fn a_blob_that_eight_workers_read_is_in_memory_once() {
+    // A gibibyte where there are four.
+    let len = if available() > 4 << 30 { 1_u64 << 30 } else { 64 << 20 };
+    let sup = start().await;
+    let mut workers = Vec::new();
+    for at in 0..8 {
+        workers.push(within(sup.spawn::<Hostile>(format!("reader-{at}"), ())).await.unwrap());
+    }
+    let mut writer = BlobWriter::with_len(len as usize).unwrap();
+    writer.fill(3);
+    let blob = writer.finish().unwrap();
+    let mut shares = vec![share(std::process::id())];
+    for worker in &workers {
+        assert_eq!(within(worker.touch(blob.clone())).await, Ok(len / 4096 * 3));
+        let pid = within(worker.pid()).await.unwrap();
+        shares.push(share(pid));
+    }
+    let mut shares = vec![share(std::process::id())];
+    for worker in &workers {
+        shares.push(share(within(worker.pid()).await.unwrap()));
+    }
+    let total: u64 = shares.iter().sum();
+    println!("{} MiB, read by 8 workers, take up {} MiB: {shares:?}", len >> 20, total >> 20);
+    assert!(shares[1..].iter().all(|share| *share > len / 20), "each has mapped it: {shares:?}");
+    assert!(total < len + len / 20, "{total} bytes for {len}: {shares:?}");
+    end(sup).await;
+}
