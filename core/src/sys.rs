@@ -13,6 +13,8 @@ compile_error!("procession runs on Linux and on Windows; this target is neither"
 pub(crate) use leaf::{
     // Streams: a private byte stream between a process and a child of it.
     BlockingStream,
+    // Memory for data: written by one, or in parts by many, and then read by many.
+    CLAIM,
     // Processes: started, watched, stopped by one thread of this process.
     Child,
     Endpoint,
@@ -24,14 +26,16 @@ pub(crate) use leaf::{
     // What a child may use, and which part of that it is not held to.
     Limit,
     Limits,
-    // Memory for data, written once and then read by many.
     Memory,
+    OpenPart,
     Output,
+    PartedMemory,
     Priority,
     Program,
     SealedMemory,
     // Shared memory: the journal's page.
     Segment,
+    SharedMemory,
     ShutdownSignal,
     ShutdownSignals,
     Stream,

@@ -105,36 +105,27 @@ impl Memory {
     /// `ResourceBusy` if the system still has a part of it in use for writing, such as for a device; otherwise the
     /// process has no room for the mapping.
     pub fn seal(self) -> io::Result<SealedMemory> {
-        let Self { mapping, file } = self;
-        let len = mapping.len();
-        // As long as there is one that writes, the system refuses the seal.
-        drop(mapping);
-        fcntl_add_seals(&file, SEALS)?;
-        SealedMemory::map(file, len)
+        // As long as there is a mapping that writes, the system refuses the seal.
+        let (file, len) = self.into_file();
+        SealedMemory::seal(file, len)
+    }
+
+    /// The file alone.
+    pub(crate) fn into_file(self) -> (OwnedFd, usize) {
+        (self.file, self.mapping.len())
     }
 }
 
 impl SealedMemory {
     /// Maps what another process made, if it is sealed and has just so many bytes.
     pub(crate) fn adopt(file: OwnedFd, len: u64) -> io::Result<Self> {
-        let refused = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-        // Whatever is no memfd at all has no seals to ask for.
-        let seals = fcntl_get_seals(&file).map_err(|_| refused("the descriptor is not shared memory".into()))?;
-        if !seals.contains(SEALS) {
-            return Err(refused("the shared memory is not sealed".into()));
-        }
-        // What is sealed stays as it is, so that this holds as long as the mapping.
-        let about = fstat(&file)?;
-        let size = about.st_size as u64;
-        if size == 0 || size != len {
-            return Err(refused(format!("{size} bytes of shared memory are not the {len} that were announced")));
-        }
-        // A page that has to be found when it is first read may not be there: that reader is killed.
-        if (about.st_blocks as u64).saturating_mul(BLOCK) < size {
-            return Err(refused(format!("not all of the {size} bytes of shared memory are set aside")));
-        }
-        let len =
-            usize::try_from(len).map_err(|_| refused(format!("{len} bytes are more than there are addresses")))?;
+        let len = sealed_size(&file, SEALS, len)?;
+        Self::map(file, len)
+    }
+
+    /// Ends all writing of a file of so many bytes.
+    pub(crate) fn seal(file: OwnedFd, len: usize) -> io::Result<Self> {
+        fcntl_add_seals(&file, SEALS)?;
         Self::map(file, len)
     }
 
@@ -179,6 +170,30 @@ impl fmt::Debug for SealedMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealedMemory").field("len", &self.len()).finish_non_exhaustive()
     }
+}
+
+/// The size of what another process made, if it has these seals and is just so large.
+pub(crate) fn sealed_size(file: &OwnedFd, seals: SealFlags, len: u64) -> io::Result<usize> {
+    // Whatever is no memfd at all has no seals to ask for.
+    let found = fcntl_get_seals(file).map_err(|_| refused("the descriptor is not shared memory".into()))?;
+    if !found.contains(seals) {
+        return Err(refused("the shared memory is not sealed".into()));
+    }
+    // What is sealed stays as it is, so that this holds as long as the mapping.
+    let about = fstat(file)?;
+    let size = about.st_size as u64;
+    if size == 0 || size != len {
+        return Err(refused(format!("{size} bytes of shared memory are not the {len} that were announced")));
+    }
+    // A page that has to be found when it is first read may not be there: that reader is killed.
+    if (about.st_blocks as u64).saturating_mul(BLOCK) < size {
+        return Err(refused(format!("not all of the {size} bytes of shared memory are set aside")));
+    }
+    usize::try_from(len).map_err(|_| refused(format!("{len} bytes are more than there are addresses")))
+}
+
+pub(crate) fn refused(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Sets aside what a file has more when it has `len` bytes in place of `old`.

@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use crate::greeting::{receive_with, send_with};
-use crate::{Child, SealedMemory};
+use crate::{Child, SharedMemory};
 
 /// Descriptors that may have arrived and not been taken: more than one message can announce.
 const UNTAKEN: usize = 256;
@@ -120,7 +120,7 @@ impl Stream {
     /// # Platform-specific behavior
     /// On Linux there is nothing to tell. On Windows the handle is duplicated into a child, while a parent fetches it, which is
     /// possible for as long as this process lives and has the memory.
-    pub fn offer_memory(&self, to: Option<&Child>, memory: &SealedMemory) -> io::Result<u64> {
+    pub fn offer_memory(&self, to: Option<&Child>, memory: &SharedMemory) -> io::Result<u64> {
         let _ = (to, memory);
         Ok(0)
     }
@@ -130,7 +130,7 @@ impl Stream {
     ///
     /// # Errors
     /// Those of [`try_write`](Self::try_write).
-    pub fn try_write_with(&self, buf: &[u8], memory: &SealedMemory) -> io::Result<usize> {
+    pub fn try_write_with(&self, buf: &[u8], memory: &SharedMemory) -> io::Result<usize> {
         let written = self.socket.try_io(Interest::WRITABLE, || {
             match send_with(self.socket.as_fd(), &[IoSlice::new(buf)], &[memory.as_fd()]) {
                 // As many descriptors are under way as the system will have: there is room when the peer has read.
@@ -141,7 +141,7 @@ impl Stream {
         broken_pipe(written)
     }
 
-    /// Takes the memory that the peer has announced as so many bytes, with what [`offer_memory`](Self::offer_memory) told
+    /// Takes the memory that the peer has announced as so many bytes, sealed or to be written in parts, with what [`offer_memory`](Self::offer_memory) told
     /// there. Memory must be taken in the order in which it is announced. `None` is memory that came and that this process had
     /// no room for in its table of descriptors. `from` is the process at the other end where this one has started it.
     ///
@@ -151,11 +151,17 @@ impl Stream {
     ///
     /// # Platform-specific behavior
     /// On Windows memory of a child that has ended is gone, if nobody has taken it: `NotFound`.
-    pub fn take_memory(&self, from: Option<&Child>, told: u64, len: u64) -> io::Result<Option<SealedMemory>> {
+    pub fn take_memory(
+        &self,
+        from: Option<&Child>,
+        told: u64,
+        len: u64,
+        parted: bool,
+    ) -> io::Result<Option<SharedMemory>> {
         let _ = (from, told);
         let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         match arrived {
-            Some(Arrived::Descriptor(file)) => SealedMemory::adopt(file, len).map(Some),
+            Some(Arrived::Descriptor(file)) => SharedMemory::adopt(file, len, parted).map(Some),
             Some(Arrived::Lost) => Ok(None),
             None => Err(invalid("memory was announced and did not come")),
         }

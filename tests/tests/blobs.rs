@@ -7,6 +7,8 @@ mod passing;
 mod processes;
 #[path = "blobs/reader.rs"]
 mod reader;
+#[path = "blobs/split.rs"]
+mod split;
 #[path = "blobs/values.rs"]
 mod values;
 

@@ -11,13 +11,11 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::BlobError;
+use super::reference;
 use super::view::{self, ViewError};
 use super::writer::BlobWriter;
-use crate::actor::node::{Node, random};
-use crate::actor::parcel::opened_handle;
 use crate::router::Handles;
-use crate::shm::memories::{self, Known};
-use crate::sys::SealedMemory;
+use crate::sys::{SealedMemory, SharedMemory};
 use crate::wire::codec::{Handle, note_handle_once};
 
 /// Bytes that nobody changes any more, or a part of them, in memory that processes share.
@@ -75,14 +73,10 @@ impl Blob {
         writer.finish()
     }
 
-    /// What a writer has finished.
-    pub(super) fn new(memory: SealedMemory) -> Self {
-        let (tag, len) = (random(), memory.len());
-        let number = memories::keep(Known { tag, memory: Some(memory.clone()) });
-        let node = Node::here();
-        let handle = node.with(|router| router.memory(number));
-        let whole = Whole { tag, handle, memory, _hold: node.hold(vec![handle]) };
-        Self { whole: Some(Arc::new(whole)), start: 0, len }
+    /// What a writer has finished, which may be longer.
+    pub(super) fn new(memory: SealedMemory, len: usize) -> Self {
+        let (tag, handle, hold) = reference::made(SharedMemory::Sealed(memory.clone()));
+        Self { whole: Some(Arc::new(Whole { tag, handle, memory, _hold: hold })), start: 0, len }
     }
 
     /// A part of it, which keeps all of it.
@@ -173,27 +167,15 @@ impl<'de> Deserialize<'de> for Blob {
         if len == 0 {
             return Ok(Self::default());
         }
-        let mut known = None;
-        let handle = opened_handle(|handle| {
-            known = (handle.kind == Handle::MEMORY)
-                .then(|| memories::find(handle.actor.0))
-                .flatten()
-                .filter(|known| known.tag == tag);
-            known.is_some()
-        });
-        let (Some(handle), Some(known)) = (handle, known) else {
-            return Err(D::Error::custom("the message does not bring the blob that it names"));
+        let (handle, memory) = reference::opened::<D::Error>(tag)?;
+        let SharedMemory::Sealed(memory) = memory else {
+            return Err(D::Error::custom("this is memory that is still written, and no blob"));
         };
-        let memory = known.memory.ok_or_else(|| {
-            D::Error::custom(
-                "the blob did not get here: a process on its way had no descriptor left for it, or has died",
-            )
-        })?;
         let range = usize::try_from(start).ok().zip(usize::try_from(len).ok());
         let (start, len) = range
             .filter(|(start, len)| start.checked_add(*len).is_some_and(|end| end <= memory.len()))
             .ok_or_else(|| D::Error::custom(format_args!("{len} bytes from {start} are not within the blob")))?;
-        let whole = Whole { tag, handle, memory, _hold: Node::here().hold(vec![handle]) };
+        let whole = Whole { tag, handle, memory, _hold: reference::held(handle) };
         Ok(Self { whole: Some(Arc::new(whole)), start, len })
     }
 }

@@ -32,6 +32,11 @@
 //!   has broken the protocol and is killed.
 //! - Its memory is set aside when it is made: to write or to read it cannot fail later.
 //!
+//! # Filled by many
+//! A writer can be [split](BlobWriter::split): each [`BlobSlice`] goes to a worker that fills it and answers with what it is
+//! [done](BlobSlice::done) as. When all are back it is a blob. One part is open in one process at a time. A worker that dies
+//! with its part is told of as ever, and [nobody has it](SplitBlob::take_again) any more.
+//!
 //! # Cost
 //! The first message that brings a blob to a process costs some microseconds more than one without, whatever its size; the next
 //! ones next to nothing. To make one costs what filling new memory costs: it pays for what is read by several, or is large.
@@ -48,11 +53,14 @@
 mod blob;
 mod error;
 mod limit;
+mod reference;
+mod split;
 mod view;
 mod writer;
 
 pub use blob::Blob;
 pub use error::BlobError;
 pub use limit::{BlobUsage, set_limit, usage};
+pub use split::{BlobSlice, FilledSlice, SplitBlob, SplitError};
 pub use view::ViewError;
 pub use writer::BlobWriter;

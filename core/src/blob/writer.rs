@@ -7,8 +7,9 @@ use bytemuck::{AnyBitPattern, NoUninit};
 use super::blob::Blob;
 use super::error::BlobError;
 use super::limit::Share;
+use super::split::SplitBlob;
 use super::view::{self, ViewError};
-use crate::sys::Memory;
+use crate::sys::{CLAIM, Memory};
 
 /// What a growing one has at first.
 const FIRST: usize = 64 << 10;
@@ -153,7 +154,49 @@ impl BlobWriter {
         if memory.len() != len {
             memory.resize(len).map_err(failed)?;
         }
-        Ok(Blob::new(memory.seal().map_err(failed)?))
+        Ok(Blob::new(memory.seal().map_err(failed)?, len))
+    }
+
+    /// Leaves the writing to others: each writes one of so many parts, which are about equally long and begin at multiples of
+    /// 16 bytes, so that each is a whole number of numbers where all of it is. What was written before stays.
+    ///
+    /// # Errors
+    /// [`BlobError::Memory`] if there is no room for the claims of the parts.
+    ///
+    /// # Panics
+    /// For no parts.
+    pub fn split(self, parts: usize) -> Result<SplitBlob, BlobError> {
+        assert!(parts > 0, "a blob is split into at least one part");
+        let each = self.len.div_ceil(parts).next_multiple_of(16);
+        self.split_every(each.max(1))
+    }
+
+    /// The same, each of so many bytes but for the last, which may be shorter.
+    ///
+    /// # Errors
+    /// Those of [`split`](Self::split).
+    ///
+    /// # Panics
+    /// For parts of no bytes.
+    pub fn split_every(mut self, bytes: usize) -> Result<SplitBlob, BlobError> {
+        assert!(bytes > 0, "a part has at least one byte");
+        let len = self.len;
+        let claims = len.next_multiple_of(CLAIM);
+        let total = claims + len.div_ceil(bytes) * CLAIM;
+        let failed = |source| BlobError::Memory { len: total as u64, source };
+        let memory = match self.memory.take().filter(|_| len > 0) {
+            None => None,
+            Some(mut memory) => {
+                self.share.resize(total as u64)?;
+                if memory.len() != total {
+                    memory.resize(total).map_err(failed)?;
+                }
+                // Nobody has claimed anything, whatever was there before.
+                memory.as_mut_slice()[len..].fill(0);
+                Some(memory.part().map_err(failed)?)
+            }
+        };
+        Ok(SplitBlob::new(memory, len, bytes, claims))
     }
 
     fn set_capacity(&mut self, capacity: usize) -> Result<(), BlobError> {

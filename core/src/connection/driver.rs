@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, BytesMut};
 use tokio::sync::Notify;
 
-use crate::sys::{Child, SealedMemory, Stream};
+use crate::sys::{Child, SharedMemory, Stream};
 use crate::wire::codec::Handle;
 use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, FrameError, MemoryAbout, MemoryForm};
 
@@ -38,7 +38,7 @@ struct Writing {
     /// How many bytes of data were written ever.
     written: u64,
     /// Memory that goes with a byte of data, and with which one of all that were written ever.
-    memories: VecDeque<(u64, SealedMemory)>,
+    memories: VecDeque<(u64, SharedMemory)>,
     /// Who waits for everything to be written.
     flushed: Option<Waker>,
     broken: bool,
@@ -62,7 +62,7 @@ pub(crate) struct Given {
     pub(crate) handle: Handle,
     pub(crate) tag: u64,
     /// Nothing where the peer can only be told of it.
-    pub(crate) memory: Option<SealedMemory>,
+    pub(crate) memory: Option<SharedMemory>,
 }
 
 impl Connection {
@@ -113,7 +113,11 @@ impl Connection {
             });
             let about = match &offered {
                 Some((told, memory)) => {
-                    MemoryAbout { tag, len: memory.len() as u64, told: *told, form: MemoryForm::Sealed }
+                    let form = match memory {
+                        SharedMemory::Sealed(_) => MemoryForm::Sealed,
+                        SharedMemory::Parted(_) => MemoryForm::Parted,
+                    };
+                    MemoryAbout { tag, len: memory.len() as u64, told: *told, form }
                 }
                 None => MemoryAbout { tag, len: 0, told: 0, form: MemoryForm::Lost },
             };
@@ -161,11 +165,13 @@ impl Connection {
     }
 
     /// Takes the memory that the peer has told of; nothing where there was no room for it on its way here.
-    pub(crate) fn take_memory(&self, about: &MemoryAbout) -> io::Result<Option<SealedMemory>> {
-        match about.form {
-            MemoryForm::Lost => Ok(None),
-            MemoryForm::Sealed => self.data.take_memory(self.child.as_ref(), about.told, about.len),
-        }
+    pub(crate) fn take_memory(&self, about: &MemoryAbout) -> io::Result<Option<SharedMemory>> {
+        let parted = match about.form {
+            MemoryForm::Lost => return Ok(None),
+            MemoryForm::Sealed => false,
+            MemoryForm::Parted => true,
+        };
+        self.data.take_memory(self.child.as_ref(), about.told, about.len, parted)
     }
 
     /// Ready when all is written, which the connection's driver goes on with meanwhile.

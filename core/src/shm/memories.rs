@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::sys::SealedMemory;
+use crate::sys::SharedMemory;
 
 static TABLE: OnceLock<Mutex<Table>> = OnceLock::new();
 
@@ -21,7 +21,7 @@ pub(crate) struct Known {
     /// Its number among all memory of the run.
     pub(crate) tag: u64,
     /// The memory, unless there was no room for it on its way here.
-    pub(crate) memory: Option<SealedMemory>,
+    pub(crate) memory: Option<SharedMemory>,
 }
 
 /// Keeps memory until it is [let go](forget); says its number.

@@ -83,6 +83,8 @@ pub(crate) enum MemoryForm {
     Lost,
     /// It stays as it is.
     Sealed,
+    /// Parts of it are written by whoever has claimed them.
+    Parted,
 }
 
 /// The route of a credit: the node and the actor whose mailbox it counts.
@@ -228,6 +230,7 @@ impl Frame {
                 let form = match about.form {
                     MemoryForm::Lost => 0,
                     MemoryForm::Sealed => 1,
+                    MemoryForm::Parted => 2,
                 };
                 for field in [about.tag, about.len, about.told, form] {
                     out.put_u64_le(field);
@@ -392,6 +395,7 @@ impl Decoder {
                 let form = match form {
                     0 => MemoryForm::Lost,
                     1 => MemoryForm::Sealed,
+                    2 => MemoryForm::Parted,
                     form => return Err(FrameError::Form { form }),
                 };
                 Frame::Memory { handle, about: MemoryAbout { tag, len, told, form } }
@@ -517,6 +521,10 @@ mod tests {
         )
     }
 
+    fn form() -> impl Strategy<Value = MemoryForm> {
+        prop_oneof![Just(MemoryForm::Lost), Just(MemoryForm::Sealed), Just(MemoryForm::Parted)]
+    }
+
     fn frame() -> impl Strategy<Value = Frame> {
         let call = || any::<u64>().prop_map(CallId);
         let status = prop_oneof![
@@ -550,12 +558,10 @@ mod tests {
             payload().prop_map(|payload| Frame::Stop { payload }),
             call().prop_map(|call| Frame::Recall { call }),
             (handle(), any::<u64>()).prop_map(|(handle, count)| Frame::Release { handle, count }),
-            (handle(), any::<[u64; 3]>(), prop_oneof![Just(MemoryForm::Lost), Just(MemoryForm::Sealed)]).prop_map(
-                |(handle, [tag, len, told], form)| Frame::Memory {
-                    handle,
-                    about: MemoryAbout { tag, len, told, form }
-                }
-            ),
+            (handle(), any::<[u64; 3]>(), form()).prop_map(|(handle, [tag, len, told], form)| Frame::Memory {
+                handle,
+                about: MemoryAbout { tag, len, told, form }
+            }),
             handle().prop_map(|handle| Frame::Forget { handle }),
         ]
     }

@@ -1,6 +1,6 @@
 //! The workers of these tests: each does with blobs what it is told.
 
-use procession::blob::{self, Blob, BlobWriter};
+use procession::blob::{self, Blob, BlobSlice, BlobWriter, FilledSlice, SplitError};
 use procession::prelude::*;
 use procession::queue::{Receiver, Sender};
 use procession::shared::Dict;
@@ -11,6 +11,7 @@ use crate::processes::{start, within};
 #[derive(Actor, Default)]
 pub(crate) struct Reader {
     kept: Vec<Blob>,
+    slices: Vec<BlobSlice>,
 }
 
 /// The number of bytes, and their sum.
@@ -62,6 +63,38 @@ impl Reader {
     #[call]
     pub(crate) fn drop_all(&mut self) {
         self.kept.clear();
+    }
+
+    #[call]
+    pub(crate) fn fill(&self, mut slice: BlobSlice, byte: u8) -> Result<FilledSlice, SplitError> {
+        slice.bytes_mut()?.fill(byte);
+        Ok(slice.done())
+    }
+
+    /// Fills it and keeps it open.
+    #[call]
+    pub(crate) fn keep_open(&mut self, mut slice: BlobSlice, byte: u8) -> Result<(), SplitError> {
+        slice.bytes_mut()?.fill(byte);
+        self.slices.push(slice);
+        Ok(())
+    }
+
+    /// Keeps it as it is.
+    #[call]
+    pub(crate) fn keep_slice(&mut self, slice: BlobSlice) {
+        self.slices.push(slice);
+    }
+
+    #[call]
+    pub(crate) fn fill_kept(&mut self, byte: u8) -> Result<Option<FilledSlice>, SplitError> {
+        let Some(mut slice) = self.slices.pop() else { return Ok(None) };
+        slice.bytes_mut()?.fill(byte);
+        Ok(Some(slice.done()))
+    }
+
+    #[call]
+    pub(crate) fn return_kept(&mut self) -> Option<BlobSlice> {
+        self.slices.pop()
     }
 
     /// How many blobs the process has, and how many bytes in them.
@@ -168,6 +201,17 @@ pub(crate) fn doubled(blob: Blob) -> Result<Blob, Failure> {
         *to = from.wrapping_mul(2);
     }
     Ok(writer.finish()?)
+}
+
+/// Fills a slice with its index; the first time that number 3 comes, dies over it.
+#[procession::task]
+pub(crate) fn filled(mut slice: BlobSlice, deadly: bool) -> Result<FilledSlice, SplitError> {
+    let index = slice.index();
+    slice.bytes_mut()?.fill(index as u8);
+    if deadly && index == 3 {
+        std::process::abort();
+    }
+    Ok(slice.done())
 }
 
 pub(crate) async fn readers(sup: &Supervisor, count: usize) -> Vec<Address<Reader>> {
