@@ -130,21 +130,21 @@ impl Memory {
     /// The process has no room for the mapping; on Linux also `ResourceBusy` if the system still has a part of it in use for
     /// writing, such as for a device.
     pub fn seal(self) -> io::Result<SealedMemory> {
-        let Self { view, section } = self;
-        let len = view.len;
-        drop(view);
-        // The handle that could write goes here.
-        SealedMemory::map(without_writing(&section)?, len)
+        // The handle that could write goes here, and the view before.
+        let (section, len) = self.into_section();
+        SealedMemory::seal(&section, len)
+    }
+
+    /// The section alone.
+    pub(crate) fn into_section(self) -> (OwnedHandle, usize) {
+        (self.section, self.view.len)
     }
 }
 
 impl SealedMemory {
     /// Maps what another process made, if it is memory of so many bytes; gives it back if not.
     pub(crate) fn adopt(section: OwnedHandle, len: u64) -> Result<Self, OwnedHandle> {
-        let is_it = Basics::of(&section).is_some_and(|basics| basics.are_memory_of(len));
-        let Some(len) = usize::try_from(len).ok().filter(|_| is_it) else {
-            return Err(section);
-        };
+        let Some(len) = is_memory_of(&section, len) else { return Err(section) };
         match View::new(&section, len, FILE_MAP_READ) {
             Ok(view) => Ok(Self { shared: Arc::new(Shared { view, section }) }),
             Err(_) => Err(section),
@@ -155,7 +155,9 @@ impl SealedMemory {
         &self.shared.section
     }
 
-    fn map(section: OwnedHandle, len: usize) -> io::Result<Self> {
+    /// The same memory with a handle that can only read.
+    pub(crate) fn seal(section: &OwnedHandle, len: usize) -> io::Result<Self> {
+        let section = without_writing(section)?;
         let view = View::new(&section, len, FILE_MAP_READ)?;
         Ok(Self { shared: Arc::new(Shared { view, section }) })
     }
@@ -200,9 +202,9 @@ impl fmt::Debug for SealedMemory {
 }
 
 /// Where a section is in this process.
-struct View {
-    address: NonNull<u8>,
-    len: usize,
+pub(crate) struct View {
+    pub(crate) address: NonNull<u8>,
+    pub(crate) len: usize,
 }
 
 // SAFETY: the view is owned and lives until its drop; who has it shared only reads.
@@ -211,7 +213,7 @@ unsafe impl Send for View {}
 unsafe impl Sync for View {}
 
 impl View {
-    fn new(section: &OwnedHandle, len: usize, rights: FILE_MAP) -> io::Result<Self> {
+    pub(crate) fn new(section: &OwnedHandle, len: usize, rights: FILE_MAP) -> io::Result<Self> {
         // SAFETY: a new view at an address of the system's choice touches no existing memory; one that is larger than the
         // section is refused.
         let view = unsafe { MapViewOfFile(section.as_raw_handle(), rights, 0, 0, len) };
@@ -260,6 +262,12 @@ impl Basics {
             && len > 0
             && len.div_ceil(PAGE) == size.div_ceil(PAGE)
     }
+}
+
+/// The length, if this is memory of so many bytes.
+pub(crate) fn is_memory_of(section: &OwnedHandle, len: u64) -> Option<usize> {
+    let is_it = Basics::of(section).is_some_and(|basics| basics.are_memory_of(len));
+    usize::try_from(len).ok().filter(|_| is_it)
 }
 
 /// A handle on the same section that can only be mapped for reading.

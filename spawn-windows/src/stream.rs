@@ -18,10 +18,9 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use crate::greeting::{fetched, give, kept, received};
-use crate::memory::RIGHTS;
 use crate::operation::Operation;
 use crate::pipe::{broken_pipe, end_of_stream};
-use crate::{Child, SealedMemory};
+use crate::{Child, SharedMemory};
 
 /// As much as is written at a time: the pipe has room for it as soon as its reader has read as much.
 const PIECE: usize = 64 * 1024;
@@ -152,9 +151,9 @@ impl Stream {
     /// # Platform-specific behavior
     /// On Linux there is nothing to tell. On Windows the handle is duplicated into a child, while a parent fetches it, which is
     /// possible for as long as this process lives and has the memory.
-    pub fn offer_memory(&self, to: Option<&Child>, memory: &SealedMemory) -> io::Result<u64> {
+    pub fn offer_memory(&self, to: Option<&Child>, memory: &SharedMemory) -> io::Result<u64> {
         match to {
-            Some(child) => give(child, memory.section(), RIGHTS, 0),
+            Some(child) => give(child, memory.section(), SharedMemory::rights(memory.is_parted()), 0),
             None => Ok(memory.section().as_raw_handle().addr() as u64),
         }
     }
@@ -164,12 +163,12 @@ impl Stream {
     ///
     /// # Errors
     /// Those of [`try_write`](Self::try_write).
-    pub fn try_write_with(&self, buf: &[u8], memory: &SealedMemory) -> io::Result<usize> {
+    pub fn try_write_with(&self, buf: &[u8], memory: &SharedMemory) -> io::Result<usize> {
         let _ = memory;
         self.try_write(buf)
     }
 
-    /// Takes the memory that the peer has announced as so many bytes, with what [`offer_memory`](Self::offer_memory) told
+    /// Takes the memory that the peer has announced as so many bytes, sealed or to be written in parts, with what [`offer_memory`](Self::offer_memory) told
     /// there. Memory must be taken in the order in which it is announced. `None` is memory that came and that this process had
     /// no room for in its table of descriptors. `from` is the process at the other end where this one has started it.
     ///
@@ -179,10 +178,16 @@ impl Stream {
     ///
     /// # Platform-specific behavior
     /// On Windows memory of a child that has ended is gone, if nobody has taken it: `NotFound`.
-    pub fn take_memory(&self, from: Option<&Child>, told: u64, len: u64) -> io::Result<Option<SealedMemory>> {
+    pub fn take_memory(
+        &self,
+        from: Option<&Child>,
+        told: u64,
+        len: u64,
+        parted: bool,
+    ) -> io::Result<Option<SharedMemory>> {
         let memory = match from {
-            Some(child) => SealedMemory::adopt(fetched(child, told, RIGHTS)?, len).ok(),
-            None => kept(received(told).map(|section| SealedMemory::adopt(section, len))),
+            Some(child) => SharedMemory::adopt(fetched(child, told, SharedMemory::rights(parted))?, len, parted).ok(),
+            None => kept(received(told).map(|section| SharedMemory::adopt(section, len, parted))),
         };
         let refused = || io::Error::new(io::ErrorKind::InvalidData, "the handle is not one of so much memory");
         memory.map(Some).ok_or_else(refused)
