@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use procession::prelude::*;
 use procession::{TaskError, task};
 use serde::{Serialize, Serializer};
@@ -19,13 +20,13 @@ const MUCH: usize = 15 << 20;
 /// Much, and a note of the process that has written it to a frame, but not yet to its supervisor.
 #[derive(Clone, Debug, serde::Deserialize)]
 struct Noted {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     note: PathBuf,
 }
 
 impl Serialize for Noted {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let written = (serde_bytes(&self.bytes), &self.note).serialize(serializer);
+        let written = (&self.bytes, &self.note).serialize(serializer);
         if self.bytes.len() == MUCH {
             std::fs::write(&self.note, std::process::id().to_string()).expect("a note");
         }
@@ -33,13 +34,9 @@ impl Serialize for Noted {
     }
 }
 
-fn serde_bytes(bytes: &[u8]) -> &[u8] {
-    bytes
-}
-
 #[task]
 fn makes(note: PathBuf) -> Noted {
-    Noted { bytes: vec![7; MUCH], note }
+    Noted { bytes: vec![7; MUCH].into(), note }
 }
 
 /// Its runtime has one thread, so nothing is read while the test does not await.
@@ -77,7 +74,7 @@ async fn a_worker_that_is_killed_half_way_through_a_large_result_takes_that_task
 }
 
 #[task]
-fn counts(bytes: Vec<u8>) -> usize {
+fn counts(bytes: Bytes) -> usize {
     bytes.len()
 }
 
@@ -88,7 +85,7 @@ async fn a_worker_that_is_killed_half_way_through_a_large_argument_loses_nothing
         let pid = within(pool.submit(super::pools::pid, ())).await.expect("a pid");
         // It takes in what the stream holds, and no more.
         system::freeze(pid);
-        let mut large = processes::begin(pool.submit(counts, vec![7; MUCH]));
+        let mut large = processes::begin(pool.submit(counts, Bytes::from(vec![7; MUCH])));
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(10) {
             assert!(processes::poll_once(large.as_mut()).is_pending(), "nobody can have read it");
@@ -131,6 +128,7 @@ async fn a_pool_that_is_ended_while_its_workers_crash_ends_and_each_task_with_it
                 pool.submit(ends, Fuse::new(at, fate(n)))
             })
             .collect();
+        // Each time at another moment.
         for _ in 0..round {
             tokio::task::yield_now().await;
         }
