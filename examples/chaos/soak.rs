@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const SLOPE: f64 = (1 << 20) as f64 / 3600.0;
 const WIDEST: f64 = 50.0 * SLOPE;
 /// What is not measured: until everything has the size that it needs.
-const WARM: u64 = 5;
+const WARM: u64 = 20;
 
 #[procession::task]
 fn work(number: u64) -> u64 {

@@ -17,6 +17,8 @@ mod kinds;
 mod lines;
 #[path = "locks/nested.rs"]
 mod nested;
+#[path = "locks/releases.rs"]
+mod releases;
 #[path = "locks/speed.rs"]
 mod speed;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use super::call::{answer, failure};
+use super::call::answer;
 use super::message::{self, Message};
 use super::node::{Node, Numbered, Sink};
 use super::parcel::Parcel;
@@ -186,18 +186,10 @@ fn returned(outcome: Outcome, give_back: GiveBack) {
 }
 
 /// Sends a service a message that nobody waits for, from where nothing can be awaited, such as a drop. It waits for room by
-/// itself, and is lost with this process only.
+/// itself; where there is room it has left this process when this returns, and counts even if the process ends at once.
 pub(crate) fn send_on(to: Destination, message: Message) {
-    struct Unheard;
-    impl Sink for Unheard {
-        fn ended(&self, _: u64, outcome: Outcome) {
-            // The service has ended, and with it what this was about.
-            let _ = failure(outcome);
-        }
-    }
     if let Ok(message) = message.into_parts() {
-        let sink: Arc<dyn Sink> = Arc::new(Unheard);
-        Node::here().submit_all(&sink, [Numbered { number: 0, to, deadline: None, caused_by: None, message }]);
+        Node::here().tell(to, message);
     }
 }
 

@@ -37,6 +37,8 @@ struct Inner {
 pub(crate) trait Peer: Send + Sync {
     /// There are bytes to write.
     fn flush(&self);
+    /// Writes of them what the streams take, now.
+    fn write(&self);
     /// A frame that is about the process and not about a request.
     fn frame(&self, frame: Frame);
     /// It broke the protocol.
@@ -240,6 +242,21 @@ impl Node {
         }
         self.react(inner);
         keys
+    }
+
+    /// Sends a cast whose end nobody hears of. What goes to another process is written at once if it can be, since this one
+    /// may end before its connection has its turn.
+    pub(crate) fn tell(&self, to: Destination, mut message: Message) {
+        let _keeper = (!message.handles.is_empty()).then(|| message.make_bare());
+        let uplink = self.with(|router| {
+            // A token of nobody.
+            router.submit(Token::default(), to, false, None, None, message);
+            router.uplink().filter(|_| router.identity().1 != to.node)
+        });
+        let peer = uplink.and_then(|link| self.lock().peers.get(&link).cloned());
+        if let Some(peer) = peer {
+            peer.write();
+        }
     }
 
     /// What became of a submitted request; a call is not interested in its admission.

@@ -430,6 +430,11 @@ impl Peer for Downlink {
         self.connection.wake.notify_one();
     }
 
+    /// What goes down loses nothing with this process that would not be lost with those below it.
+    fn write(&self) {
+        self.flush();
+    }
+
     fn frame(&self, frame: Frame) {
         self.push(Arrival::Frame(frame));
     }

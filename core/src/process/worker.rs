@@ -107,8 +107,9 @@ async fn serve(
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
     let stop = Stop::new();
-    let uplink = Uplink { connection: connection.clone(), init: Mutex::new(Some(init_tx)), stop: stop.clone() };
-    let link = node.add_link(|_| Arc::new(uplink));
+    let init = Mutex::new(Some(init_tx));
+    let (spoken, stopped) = (connection.clone(), stop.clone());
+    let link = node.add_link(|link| Arc::new(Uplink { connection: spoken, link, init, stop: stopped }));
     node.with(|router| router.set_uplink(link));
     let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
     let about = NewEntry {
@@ -206,6 +207,7 @@ fn speak(connection: &Connection, link: LinkKey) {
 /// The supervisor, as the router of a worker speaks to it.
 struct Uplink {
     connection: Arc<Connection>,
+    link: LinkKey,
     init: Mutex<Option<oneshot::Sender<Parcel>>>,
     stop: Stop,
 }
@@ -213,6 +215,10 @@ struct Uplink {
 impl Peer for Uplink {
     fn flush(&self) {
         self.connection.wake.notify_one();
+    }
+
+    fn write(&self) {
+        speak(&self.connection, self.link);
     }
 
     fn frame(&self, frame: Frame) {

@@ -1,9 +1,12 @@
 //! Who is who: whether a sender is the actor that it says it is, and whether that actor still lives.
 
+use std::collections::VecDeque;
+
 use super::entry::{Consumer, Source};
+use super::link::LinkKey;
 use super::router::{Router, Taken};
 use crate::error::exit::Down;
-use crate::wire::ids::{ActorId, Destination};
+use crate::wire::ids::{ActorId, Destination, NodeId};
 
 /// Whether an incarnation lives, as far as is known here.
 #[derive(Clone, Debug)]
@@ -12,6 +15,36 @@ pub(crate) enum Presence {
     Alive,
     /// It has ended, and how, where that is remembered.
     Ended(Option<Down>),
+}
+
+/// Closed connections of which messages are still in a mailbox, that are remembered. A mailbox that is served is empty long
+/// before so many have come.
+const DEPARTED: usize = 4096;
+
+/// Who spoke over connections that are closed: what they had sent counts.
+#[derive(Debug, Default)]
+pub(super) struct Departed(VecDeque<(LinkKey, Behind)>);
+
+/// Who speaks over a connection.
+#[derive(Debug)]
+pub(super) struct Behind {
+    /// The actor that the process at the other end hosts.
+    pub(super) actor: Option<ActorId>,
+    /// The nodes that live behind it.
+    pub(super) nodes: Vec<NodeId>,
+}
+
+impl Departed {
+    pub(super) fn add(&mut self, link: LinkKey, behind: Behind) {
+        if self.0.len() == DEPARTED {
+            self.0.pop_front();
+        }
+        self.0.push_back((link, behind));
+    }
+
+    fn get(&self, link: LinkKey) -> Option<&Behind> {
+        self.0.iter().rev().find(|(at, _)| *at == link).map(|(_, behind)| behind)
+    }
 }
 
 impl Router {
@@ -25,9 +58,12 @@ impl Router {
                 let hosted = self.hosted.map(|(route, _)| (route.node, route.actor));
                 actor.run == self.run && (actor.node == self.node || hosted == Some((actor.node, actor.actor)))
             }
+            Source::Link(link) if self.links.get(link).is_none() => self.departed.get(link).is_some_and(|behind| {
+                let hosted = actor.node == self.node && behind.actor == Some(actor.actor);
+                hosted || behind.nodes.contains(&actor.node)
+            }),
             Source::Link(link) if actor.node == self.node => {
-                let hosted = self.links.get(link).and_then(|l| l.worker).and_then(|entry| self.entries.get(entry));
-                hosted.is_some_and(|e| e.route.actor == actor.actor)
+                self.links.get(link).is_some_and(|l| l.actor == Some(actor.actor))
             }
             // From above comes whatever is not below.
             Source::Link(link) if self.uplink == Some(link) => !self.nodes.contains_key(&actor.node),

@@ -13,7 +13,7 @@ use super::memories::Ahead;
 use super::record::CallKey;
 use crate::error::exit::Exit;
 use crate::shm::progress::Progress;
-use crate::wire::ids::CallId;
+use crate::wire::ids::{ActorId, CallId};
 
 /// A link's key.
 pub(crate) type LinkKey = Key;
@@ -71,6 +71,8 @@ pub(super) struct Link {
     pub(super) nodes: usize,
     /// The actor that the process at the other end hosts.
     pub(super) worker: Option<EntryKey>,
+    /// The number of that actor, which may have been forgotten before the link is.
+    pub(super) actor: Option<ActorId>,
     /// How that actor has ended.
     pub(super) exit: Option<Exit>,
     /// Cancels whose requests are still on the way: the control stream may be faster.

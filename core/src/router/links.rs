@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::entry::{Consumer, FIRST_WINDOW, LARGEST_WINDOW, Source};
 use super::handles::Handles;
+use super::identity::Behind;
 use super::link::{CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
 use super::memories::Ahead;
 use super::record::{Message, Origin, Outcome, Phase, Record};
@@ -25,6 +26,10 @@ impl Router {
     /// The link to the process that started this one.
     pub(crate) fn set_uplink(&mut self, link: LinkKey) {
         self.uplink = Some(link);
+    }
+
+    pub(crate) fn uplink(&self) -> Option<LinkKey> {
+        self.uplink
     }
 
     /// Says upward that this process owns mailboxes of its own.
@@ -376,6 +381,7 @@ impl Router {
         }
         self.references_closed(link);
         self.memories_closed(link);
+        let nodes: Vec<_> = self.nodes.iter().filter(|(_, at)| **at == link).map(|(node, _)| *node).collect();
         self.nodes.retain(|_, at| *at != link);
         let lost: Vec<_> = self
             .entries
@@ -391,6 +397,9 @@ impl Router {
             if let Some(e) = self.entries.get_mut(key) {
                 e.forget_window(link);
             }
+        }
+        if self.entries.iter().any(|(_, e)| e.windows.contains_key(&link)) {
+            self.departed.add(link, Behind { actor: l.actor, nodes });
         }
         if self.uplink == Some(link) {
             self.uplink = None;

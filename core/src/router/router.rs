@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::arena::Arena;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
 use super::hash::OwnMap;
+use super::identity::Departed;
 use super::link::{Journal, Link, LinkKey, WAYS_LIMIT};
 use super::memories::Memories;
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
@@ -88,6 +89,8 @@ pub(crate) struct Router {
     sweep_at: usize,
     /// Nodes below this one.
     pub(super) nodes: HashMap<NodeId, LinkKey>,
+    /// Who spoke over connections that are closed.
+    pub(super) departed: Departed,
     pub(super) calls: Arena<Record>,
     pub(super) references: References,
     pub(super) memories: Memories,
@@ -112,6 +115,7 @@ impl Router {
             onward: HashMap::new(),
             sweep_at: IDLE_WAYS,
             nodes: HashMap::new(),
+            departed: Departed::default(),
             calls: Arena::new(),
             references: References::default(),
             memories: Memories::default(),
@@ -185,6 +189,7 @@ impl Router {
             return;
         };
         l.worker = Some(entry);
+        l.actor = self.entries.get(entry).map(|e| e.route.actor);
         if let Some(e) = self.entries.get_mut(entry) {
             e.consumer = Consumer::Worker { link, credit: Credit::new(PREFETCH) };
             e.progress = Some(Journal(progress));

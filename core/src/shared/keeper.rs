@@ -16,7 +16,7 @@ use super::store::log::Log;
 use super::store::refusal::Refusal;
 use super::store::reply::{Reply, Version};
 use crate::actor::fence::{FencingToken, LockKey, Standing};
-use crate::actor::held::SHARED;
+use crate::actor::held::{Held, SHARED};
 use crate::actor::node::Node;
 use crate::actor::parcel::Parcel;
 use crate::actor::party::Party;
@@ -194,7 +194,7 @@ impl<S: Kept> Service for Keeper<S> {
             WATCH => self.watch(&asked, desk),
             CHANGES => self.changes(asked, desk),
             UNWATCH => {
-                if let Some(watcher) = asked.arguments(desk) {
+                if let Some((watcher, _)) = asked.arguments::<(u64, Held<SHARED>)>(desk) {
                     self.unwatch(watcher, desk);
                 }
             }
@@ -206,7 +206,7 @@ impl<S: Kept> Service for Keeper<S> {
                 }
             }
             FORGET => {
-                if let Some(number) = asked.arguments(desk) {
+                if let Some((number, _)) = asked.arguments::<(u64, Held<SHARED>)>(desk) {
                     self.frozen.forget(number);
                 }
             }

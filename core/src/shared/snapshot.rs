@@ -45,7 +45,8 @@ pub(super) async fn take<T>(
     impl Drop for Kept<'_> {
         fn drop(&mut self) {
             if let Some(rest) = self.1 {
-                send_on(self.0.held().destination(), Message::service("forget", keeper::FORGET, &rest));
+                let object = self.0.held();
+                send_on(object.destination(), Message::service("forget", keeper::FORGET, &(rest, object)));
             }
         }
     }

@@ -17,11 +17,11 @@ use super::store::refusal::Refusal;
 use super::store::reply::Version;
 use crate::actor::call::Call;
 use crate::actor::claim::{Claim, send_on};
+use crate::actor::held::{Held, SHARED};
 use crate::actor::message::{DEFAULT_DEADLINE, Message};
 use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
 use crate::error::call::CallError;
-use crate::wire::ids::Destination;
 
 /// One operation that changed an object: all that it changed, and the version after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,11 +137,11 @@ pub(super) async fn watch<E: Payload, C: 'static>(
     object: Object,
     open: fn(E) -> Result<C, SharedError>,
 ) -> Result<Watch<C>, SharedError> {
-    let to = object.held().destination();
+    let (held, to) = (object.held().clone(), object.held().destination());
     // A watcher that nobody knows of would keep the object's changes for nobody.
     let give_back = move |answer: Parcel| {
         if let Ok(Watching { watcher, .. }) = answer.open() {
-            end(to, watcher);
+            end(&held, watcher);
         }
     };
     let message = Message::service("watch", keeper::WATCH, &());
@@ -151,8 +151,9 @@ pub(super) async fn watch<E: Payload, C: 'static>(
     Ok(Watch { object, watcher, next, since, missed: 0, here: VecDeque::new(), reader })
 }
 
-fn end(to: Destination, watcher: u64) {
-    send_on(to, Message::service("unwatch", keeper::UNWATCH, &watcher));
+/// The message holds the object, which is there until it is read.
+fn end(object: &Held<SHARED>, watcher: u64) {
+    send_on(object.destination(), Message::service("unwatch", keeper::UNWATCH, &(watcher, object)));
 }
 
 impl<C> Watch<C> {
@@ -211,7 +212,7 @@ impl<C> Unpin for Watch<C> {}
 impl<C> Drop for Watch<C> {
     fn drop(&mut self) {
         self.reader.clear();
-        end(self.object.held().destination(), self.watcher);
+        end(self.object.held(), self.watcher);
     }
 }
 

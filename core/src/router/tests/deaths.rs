@@ -403,3 +403,29 @@ fn a_worker_that_loses_its_supervisor_starts_nothing_more_and_waits_for_nobody()
     text(w.outcome(a.process, here));
     assert!(w.processes[a.process].router.left_over().is_empty());
 }
+
+#[test]
+fn what_somebody_had_sent_is_still_theirs_when_their_connection_is_closed() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let (to_b, _) = w.worker(hub, "b");
+    let (_, sub) = w.hub_below(hub, "sub");
+    let (to_c, c) = w.worker(sub.process, "c");
+    let service = w.local(hub, "service", 8);
+    w.cast(a.process, service, "of a");
+    w.drive();
+    w.cast(c.process, service, "of c");
+    w.drive();
+    w.kill(to_a, &a);
+    w.close(sub.wire);
+    w.drive();
+    w.router(hub).retire(to_a.entry, &NotDelivered::Stopped, Some(&killed()));
+    for (text, own) in [("of a", to_a.to), ("of c", to_c.to)] {
+        let taken = w.take_local(service).unwrap();
+        assert_eq!(body(&taken), text);
+        assert!(w.router(hub).vouches(&taken, &own));
+        assert!(!w.router(hub).vouches(&taken, &to_b.to), "nobody speaks for another one");
+        w.finish_local(service, &taken);
+    }
+}
