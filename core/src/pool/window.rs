@@ -52,6 +52,9 @@ const WORK: Duration = Duration::from_millis(2);
 /// From this average on nothing waits behind a running task: fetching the next one takes less than a thousandth of it.
 const VERY_LONG: Duration = Duration::from_millis(100);
 
+/// A time counts at most as so many averages, where one long task holds up no others.
+const OUTLIER: u64 = 8;
+
 /// How many tasks a worker may hold: the one it runs and those that wait behind it.
 ///
 /// A task that waits in a worker saves the worker two wake-ups, which is everything for short tasks, and is stuck if the
@@ -59,7 +62,7 @@ const VERY_LONG: Duration = Duration::from_millis(100);
 ///
 /// - it starts at 2 and doubles once per window of reports, so it is small until the times are known;
 /// - it shrinks at once: one long task among short ones lifts the average over the limit, and dozens of short ones take
-///   it back under it;
+///   it back under it. Where tasks travel together and can be taken back, one counts less, and several in a row do it;
 /// - it is 1 for very long tasks;
 /// - it is refilled when half of it is used up, so that one write carries many tasks, and one chunk, where there are
 ///   chunks, half a window.
@@ -124,6 +127,10 @@ impl Window {
         let ran = nanos(ran);
         self.average = Some(match self.average {
             None => ran,
+            // One that took long among short ones, or whose worker had to wait for a core, holds up no others in a chunk.
+            Some(average) if self.chunk == Chunk::Auto => {
+                average - average / 8 + ran.min(OUTLIER * average + nanos(WORK) / 100) / 8
+            }
             Some(average) => average - average / 8 + ran / 8,
         });
         self.reports += 1;
