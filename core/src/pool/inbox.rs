@@ -27,9 +27,9 @@ use crate::sys::Child;
 /// Tasks that a pool holds, ended or not, before it takes no more; a map or a stream never comes near it.
 pub(super) const MOST_TASKS: usize = 1 << 20;
 
-/// What so many workers may hold, twice.
+/// What so many workers may hold, and twice as much for them to share.
 fn in_flight(workers: usize, held: usize) -> usize {
-    (2 * held * workers).min(MOST_TASKS / 4)
+    (3 * held * workers).min(MOST_TASKS / 4)
 }
 
 /// What the handles of a pool and its task share.
@@ -261,7 +261,7 @@ impl Shared {
         self.open.load(Ordering::Relaxed) + self.deliveries.ledger().open()
     }
 
-    /// How many tasks a map or a stream has in the pool: twice what its workers hold, as far as is known.
+    /// How many tasks a map or a stream has in the pool, by what its workers may hold at present.
     pub(super) fn in_flight(&self) -> usize {
         in_flight(self.size(), self.window.load(Ordering::Relaxed))
     }

@@ -53,6 +53,8 @@ pub struct Outcomes<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> 
     bytes: usize,
     /// How many may be outstanding, where somebody has said so.
     limit: Option<usize>,
+    /// At how many outstanding ones more input is pulled.
+    refill_at: usize,
     /// What the tasks have in common.
     job: Option<Arc<Job>>,
     refused: Option<TaskError>,
@@ -117,6 +119,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
         let function = Function::of::<F>().map_err(|name| TaskError::NotATask { name: name.to_owned() });
         Self {
             limit: None,
+            refill_at: 0,
             job: None,
             pool,
             refused: function.as_ref().err().cloned(),
@@ -193,7 +196,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
             if let Some(ended) = self.here.pop_front() {
                 self.outstanding -= 1;
                 self.bytes -= ended.size;
-                if self.outstanding <= self.limit() / 2 {
+                if self.outstanding <= self.refill_at {
                     self.refill();
                 }
                 return Poll::Ready(Some(ended));
@@ -222,6 +225,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
     fn refill(&mut self) {
         let Ok(function) = self.function else { return };
         let limit = self.limit();
+        self.refill_at = limit * 3 / 4;
         let job = self.job(function);
         while self.outstanding < limit
             && self.bytes < BYTES

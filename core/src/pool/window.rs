@@ -109,10 +109,17 @@ impl Window {
         let room = self.size.saturating_sub(held).min(self.fits);
         match self.chunk {
             Chunk::Fixed(tasks) => room.min(tasks),
-            // Towards the end ever smaller ones, so that nobody has much left when the others have nothing.
-            Chunk::Auto => room.min(self.size / 2).min(if workers > 1 { queued / (2 * workers) } else { queued }),
+            Chunk::Auto => room.min(self.size / 2).min(share(queued, workers)),
         }
         .max(1)
+    }
+
+    /// Whether one that holds `held` tasks needs more of `queued` ones that `workers` share.
+    ///
+    /// Towards the end chunks get ever smaller, so that nobody has much left when the others have nothing; so nobody may
+    /// have much of them either.
+    pub(super) fn is_in_need(&self, held: usize, queued: usize, workers: usize) -> bool {
+        self.chunk != Chunk::Auto || held <= share(queued, workers)
     }
 
     /// A task ran this long.
@@ -153,6 +160,11 @@ impl Window {
     pub(super) fn handle_fitted(&mut self, results: usize, all: bool) {
         self.fits = if all { self.fits.max(2 * results).min(MAX) } else { results.max(1) };
     }
+}
+
+/// The part of what is queued that one of several workers takes at once.
+fn share(queued: usize, workers: usize) -> usize {
+    if workers > 1 { (queued / (2 * workers)).max(1) } else { queued }
 }
 
 fn fits(average: u64, most: usize) -> usize {
@@ -297,5 +309,13 @@ mod tests {
         assert_eq!(window.chunk(0, 100_000, 2), 6);
         (0..12).for_each(|_| window.handle_fitted(window.chunk(0, 1 << 20, 2), true));
         assert_eq!(window.chunk(0, 100_000, 2), 1000);
+    }
+
+    #[test]
+    fn who_has_its_share_of_what_is_left_needs_no_more() {
+        let window = chunked(Chunk::Auto, 10_000, US);
+        assert!(window.is_in_need(100, 400, 2) && !window.is_in_need(101, 400, 2));
+        assert!(window.is_in_need(1, 1, 2) && !window.is_in_need(2, 1, 2));
+        assert!(Window::new(Chunk::ONE).is_in_need(200, 1, 2));
     }
 }

@@ -163,7 +163,7 @@ impl Workers {
                 continue;
             }
             let worth_it = worker.window.is_quick() || queued >= self.ready + self.dormant;
-            return worth_it.then_some(index);
+            return (worth_it && worker.window.is_in_need(load, queued, self.ready)).then_some(index);
         }
     }
 

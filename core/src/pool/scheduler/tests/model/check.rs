@@ -164,7 +164,9 @@ impl Model {
                 assert_eq!(self.queued(Some(worker)), 0, "{worker} has room for its own");
                 let idle = self.workers[worker].held.is_empty();
                 assert!(queued == 0 || !idle, "{worker} is idle");
-                assert!(queued < ready.max(1) || self.is_stalled(worker), "{worker} has room");
+                let share = if ready > 1 { (queued / (2 * ready)).max(1) } else { queued };
+                let has_share = self.chunk == Chunk::Auto && self.workers[worker].held.len() > share;
+                assert!(queued < ready.max(1) || self.is_stalled(worker) || has_share, "{worker} has room");
             }
         }
         let idle = |worker: &WorkerModel| worker.phase == Phase::Ready && worker.held.is_empty();
