@@ -69,6 +69,7 @@ pub use pool::state::{keep_state, take_state, with_state};
 pub use pool::stream::{Outcomes, Unordered};
 pub use pool::submitted::Submitted;
 pub use pool::task::TaskId;
+pub use pool::window::Chunk;
 pub use process::limits::{Limits, Priority};
 pub use supervisor::backoff::{Backoff, BadBackoff};
 pub use supervisor::builder::{OutputLine, SupervisorBuilder, WorkerOutput};

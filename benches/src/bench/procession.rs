@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use procession::Chunk;
 use procession::prelude::*;
 use procession::shared::{List, SharedSpec};
 use procession::sync::Mutex;
@@ -189,8 +190,9 @@ pub(crate) async fn one_way(supervisor: &Supervisor, count: usize) -> procession
 }
 
 /// A pool all of whose workers have answered.
-async fn warm_pool(supervisor: &Supervisor, workers: usize) -> procession::Result<TaskPool> {
-    let pool = supervisor.task_pool("pool", workers).await?;
+async fn warm_pool(supervisor: &Supervisor, spec: impl Into<PoolSpec>) -> procession::Result<TaskPool> {
+    let pool = supervisor.task_pool("pool", spec).await?;
+    let workers = pool.size();
     while pool.workers().await.iter().filter(|worker| worker.state == procession::WorkerState::Ready).count() < workers
     {
         pool.map(burn_nanos, vec![1_000_000; workers]).await?;
@@ -199,8 +201,13 @@ async fn warm_pool(supervisor: &Supervisor, workers: usize) -> procession::Resul
 }
 
 /// Tasks in a second by a pool.
-pub(crate) async fn squares(supervisor: &Supervisor, tasks: usize, workers: usize) -> procession::Result<f64> {
-    let pool = warm_pool(supervisor, workers).await?;
+pub(crate) async fn squares(
+    supervisor: &Supervisor,
+    tasks: usize,
+    workers: usize,
+    chunk: impl Into<Chunk>,
+) -> procession::Result<f64> {
+    let pool = warm_pool(supervisor, PoolSpec::new(workers).chunk(chunk)).await?;
     let began = Instant::now();
     let squares = pool.map(square, 0..tasks as u64).await?;
     let took = began.elapsed();

@@ -15,6 +15,9 @@ pub(crate) enum Action {
     StartWorker { worker: WorkerId, failures: u32 },
     /// Send this task to this worker; it is the `attempt`th time that it may be begun.
     Dispatch { worker: WorkerId, task: TaskId, attempt: u32 },
+    /// Send these tasks to this worker together, to be run in this order; none has been begun before. It is not
+    /// different from as many dispatches, but for what it costs.
+    Chunk { worker: WorkerId, tasks: Vec<TaskId> },
     /// Tell the worker that nobody wants this task any more. It is reported as ever.
     CancelRunning { worker: WorkerId, task: TaskId },
     /// Ask for this task back if it has not been started, as another worker is idle; then it is reported as returned.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 
 use super::error::TaskError;
@@ -14,7 +14,7 @@ use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
 use crate::error::call::{CallError, CodecError, Executed};
 use crate::error::exit::{Exit, ExitCause};
-use crate::router::Outcome;
+use crate::router::{Handles, Outcome};
 
 /// Whoever is told how tasks end. Called by the pool's task: it must not block.
 pub(super) trait Receiver: Send + Sync {
@@ -22,6 +22,10 @@ pub(super) trait Receiver: Send + Sync {
     fn begun(&self) {}
     /// The task has ended. Called once for each.
     fn ended(&self, ended: Ended);
+    /// Several have, in this order.
+    fn all_ended(&self, ended: Vec<Ended>) {
+        ended.into_iter().for_each(|ended| self.ended(ended));
+    }
 }
 
 /// The end of one task.
@@ -48,6 +52,8 @@ pub(super) struct Ended {
 pub(super) enum How {
     /// Its worker reported.
     Reported(Outcome),
+    /// Its worker had put its value, without what stands in front of it, where it was found.
+    Value(Bytes),
     /// The scheduler ended it.
     Ending {
         ending: Ending,
@@ -96,6 +102,7 @@ impl Ended {
     pub(super) fn value(&self) -> Result<Parcel, TaskError> {
         let task = || self.name.to_owned();
         match &self.how {
+            How::Value(bytes) => Ok(Parcel { bytes: bytes.clone(), handles: Handles::none() }),
             How::Reported(Outcome::Value(bytes, handles)) => {
                 let mut bytes = bytes.clone();
                 bytes.advance(RESULT_HEADER.min(bytes.len()));

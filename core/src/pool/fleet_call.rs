@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use super::ended::{Ended, How, Receiver};
 use super::handle::Handle;
-use super::inbox::{Arrival, NewTask, NotTaken, Shared};
+use super::inbox::{Arrival, Job, NewTask, NotTaken, Shared};
 use super::options::bounded;
 use super::task::{Cancel, Ending, TaskId, Terms};
 use super::worker::WorkerId;
@@ -106,18 +106,17 @@ impl Sending {
             To::Worker(worker) => terms.worker = Some(worker),
             To::Key(key) => terms.key = Some(key),
         }
-        let task = NewTask {
+        let job = Job {
             name,
-            index: 0,
             caused_by: message::current().and_then(|current| current.call),
-            message: self.message.into_parts()?,
             terms,
             deadline,
             receiver,
             description: None,
             also: None,
         };
-        match self.handle.shared.submit([task].into_iter()) {
+        let task = NewTask { job: Arc::new(job), index: 0, message: self.message.into_parts()? };
+        match self.handle.shared.submit(task) {
             Ok(id) => Ok((self.handle, id)),
             Err(NotTaken::Closed(_)) => Err(CallError::NotDelivered(NotDelivered::Stopped)),
             Err(NotTaken::Full) => Err(CallError::NotDelivered(NotDelivered::TooMany)),
@@ -208,6 +207,8 @@ fn result<T: Payload, E: Payload>(ended: Ended) -> Result<T, CallError<E>> {
     let Ended { how, worker, .. } = ended;
     let (ending, exit, cause) = match how {
         How::Reported(outcome) => return answer(outcome),
+        // Messages come one by one.
+        How::Value(_) => return Err(CallError::NoReply),
         How::NotTaken(_) => return Err(CallError::NotDelivered(NotDelivered::Stopped)),
         How::Ending { ending, exit, cause, .. } => (ending, exit, cause),
     };

@@ -1,5 +1,6 @@
 //! The pool as its user holds it.
 
+use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,18 +12,20 @@ use super::completion::{self, Completion, Ledger};
 use super::ended::{Ended as TaskEnded, Receiver};
 use super::error::{TaskError, TasksFailed, TryMapError};
 use super::function::{self, Function, Task, result_header};
-use super::inbox::{Arrival, MOST_TASKS, NewTask, NotTaken, Shared};
+use super::inbox::{Arrival, Job, MOST_TASKS, NewTask, NotTaken, Shared};
 use super::info::{PoolReport, PoolWorker};
 use super::insight::PoolInsights;
 use super::options::{BadOptions, TaskOptions, bounded};
 use super::progress::ProgressStream;
-use super::runner::{TaskRunner, Work};
+use super::rules::Rules;
+use super::runner::{RUN, TaskRunner, Work};
 use super::shell::{Read, Shell};
 use super::size::PoolSize;
 use super::spec::{Hook, PoolSpec};
 use super::stream::{Outcomes, Unordered};
 use super::submitted::{Slot, Submitted};
 use super::team::Plan;
+use super::window::Chunk;
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
 use crate::actor::message::type_hash;
@@ -119,6 +122,8 @@ pub(super) async fn start<A: Handlers>(
     let init =
         Parcel::new(init).map_err(|error| StartError::Arguments { child: name.clone(), error: error.to_string() })?;
     let options = A::options();
+    // Messages of actors go one by one.
+    let takes_tasks = TypeId::of::<A>() == TypeId::of::<TaskRunner>();
     let shared = Shared::new(name.into(), launcher.owner, size, spec.defaults);
     let plan = Plan {
         launcher,
@@ -129,7 +134,7 @@ pub(super) async fn start<A: Handlers>(
         init,
         init_timeout: spec.init_timeout.map_or(options.init_timeout, bounded),
         shutdown: spec.shutdown.map_or(options.shutdown, bounded),
-        rules: spec.rules(),
+        rules: Rules { chunk: if takes_tasks { spec.chunk } else { Chunk::ONE }, ..spec.rules() },
         starts_at_once: spec.starts_at_once,
         limits: spec.limits,
     };
@@ -236,9 +241,9 @@ impl TaskPool {
         let slot = Slot::new(shared.clone());
         let taken = Function::of::<F>().map_err(|name| (name, TaskError::NotATask { name: name.to_owned() })).and_then(
             |function| {
-                let task = self.new_task::<Args, F>(function, input, 0, None, slot.clone());
-                let taken = task.and_then(|task| {
-                    shared.submit([task].into_iter()).map_err(|error| not_taken(error, function.name))
+                let job = Arc::new(self.job::<F::Output>(function, None, slot.clone()));
+                let taken = self.new_task::<Args, F>(&job, function, input, 0).and_then(|task| {
+                    shared.submit(task).map_err(|error| not_taken(error, function.name))
                 });
                 taken.map_err(|error| (function.name, error))
             },
@@ -417,36 +422,43 @@ impl TaskPool {
         self.handle.kill().await
     }
 
-    /// A task of this function, to be submitted.
-    pub(super) fn new_task<Args: Payload, F: Task<Args>>(
+    /// What tasks of this function have in common.
+    pub(super) fn job<R: Payload>(
         &self,
         function: Function,
-        input: F::Input,
-        index: u64,
         caused_by: Option<CallKey>,
         receiver: Arc<dyn Receiver>,
-    ) -> Result<NewTask, TaskError> {
-        let defaults = &self.shared().defaults;
-        let arguments = function
-            .call(self.options.soft_timeout.or(defaults.soft_timeout), &F::arguments(input))
-            .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))?;
-        Ok(NewTask {
+    ) -> Job {
+        Job {
             name: function.name,
-            index,
             caused_by,
-            message: Message {
-                method: 0,
-                priority: 0,
-                trace: Trace::default(),
-                handles: arguments.handles,
-                payload: arguments.bytes,
-            },
-            terms: self.options.terms(function.idempotent, defaults),
+            terms: self.options.terms(function.idempotent, &self.shared().defaults),
             deadline: None,
             receiver,
             description: self.options.description.clone(),
-            also: self.shared().deliveries.of::<F::Output>(),
-        })
+            also: self.shared().deliveries.of::<R>(),
+        }
+    }
+
+    /// A task of this function, to be submitted.
+    pub(super) fn new_task<Args: Payload, F: Task<Args>>(
+        &self,
+        job: &Arc<Job>,
+        function: Function,
+        input: F::Input,
+        index: u64,
+    ) -> Result<NewTask, TaskError> {
+        let arguments = function
+            .call(self.options.soft_timeout.or(self.shared().defaults.soft_timeout), &F::arguments(input))
+            .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))?;
+        let message = Message {
+            method: RUN,
+            priority: 0,
+            trace: Trace::default(),
+            handles: arguments.handles,
+            payload: arguments.bytes,
+        };
+        Ok(NewTask { job: job.clone(), index, message })
     }
 }
 

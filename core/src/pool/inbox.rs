@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::action::Closing;
+use super::chunk::ChunkId;
 use super::completion::{Also, Deliveries};
 use super::ended::Receiver;
 use super::info::{PoolReport, PoolWorker};
@@ -20,14 +21,15 @@ use super::worker::WorkerId;
 use crate::actor::node::Sink;
 use crate::process::keeper::End;
 use crate::router::{CallKey, Message, Outcome};
+use crate::shm::chunk::Places;
 use crate::sys::Child;
 
 /// Tasks that a pool holds, ended or not, before it takes no more; a map or a stream never comes near it.
 pub(super) const MOST_TASKS: usize = 1 << 20;
 
-/// How many tasks a map or a stream has in the pool: what all its workers may hold, twice.
-pub(super) fn in_flight(workers: usize) -> usize {
-    (2 * window::MAX * workers).min(MOST_TASKS / 4)
+/// What so many workers may hold, and twice as much for them to share.
+fn in_flight(workers: usize, held: usize) -> usize {
+    (3 * held * workers).min(MOST_TASKS / 4)
 }
 
 /// What the handles of a pool and its task share.
@@ -48,6 +50,8 @@ pub(super) struct Shared {
     failed: AtomicU64,
     /// Of the open ones, tasks that a worker has.
     running: AtomicUsize,
+    /// How many tasks a worker may hold at present.
+    window: AtomicUsize,
     /// Told when a task has ended.
     pub(super) room: Notify,
     pub(super) over: watch::Sender<Option<PoolReport>>,
@@ -65,12 +69,17 @@ struct Inbox {
 
 pub(super) enum Arrival {
     Submit(NewTask),
+    /// Several, in order.
+    SubmitAll(Vec<NewTask>),
     /// The call for this task has ended.
     Reported(TaskId, Outcome),
+    /// The call for this chunk has.
+    ChunkReported(ChunkId, Outcome),
     Cancel(TaskId, Cancel),
     /// Nobody wants the tasks of this receiver any more.
     Abandon(Arc<dyn Receiver>),
-    Ready(WorkerId, Child),
+    /// A worker takes tasks; where in its memory chunks of them are.
+    Ready(WorkerId, Child, Places),
     Ended(WorkerId, Box<End>),
     Close(Closing, Option<Instant>),
     Workers(oneshot::Sender<Vec<PoolWorker>>),
@@ -80,13 +89,11 @@ pub(super) enum Arrival {
     Resume,
 }
 
-/// A task on its way to the scheduler.
-pub(super) struct NewTask {
+/// What many tasks have in common.
+pub(super) struct Job {
     pub(super) name: &'static str,
-    pub(super) index: u64,
     /// The message whose handler submitted it.
     pub(super) caused_by: Option<CallKey>,
-    pub(super) message: Message,
     pub(super) terms: Terms,
     pub(super) deadline: Option<Instant>,
     pub(super) receiver: Arc<dyn Receiver>,
@@ -94,6 +101,13 @@ pub(super) struct NewTask {
     pub(super) description: Option<Arc<str>>,
     /// Who else is brought its completion.
     pub(super) also: Option<Also>,
+}
+
+/// A task on its way to the scheduler.
+pub(super) struct NewTask {
+    pub(super) job: Arc<Job>,
+    pub(super) index: u64,
+    pub(super) message: Message,
 }
 
 /// A task was not taken.
@@ -118,6 +132,7 @@ impl Shared {
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             running: AtomicUsize::new(0),
+            window: AtomicUsize::new(window::MOST_SINGLE),
             room: Notify::new(),
             over: watch::Sender::new(None),
         })
@@ -146,9 +161,17 @@ impl Shared {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();
     }
 
-    /// Queues tasks, in order, and returns the number of the first.
-    pub(super) fn submit(&self, tasks: impl ExactSizeIterator<Item = NewTask>) -> Result<TaskId, NotTaken> {
-        let count = tasks.len();
+    /// Queues a task and returns its number.
+    pub(super) fn submit(&self, task: NewTask) -> Result<TaskId, NotTaken> {
+        self.enqueue(1, Arrival::Submit(task))
+    }
+
+    /// Queues tasks, in order.
+    pub(super) fn submit_all(&self, tasks: Vec<NewTask>) -> Result<(), NotTaken> {
+        self.enqueue(tasks.len(), Arrival::SubmitAll(tasks)).map(drop)
+    }
+
+    fn enqueue(&self, count: usize, arrival: Arrival) -> Result<TaskId, NotTaken> {
         let mut inbox = self.lock();
         if let Some(by) = inbox.closed {
             return Err(NotTaken::Closed(by));
@@ -159,7 +182,7 @@ impl Shared {
         let first = TaskId(inbox.next);
         inbox.next += count as u64;
         self.open.fetch_add(count, Ordering::Relaxed);
-        inbox.arrivals.extend(tasks.map(Arrival::Submit));
+        inbox.arrivals.push(arrival);
         drop(inbox);
         self.arrived.notify_one();
         Ok(first)
@@ -201,10 +224,12 @@ impl Shared {
         std::mem::take(&mut inbox.arrivals)
     }
 
-    /// A task that was taken has ended.
-    pub(super) fn count(&self, failed: bool) {
-        let counter = if failed { &self.failed } else { &self.done };
-        counter.fetch_add(1, Ordering::Relaxed);
+    /// So many tasks that were taken have ended, some of them in a failure.
+    pub(super) fn count(&self, ended: u64, failed: u64) {
+        self.done.fetch_add(ended - failed, Ordering::Relaxed);
+        if failed > 0 {
+            self.failed.fetch_add(failed, Ordering::Relaxed);
+        }
     }
 
     /// Tasks that have a value, and tasks that have failed.
@@ -221,9 +246,9 @@ impl Shared {
         self.running.load(Ordering::Relaxed) as u64
     }
 
-    /// A task has ended, or was not taken.
-    pub(super) fn release(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+    /// So many tasks have ended, or were not taken.
+    pub(super) fn release(&self, tasks: usize) {
+        self.open.fetch_sub(tasks, Ordering::Relaxed);
     }
 
     /// Tasks that no worker has.
@@ -236,9 +261,19 @@ impl Shared {
         self.open.load(Ordering::Relaxed) + self.deliveries.ledger().open()
     }
 
+    /// How many tasks a map or a stream has in the pool, by what its workers may hold at present.
+    pub(super) fn in_flight(&self) -> usize {
+        in_flight(self.size(), self.window.load(Ordering::Relaxed))
+    }
+
+    /// Says how many tasks a worker may hold at present.
+    pub(super) fn set_window(&self, tasks: usize) {
+        self.window.store(tasks.max(window::MOST_SINGLE), Ordering::Relaxed);
+    }
+
     /// Whether less is in the pool than its workers could be given.
     pub(super) fn has_room(&self) -> bool {
-        self.held() < in_flight(self.size()) || self.over.borrow().is_some()
+        self.held() < self.in_flight() || self.over.borrow().is_some()
     }
 
     /// Waits until that is so.
@@ -275,7 +310,10 @@ impl Shared {
 
 impl Sink for Shared {
     fn ended(&self, number: u64, outcome: Outcome) {
-        self.tell(Arrival::Reported(TaskId(number), outcome));
+        self.tell(match ChunkId::of(number) {
+            Some(chunk) => Arrival::ChunkReported(chunk, outcome),
+            None => Arrival::Reported(TaskId(number), outcome),
+        });
     }
 }
 

@@ -8,17 +8,18 @@
 //! |---|---|
 //! | `scheduler` | the decision: `handle_*` in, `poll_action` and `poll_timeout` out |
 //! | `action` | what the scheduler tells its shell to do |
-//! | `task` | what is known of a task that has not ended |
+//! | `task`, `table` | what is known of a task that has not ended, and of all of them |
 //! | `backlog` | tasks that wait, by priority |
 //! | `queue` | those of one priority, in the order in which they were submitted |
 //! | `worker` | what is known of a worker, over all its incarnations |
 //! | `workers` | all of them, and which gets the next task |
-//! | `window` | how many tasks a worker may hold |
+//! | `window` | how many tasks a worker may hold, and how many travel together |
 //! | `load` | the workers that have room, fewest outstanding first |
 //! | `rules` | when workers are replaced, put to rest and held in reserve |
 //! | `report` | how the tasks of a pool ended, as counts |
 //! | `progress`, `insight` | how far it has come, and what its workers spend their time on |
 //! | `shell` | the pool's task: feeds the scheduler and does what it says |
+//! | `chunk` | tasks that travelled together, and what became of each |
 //! | `team` | the workers as processes |
 //! | `inbox` | what the pool's task is told, all at once |
 //! | `spec`, `options` | what is asked of a pool, and of its tasks |
@@ -33,6 +34,7 @@
 
 mod action;
 mod backlog;
+mod chunk;
 pub(crate) mod completion;
 pub(crate) mod ended;
 pub(crate) mod error;
@@ -58,8 +60,9 @@ pub(crate) mod spec;
 pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod submitted;
+mod table;
 pub(crate) mod task;
 mod team;
-mod window;
+pub(crate) mod window;
 mod worker;
 mod workers;

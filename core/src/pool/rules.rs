@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::window::Chunk;
 use crate::supervisor::backoff::SplitMix64;
 
 /// What a pool keeps to, beside the number of its workers.
@@ -9,6 +10,8 @@ pub(crate) struct Rules {
     pub(crate) spares: usize,
     pub(crate) rest: Option<Rest>,
     pub(crate) recycle: Recycle,
+    /// How many tasks travel together.
+    pub(crate) chunk: Chunk,
     /// Where the jitter comes from.
     pub(crate) seed: u64,
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::function::{self, CALL_HEADER, RESULT_HEADER, Running, TaskArguments};
+use super::function::{self, CALL_HEADER, RESULT_HEADER, Running, TaskArguments, result_header};
 use super::state;
 use crate::actor::context::Context;
 use crate::actor::incoming::Incoming;
@@ -22,8 +22,19 @@ use crate::actor::traits::{Actor, Handlers, Method, Tick};
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::failure::Failure;
+use crate::process::place;
 use crate::process::registration::ActorEntry;
-use crate::router::Outcome;
+use crate::router::{Handles, Outcome};
+use crate::shm::chunk::{Head, Kind, Place};
+use crate::wire::codec;
+use crate::wire::frame::PAYLOAD_LIMIT;
+
+/// The numbers of its methods.
+pub(super) const RUN: u16 = 0;
+pub(super) const RUN_CHUNK: u16 = 1;
+
+/// What stands in front of the calls of a chunk: its number, and its place in shared memory.
+pub(super) const CHUNK_HEADER: usize = 8 + 4;
 
 /// Runs task functions by their id. It has no state but what its init hook keeps, which builds it anew in each incarnation:
 /// a worker that is replaced has lost nothing.
@@ -57,9 +68,10 @@ impl Actor for TaskRunner {
 
 impl Handlers for TaskRunner {
     type Init = Work;
-    const METHODS: &'static [Method] = &[Method::call("run")];
+    const METHODS: &'static [Method] = &[Method::call("run"), Method::call("run_chunk")];
     const TICKS: &'static [Tick] = &[];
-    const SCHEMA: &'static str = "run(function: u64 le, soft: u32 le, arguments) -> (failed: u8, nanos: u64 le, value)";
+    const SCHEMA: &'static str = "run(function: u64 le, soft: u32 le, arguments) -> (failed: u8, nanos: u64 le, value); \
+         run_chunk(number: u64 le, place: u32 le, (length: u32 le, arguments of run)*) -> nothing, or what run answers";
 
     async fn init(work: Work, ctx: &Context<Self>) -> Result<Self, Failure> {
         if function::fingerprint()? != work.tasks {
@@ -84,28 +96,62 @@ impl Handlers for TaskRunner {
     }
 
     async fn handle(&mut self, ctx: &Context<Self>, mut incoming: Incoming) {
-        self.ran += 1;
-        let _strand = party::enter(self.ran);
-        let mut payload = std::mem::take(&mut incoming.payload);
-        let outcome = match function::entry(&payload.bytes) {
-            None => Outcome::Failed(CallError::Version("the worker does not have this task".to_owned())),
-            Some((entry, soft)) => {
-                payload.bytes.advance(CALL_HEADER);
-                let soft = soft.map(|soft| Instant::now() + soft);
-                let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation(), soft }.enter();
-                let arguments = TaskArguments { task: entry.name, payload };
-                match run(entry.run, arguments).await {
-                    Ok(Ok(value)) => Outcome::Value(value.bytes, value.handles),
-                    Ok(Err(error)) => Outcome::Failed(CallError::Codec(error)),
-                    Err(message) => Outcome::Failed(CallError::Panicked(Panic { message, at: entry.name.to_owned() })),
-                }
-            }
+        let payload = std::mem::take(&mut incoming.payload);
+        let outcome = match incoming.method {
+            RUN_CHUNK => self.run_chunk(ctx, payload.bytes).await,
+            _ => self.run(ctx, payload).await,
         };
         incoming.end(outcome);
     }
 }
 
 impl TaskRunner {
+    /// Runs one task.
+    async fn run(&mut self, ctx: &Context<Self>, mut call: Parcel) -> Outcome {
+        self.ran += 1;
+        let _strand = party::enter(self.ran);
+        let Some((entry, soft)) = function::entry(&call.bytes) else {
+            return Outcome::Failed(CallError::Version("the worker does not have this task".to_owned()));
+        };
+        call.bytes.advance(CALL_HEADER);
+        let soft = soft.map(|soft| Instant::now() + soft);
+        let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation(), soft }.enter();
+        match run(entry.run, TaskArguments { task: entry.name, payload: call }).await {
+            Ok(Ok(value)) => Outcome::Value(value.bytes, value.handles),
+            Ok(Err(error)) => Outcome::Failed(CallError::Codec(error)),
+            Err(message) => Outcome::Failed(CallError::Panicked(Panic { message, at: entry.name.to_owned() })),
+        }
+    }
+
+    /// Runs the tasks of a chunk that are not taken back meanwhile, one after the other.
+    ///
+    /// Each result is put where the supervisor finds it before the next task is begun. One that does not fit there ends the
+    /// chunk, and is the answer.
+    async fn run_chunk(&mut self, ctx: &Context<Self>, mut calls: Bytes) -> Outcome {
+        let none = Outcome::Value(Bytes::new(), Handles::none());
+        let malformed = || Outcome::Failed(CallError::Version("the chunk is not one of this build".to_owned()));
+        let Some(places) = place::chunks().filter(|_| calls.len() >= CHUNK_HEADER) else { return malformed() };
+        let (number, place) = (calls.get_u64_le(), calls.get_u32_le());
+        // One that was meant for an incarnation before this one: nothing is to be run for it.
+        let Some(place) = places.get(place as usize).filter(|place| place.is_of(number)) else { return none };
+        let (mut at, mut done) = (0, 0);
+        while place.claim().is_some() {
+            let length = if calls.len() < 4 { usize::MAX } else { calls.get_u32_le() as usize };
+            if calls.len() < length {
+                return malformed();
+            }
+            let bytes = calls.split_to(length);
+            let began = Instant::now();
+            let outcome = self.run(ctx, Parcel { bytes, handles: Handles::none() }).await;
+            if !put(place, &mut at, &outcome, began) {
+                return outcome;
+            }
+            done += 1;
+            place.publish(done);
+        }
+        none
+    }
+
     /// Runs a function before the first task, or after the last one.
     async fn hook(&self, mut call: Parcel, ctx: &Context<Self>) -> Result<(), Failure> {
         let (entry, _) = function::entry(&call.bytes).ok_or_else(|| Failure::new("the worker does not have it"))?;
@@ -115,6 +161,19 @@ impl TaskRunner {
         let mut made = made.map_err(|panic| Failure::new(format!("{} panicked: {panic}", entry.name)))??;
         made.bytes.advance(RESULT_HEADER);
         made.open::<Result<(), Failure>>()?
+    }
+}
+
+/// Puts what came of a task where the supervisor finds it; false if there is no room for it, or it refers to something.
+fn put(place: Place<'_>, at: &mut usize, outcome: &Outcome, began: Instant) -> bool {
+    match outcome {
+        Outcome::Value(bytes, handles) if handles.is_empty() => result_header(bytes).is_some_and(|(failed, ran)| {
+            let kind = if failed { Kind::Failure } else { Kind::Value };
+            place.put(at, Head { kind, ran }, &bytes[RESULT_HEADER..])
+        }),
+        Outcome::Failed(error) => codec::encode(error, PAYLOAD_LIMIT)
+            .is_ok_and(|bytes| place.put(at, Head { kind: Kind::Error, ran: began.elapsed() }, &bytes)),
+        _ => false,
     }
 }
 

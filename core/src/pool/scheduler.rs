@@ -1,6 +1,6 @@
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, VecDeque, hash_map::Entry},
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -10,8 +10,10 @@ use super::{
     backlog::Backlog,
     report::Report,
     rules::Rules,
-    task::{Cancel, Ending, Place, QUARANTINE_AFTER, Task, TaskId, Tasks, Terms},
-    worker::{Phase, STALL, Seat, WorkerId},
+    table::Table,
+    task::{Cancel, Ending, Place, QUARANTINE_AFTER, Task, TaskId, Terms},
+    worker::{Pace, Phase, STALL, Seat, WorkerId},
+    window::Chunk,
     workers::Workers,
 };
 use crate::supervisor::backoff::SplitMix64;
@@ -29,7 +31,9 @@ const KEEP: usize = 4096;
 /// [`handle_start_failed`](Self::handle_start_failed); the exit of a worker that was ready, and of every worker that was
 /// stopped or killed, by one [`handle_worker_lost`](Self::handle_worker_lost). Every `Dispatch` is answered by one of
 /// `handle_done`, [`handle_returned`](Self::handle_returned) and [`handle_died`](Self::handle_died), before or after the
-/// loss of its worker is told, even after the next incarnation is ready. What comes too late or twice is ignored.
+/// loss of its worker is told, even after the next incarnation is ready. What comes too late or twice is ignored. Each task
+/// of a `Chunk` is dispatched so, and answered by itself; [`handle_taken_back`](Self::handle_taken_back) is one more answer,
+/// which the shell may give unasked for those that it knows have not been begun.
 ///
 /// **Order.** Tasks start by their priority, as [`Backlog`] says, and among equals in the order in which they were
 /// submitted; one that comes back takes its old place. An idle
@@ -48,7 +52,7 @@ pub(crate) struct Scheduler {
     closing: Option<Closing>,
     closed: bool,
     next_task: u64,
-    tasks: Tasks,
+    tasks: Table<Task>,
     /// How many of `tasks` are dispatched.
     running: usize,
     /// The tasks that any worker may run.
@@ -76,7 +80,7 @@ impl Scheduler {
             closing: None,
             closed: false,
             next_task: 0,
-            tasks: Tasks::default(),
+            tasks: Table::default(),
             running: 0,
             queue: Backlog::default(),
             workers: Workers::new(),
@@ -114,12 +118,10 @@ impl Scheduler {
     /// it is then not run again; or by that worker's death, if it is to end within some time.
     pub(crate) fn cancel(&mut self, now: Instant, id: TaskId, how: Cancel) {
         self.advance(now);
-        let Entry::Occupied(mut entry) = self.tasks.entry(id) else {
-            return;
-        };
-        match entry.get().place {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        match task.place {
             Place::Queued => {
-                let task = entry.remove();
+                let Some(task) = self.tasks.remove(id) else { return };
                 match task.worker.and_then(|worker| self.workers.find(worker)) {
                     Some(worker) => self.workers[worker].queue.remove(task.priority, id),
                     None => self.queue.remove(task.priority, id),
@@ -127,7 +129,7 @@ impl Scheduler {
                 self.end(id, &task, Ending::Cancelled);
             }
             Place::Dispatched(seat) => {
-                let again = std::mem::replace(&mut entry.get_mut().cancelled, true);
+                let again = std::mem::replace(&mut task.cancelled, true);
                 let Some(worker) = self.workers.seated(seat) else { return };
                 if !again {
                     self.actions.push_back(Action::CancelRunning { worker: WorkerId::of(worker), task: id });
@@ -143,18 +145,42 @@ impl Scheduler {
     /// had ended before, by a kill: the result must be dropped.
     #[must_use]
     pub(crate) fn handle_done(&mut self, now: Instant, id: TaskId, ran: Duration) -> bool {
+        let mut ended = false;
+        self.handle_all_done(now, [(id, ran)], |_| ended = true);
+        ended
+    }
+
+    /// The same for tasks of one worker; `ended` is told of each that has ended by it.
+    pub(crate) fn handle_all_done(
+        &mut self,
+        now: Instant,
+        done: impl IntoIterator<Item = (TaskId, Duration)>,
+        mut ended: impl FnMut(TaskId),
+    ) {
         self.advance(now);
-        let Some((_, worker)) = self.take_back(id) else {
-            return false;
-        };
-        self.report.done += 1;
-        if let Some(index) = worker {
-            self.workers[index].handle_ran(now, ran);
+        let mut reported = None;
+        for (id, ran) in done {
+            let Some((_, worker)) = self.take_back(id) else { continue };
+            self.report.done += 1;
+            if let Some(index) = worker {
+                self.workers[index].handle_ran(ran);
+                reported = Some(index);
+            }
+            ended(id);
+        }
+        if let Some(index) = reported {
+            self.workers[index].handle_report(self.now);
             self.wear(index);
             self.relieve(index);
         }
         self.shrink();
-        true
+    }
+
+    /// Of a chunk that is over so many results have found room where they are put, of all of its tasks if `all`.
+    pub(crate) fn handle_fitted(&mut self, worker: WorkerId, results: usize, all: bool) {
+        if let Some(index) = self.workers.find(worker) {
+            self.workers[index].window.handle_fitted(results, all);
+        }
     }
 
     /// A task was not started by its worker and will not be: the worker died before, or gave it back. It goes to its old
@@ -162,15 +188,47 @@ impl Scheduler {
     /// gets nothing more before its loss is told.
     pub(crate) fn handle_returned(&mut self, now: Instant, id: TaskId) {
         self.advance(now);
-        let Some((mut task, worker)) = self.take_back(id) else {
+        let Some((task, worker)) = self.take_back(id) else {
             return;
         };
-        if let Some(times) = &mut task.times {
-            times.doom = None;
-        }
         if let Some(index) = worker {
             // A worker that lives gives back only what it was asked for.
             self.handle_left(index, !task.cancelled && !task.recalled);
+        }
+        self.place_again(id, task);
+    }
+
+    /// Tasks were taken back from a worker before it had begun them: those that were behind one of them in a chunk too. They
+    /// go to their old places in the queue, and no attempt is counted.
+    pub(crate) fn handle_taken_back(&mut self, now: Instant, ids: &[TaskId]) {
+        self.advance(now);
+        let mut relieved = None;
+        for &id in ids.iter().rev() {
+            let Some((task, worker)) = self.take_back(id) else { continue };
+            relieved = worker.or(relieved);
+            self.place_again(id, task);
+        }
+        if let Some(index) = relieved {
+            self.handle_left(index, false);
+        }
+    }
+
+    /// A worker has been at one task for long, and what waited behind it was taken back: nothing more is put there before it
+    /// reports.
+    pub(crate) fn handle_stuck(&mut self, now: Instant, worker: WorkerId) {
+        self.advance(now);
+        if let Some(index) = self.workers.find(worker)
+            && !self.workers[index].held.is_empty()
+        {
+            self.workers[index].pace = Pace::Stalled;
+            self.workers.settle(index);
+        }
+    }
+
+    /// A task that was not begun waits again, if it may.
+    fn place_again(&mut self, id: TaskId, mut task: Task) {
+        if let Some(times) = &mut task.times {
+            times.doom = None;
         }
         match self.no_place(&task) {
             Some(ending) => self.end(id, &task, ending),
@@ -245,7 +303,7 @@ impl Scheduler {
     /// Asks for what a worker holds behind its first `skip` tasks.
     fn recall(&mut self, index: usize, skip: usize, wanted: impl Fn(TaskId, &Task) -> bool) {
         for &id in self.workers[index].held.iter().skip(skip) {
-            if let Some(task) = self.tasks.get_mut(&id)
+            if let Some(task) = self.tasks.get_mut(id)
                 && !task.cancelled
                 && wanted(id, task)
             {
@@ -300,6 +358,11 @@ impl Scheduler {
     pub(crate) fn window(&self, worker: WorkerId) -> usize {
         let worker = self.workers.get(worker);
         worker.map_or(0, |worker| worker.window.size())
+    }
+
+    /// How many tasks the worker may hold that may hold the most.
+    pub(crate) fn most_held(&self) -> usize {
+        self.workers.most_held()
     }
 
     /// How many workers take tasks.
@@ -363,14 +426,13 @@ impl Scheduler {
 
     /// Takes a reported task from the worker that held it, which is named if it hasn't been lost since.
     fn take_back(&mut self, id: TaskId) -> Option<(Task, Option<usize>)> {
-        let Entry::Occupied(entry) = self.tasks.entry(id) else {
+        let Place::Dispatched(seat) = self.tasks.get(id)?.place else {
             return None;
         };
-        let Place::Dispatched(seat) = entry.get().place else {
-            return None;
-        };
-        let task = entry.remove();
-        self.disarm(id, task.times().alarm);
+        let task = self.tasks.remove(id)?;
+        if let Some(times) = &task.times {
+            self.disarm(id, times.alarm);
+        }
         self.running -= 1;
         let worker = self.workers.seated(seat);
         if let Some(index) = worker {
@@ -388,8 +450,7 @@ impl Scheduler {
 
     /// Gives memory back that a burst has left.
     fn shrink(&mut self) {
-        if self.tasks.is_empty() && self.tasks.capacity() > 2 * KEEP {
-            self.tasks.shrink_to(KEEP);
+        if self.tasks.is_empty() && self.actions.capacity() > 2 * KEEP {
             self.actions.shrink_to(KEEP);
         }
     }
@@ -405,29 +466,61 @@ impl Scheduler {
         });
         match (bound, unbound) {
             (Some(bound), Some(unbound)) => {
-                let rank = |(id, _): (TaskId, usize)| (self.tasks.get(&id).map(|task| Reverse(task.priority)), id);
+                let rank = |(id, _): (TaskId, usize)| (self.tasks.get(id).map(|task| Reverse(task.priority)), id);
                 Some(if rank(bound) < rank(unbound) { bound } else { unbound })
             }
             (bound, unbound) => bound.or(unbound),
         }
     }
 
+    /// Gives a worker a task, and those behind it in the queue that travel with it.
     fn dispatch(&mut self, id: TaskId, index: usize) -> Action {
+        let worker = WorkerId::of(index);
+        let most = match self.travels_with_others(id) {
+            true => self.workers[index].chunk(self.queue.len(), self.workers.ready()),
+            false => 1,
+        };
+        let attempt = self.give(id, index);
+        let mut action = Action::Dispatch { worker, task: id, attempt };
+        if most > 1 {
+            let mut tasks = Vec::with_capacity(most);
+            tasks.push(id);
+            while tasks.len() < most
+                && let Some(next) = self.queue.first()
+                && self.travels_with_others(next)
+            {
+                self.give(next, index);
+                tasks.push(next);
+            }
+            if tasks.len() > 1 {
+                action = Action::Chunk { worker, tasks };
+            }
+        }
+        self.workers.settle(index);
+        action
+    }
+
+    /// Whether a task may be in a chunk: any worker may run it, and it has killed none.
+    fn travels_with_others(&self, id: TaskId) -> bool {
+        self.rules.chunk != Chunk::ONE && self.tasks.get(id).is_some_and(|task| task.worker.is_none() && task.kills == 0)
+    }
+
+    /// Takes a task out of the queue for a worker; the how manieth time that is.
+    fn give(&mut self, id: TaskId, index: usize) -> u32 {
         let worker = &mut self.workers[index];
         let seat = Seat { worker: index as u32, incarnation: worker.incarnation };
         worker.take(id, self.now);
-        let task = self.tasks.get_mut(&id).expect("a queued task has not ended");
+        let task = self.tasks.get_mut(id).expect("a queued task has not ended");
         task.place = Place::Dispatched(seat);
         let queue = if task.worker.is_some() { &mut worker.queue } else { &mut self.queue };
         queue.take(task.priority, id);
-        let (attempt, hard) = (task.kills + 1, task.times().hard);
+        let (attempt, hard) = (task.kills + 1, task.times.as_ref().and_then(|times| times.hard));
         self.running += 1;
-        self.workers.settle(index);
         if let Some(hard) = hard {
             // It cannot have run for so long before.
             self.arm(id, self.now + hard);
         }
-        Action::Dispatch { worker: WorkerId::of(index), task: id, attempt }
+        attempt
     }
 }
 

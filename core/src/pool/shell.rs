@@ -7,15 +7,17 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::action::{Action, Closing};
+use super::chunk::{ChunkId, SentChunk, SentChunks};
 use super::completion::Item;
 use super::ended::{Ended, How, RanOn};
 use super::error::TaskError;
-use super::inbox::{Arrival, NewTask, Shared};
+use super::inbox::{Arrival, Job, NewTask, Shared};
 use super::info::PoolReport;
 use super::insight::{PoolInsights, Slowest};
 use super::rules::Wear;
 use super::scheduler::Scheduler;
-use super::task::{Cancel, Ending, TaskId, TaskMap};
+use super::table::Table;
+use super::task::{Cancel, Ending, TaskId};
 use super::team::{Plan, Team};
 use super::worker::WorkerId;
 use crate::actor::call::failure;
@@ -26,6 +28,8 @@ use crate::error::start::StartError;
 use crate::event::{self, Event};
 use crate::process::keeper::End;
 use crate::router::{CallKey, Outcome};
+
+mod chunks;
 
 /// What a result says of itself: whether it is a failure, and how long it took where it says that.
 pub(super) type Read = fn(&Bytes) -> (bool, Option<Duration>);
@@ -40,9 +44,11 @@ pub(super) struct Shell {
     scheduler: Scheduler,
     team: Team,
     read: Read,
-    tasks: TaskMap<Pending>,
+    tasks: Table<Pending>,
+    /// Chunks that workers have.
+    chunks: SentChunks,
     /// Dispatched in this round and not sent yet.
-    outgoing: Vec<(WorkerId, TaskId)>,
+    outgoing: Vec<(WorkerId, Outgoing)>,
     failed: u64,
     slowest: Slowest,
     /// When a drain becomes a kill.
@@ -53,17 +59,38 @@ pub(super) struct Shell {
     started: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
+/// What is to be sent to a worker.
+enum Outgoing {
+    Task(TaskId),
+    Chunk(Vec<TaskId>),
+}
+
 /// A task that has not ended.
 struct Pending {
     task: NewTask,
-    /// The worker that has it, or had it last.
-    worker: Option<(WorkerId, Arc<RanOn>)>,
-    call: Option<CallKey>,
-    /// When it was dispatched.
-    since: Instant,
+    /// Where it is, or was last.
+    at: Option<At>,
     ran: Duration,
     /// The end of the last worker that died while it ran the task.
     exit: Option<Box<Exit>>,
+}
+
+/// A worker that has a task.
+struct At {
+    worker: WorkerId,
+    ran_on: Arc<RanOn>,
+    /// When it was sent.
+    since: Instant,
+    by: By,
+}
+
+/// How a worker came by a task.
+#[derive(Clone, Copy)]
+enum By {
+    /// By a call of its own, which is known once it is on its way.
+    Call(Option<CallKey>),
+    /// Together with others.
+    Chunk(ChunkId),
 }
 
 impl Shell {
@@ -79,7 +106,8 @@ impl Shell {
             team: Team::new(shared.clone(), plan),
             shared,
             read,
-            tasks: TaskMap::default(),
+            tasks: Table::default(),
+            chunks: SentChunks::default(),
             outgoing: Vec::new(),
             failed: 0,
             slowest: Slowest::default(),
@@ -106,11 +134,12 @@ impl Shell {
             self.handle_time(now);
             self.act(now);
             self.shared.set_running(self.scheduler.running());
+            self.shared.set_window(self.scheduler.most_held());
             self.shared.room.notify_waiters();
             if self.closed && self.team.is_gone() {
                 return;
             }
-            let due = [self.scheduler.poll_timeout(), self.team.poll_timeout(), self.kill_at];
+            let due = [self.scheduler.poll_timeout(), self.team.poll_timeout(), self.kill_at, self.chunks.poll_timeout()];
             tokio::select! {
                 biased;
                 () = self.shared.arrived.notified() => {}
@@ -121,26 +150,19 @@ impl Shell {
 
     fn handle(&mut self, now: Instant, arrival: Arrival) {
         match arrival {
-            Arrival::Submit(task) => match self.scheduler.submit(now, task.terms) {
-                Ok(id) => {
-                    let pending =
-                        Pending { task, worker: None, call: None, since: now, ran: Duration::ZERO, exit: None };
-                    self.tasks.insert(id, pending);
-                }
-                // It was on its way when the pool closed.
-                Err(closed) => self.refuse(task, closed.by),
-            },
+            Arrival::Submit(task) => self.submit(now, task),
+            Arrival::SubmitAll(tasks) => tasks.into_iter().for_each(|task| self.submit(now, task)),
             Arrival::Reported(id, outcome) => self.handle_reported(now, id, outcome),
+            Arrival::ChunkReported(id, outcome) => self.handle_chunk(now, id, outcome),
             Arrival::Cancel(id, how) => self.scheduler.cancel(now, id, how),
             Arrival::Abandon(receiver) => {
-                let wanted = |pending: &Pending| !Arc::ptr_eq(&pending.task.receiver, &receiver);
-                let mut abandoned: Vec<_> =
-                    self.tasks.iter().filter(|(_, pending)| !wanted(pending)).map(|(id, _)| *id).collect();
-                abandoned.sort_unstable();
+                let wanted = |pending: &Pending| !Arc::ptr_eq(&pending.task.job.receiver, &receiver);
+                let abandoned: Vec<_> =
+                    self.tasks.iter().filter(|(_, pending)| !wanted(pending)).map(|(id, _)| id).collect();
                 abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
             }
-            Arrival::Ready(worker, child) => {
-                self.team.handle_ready(now, worker, child);
+            Arrival::Ready(worker, child, places) => {
+                self.team.handle_ready(now, worker, child, places);
                 self.scheduler.handle_worker_ready(now, worker);
                 if let Some(started) = self.started.take() {
                     let _ = started.send(Ok(()));
@@ -169,13 +191,23 @@ impl Shell {
         }
     }
 
+    fn submit(&mut self, now: Instant, task: NewTask) {
+        match self.scheduler.submit(now, task.job.terms) {
+            Ok(id) => self.tasks.insert(id, Pending { task, at: None, ran: Duration::ZERO, exit: None }),
+            // It was on its way when the pool closed.
+            Err(closed) => self.refuse(task, closed.by),
+        }
+    }
+
     /// The call of a dispatched task has ended.
     fn handle_reported(&mut self, now: Instant, id: TaskId, outcome: Outcome) {
-        let Some(pending) = self.tasks.get_mut(&id) else {
+        let Some(pending) = self.tasks.get_mut(id) else {
             // It was killed with the pool.
             return;
         };
-        pending.call = None;
+        if let Some(At { by: By::Call(call), .. }) = &mut pending.at {
+            *call = None;
+        }
         let outcome = match outcome {
             Outcome::FailedElsewhere(_) => Outcome::Failed(failure(outcome)),
             known => known,
@@ -184,15 +216,13 @@ impl Shell {
             CallError::Died { executed: Executed::No, .. } | CallError::Cancelled | CallError::NotDelivered(_),
         ) = outcome
         {
-            pending.worker = None;
-            self.scheduler.handle_returned(now, id);
+            self.handle_returned(now, id);
             return;
         }
-        let busy_since = match &pending.worker {
-            Some((worker, _)) => pending.since.max(self.team.handle_reported(now, *worker)),
-            None => pending.since,
-        };
-        pending.ran = now.saturating_duration_since(busy_since);
+        let worker = pending.at.as_ref().map(|at| at.worker);
+        if let Some(At { worker, since, .. }) = pending.at {
+            pending.ran = now.saturating_duration_since(since.max(self.team.handle_reported(now, worker)));
+        }
         if let Outcome::Failed(CallError::Died { exit, .. }) = outcome {
             pending.exit = Some(exit);
             self.scheduler.handle_died(now, id);
@@ -203,14 +233,21 @@ impl Shell {
             _ => (true, None),
         };
         pending.ran = told.unwrap_or(pending.ran);
-        if let Some((worker, _)) = &pending.worker {
-            self.team.handle_worked(*worker, pending.ran);
+        if let Some(worker) = worker {
+            self.team.handle_worked(worker, 1, pending.ran);
         }
         if self.scheduler.handle_done(now, id, pending.ran)
-            && let Some(pending) = self.tasks.remove(&id)
+            && let Some(pending) = self.tasks.remove(id)
         {
-            self.failed += u64::from(failed);
             self.end(id, pending, How::Reported(outcome), failed);
+        }
+    }
+
+    /// A task has come back that its worker had not begun.
+    fn handle_returned(&mut self, now: Instant, id: TaskId) {
+        if let Some(pending) = self.tasks.get_mut(id) {
+            pending.at = None;
+            self.scheduler.handle_returned(now, id);
         }
     }
 
@@ -255,6 +292,9 @@ impl Shell {
             self.kill_at = None;
             self.scheduler.kill(now);
         }
+        if self.chunks.poll_timeout().is_some_and(|at| at <= now) {
+            self.look_at_chunks(now);
+        }
         self.team.handle_timeout(now);
         for (worker, bytes) in self.team.measure(now) {
             self.scheduler.handle_memory(now, worker, bytes);
@@ -266,27 +306,25 @@ impl Shell {
         while let Some(action) = self.scheduler.poll_action() {
             match action {
                 Action::Dispatch { worker, task, .. } => {
-                    if let Some(pending) = self.tasks.get_mut(&task) {
-                        pending.worker = self.team.ran_on(worker).map(|ran_on| (worker, ran_on));
-                        pending.since = now;
-                        self.outgoing.push((worker, task));
-                    }
+                    self.outgoing.push((worker, Outgoing::Task(task)));
+                    continue;
+                }
+                Action::Chunk { worker, tasks } => {
+                    self.outgoing.push((worker, Outgoing::Chunk(tasks)));
                     continue;
                 }
                 Action::End { task, ending, attempts } => {
-                    if let Some(mut pending) = self.tasks.remove(&task) {
-                        let exit = pending.exit.take();
-                        let cause = self.cause.clone();
-                        self.end(task, pending, How::Ending { ending, attempts, exit, cause }, true);
+                    if let Some(pending) = self.tasks.remove(task) {
+                        self.end_without_result(task, pending, ending, attempts);
                     }
                     continue;
                 }
-                _ => self.send(),
+                _ => self.send(now),
             }
             match action {
                 Action::StartWorker { worker, failures } => self.team.start(now, worker, failures),
-                Action::CancelRunning { task, .. } => self.take_back(task, true),
-                Action::Recall { task, .. } => self.take_back(task, false),
+                Action::CancelRunning { task, .. } => self.take_back(now, task, true),
+                Action::Recall { task, .. } => self.take_back(now, task, false),
                 Action::StopWorker { worker } => {
                     if self.team.stop(worker) {
                         self.scheduler.handle_start_failed(now, worker);
@@ -294,33 +332,39 @@ impl Shell {
                 }
                 Action::KillWorker { worker } => self.team.kill(worker),
                 Action::Look { worker, task } => {
-                    let since = self.running_since(worker, task);
+                    let since = self.running_since(now, worker, task);
                     self.scheduler.handle_look(now, task, since);
                 }
                 Action::KillFor { worker, task, ending } => self.kill_for(now, worker, task, ending),
                 Action::Recycle { worker, wear } => self.tell_of_recycling(worker, wear),
                 Action::StopWorkers => self.team.stop_all(),
                 Action::Closed(_) => self.closed = true,
-                Action::Dispatch { .. } | Action::End { .. } => {}
+                Action::Dispatch { .. } | Action::Chunk { .. } | Action::End { .. } => {}
             }
         }
-        self.send();
+        self.send(now);
     }
 
     /// Since when a worker runs this task, if it does: the journal says that it has begun it, and by the last report it
-    /// was free to.
-    fn running_since(&self, worker: WorkerId, id: TaskId) -> Option<Instant> {
-        let pending = self.tasks.get(&id)?;
-        let call = pending.call?;
-        let runs = Node::here().with(|router| router.is_running(call));
-        runs.then(|| self.team.reported(worker).map_or(pending.since, |reported| pending.since.max(reported)))
+    /// was free to; or the chunk that it is in says so.
+    fn running_since(&mut self, now: Instant, worker: WorkerId, id: TaskId) -> Option<Instant> {
+        let at = self.tasks.get(id)?.at.as_ref()?;
+        match at.by {
+            By::Chunk(chunk) => self.chunks.get_mut(chunk)?.running_since(now, id),
+            By::Call(call) => {
+                let call = call?;
+                let runs = Node::here().with(|router| router.is_running(call));
+                runs.then(|| self.team.reported(worker).map_or(at.since, |reported| at.since.max(reported)))
+            }
+        }
     }
 
     fn kill_for(&mut self, now: Instant, worker: WorkerId, id: TaskId, ending: Ending) {
-        let since = self.running_since(worker, id);
-        if let Some(pending) = self.tasks.get(&id) {
-            let ran = now.saturating_duration_since(since.unwrap_or(pending.since));
-            let (pool, task) = (self.shared.name.to_string(), pending.task.name.to_owned());
+        let since = self.running_since(now, worker, id);
+        if let Some(pending) = self.tasks.get(id) {
+            let since = since.or(pending.at.as_ref().map(|at| at.since));
+            let ran = now.saturating_duration_since(since.unwrap_or(now));
+            let (pool, task) = (self.shared.name.to_string(), pending.task.job.name.to_owned());
             let name = self.team.name(worker);
             event::publish(
                 self.shared.owner,
@@ -340,62 +384,101 @@ impl Shell {
     }
 
     /// Sends what was dispatched, all at once.
-    fn send(&mut self) {
+    fn send(&mut self, now: Instant) {
         if self.outgoing.is_empty() {
             return;
         }
-        let calls: Vec<_> = self
-            .outgoing
-            .iter()
-            .filter_map(|(worker, id)| {
-                let task = &self.tasks.get(id)?.task;
-                let to = self.team.destination(*worker)?;
-                Some(Numbered {
-                    number: id.0,
-                    to,
-                    deadline: task.deadline,
-                    caused_by: task.caused_by,
-                    message: task.message.clone(),
-                })
-            })
-            .collect();
-        for ((_, id), key) in self.outgoing.drain(..).zip(Node::here().submit_all(&self.sink, calls)) {
-            if let Some(pending) = self.tasks.get_mut(&id) {
-                pending.call = Some(key);
-                pending.task.receiver.begun();
+        let mut calls = Vec::with_capacity(self.outgoing.len());
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        for (worker, what) in outgoing.drain(..) {
+            match what {
+                Outgoing::Task(id) => self.send_one(now, worker, id, &mut calls),
+                Outgoing::Chunk(tasks) => self.send_chunk(now, worker, tasks, &mut calls),
+            }
+        }
+        self.outgoing = outgoing;
+        let numbers: Vec<_> = calls.iter().map(|call| call.number).collect();
+        for (number, key) in numbers.into_iter().zip(Node::here().submit_all(&self.sink, calls)) {
+            match ChunkId::of(number) {
+                Some(chunk) => self.chunk_sent(chunk, key),
+                None => {
+                    let Some(pending) = self.tasks.get_mut(TaskId(number)) else { continue };
+                    if let Some(At { by: By::Call(call), .. }) = &mut pending.at {
+                        *call = Some(key);
+                    }
+                    pending.task.job.receiver.begun();
+                }
             }
         }
     }
 
-    fn take_back(&mut self, id: TaskId, tell: bool) {
-        if let Some(call) = self.tasks.get(&id).and_then(|pending| pending.call) {
-            Node::here().with(|router| router.take_back(call, tell));
+    /// Sends a task by itself.
+    fn send_one(&mut self, now: Instant, worker: WorkerId, id: TaskId, calls: &mut Vec<Numbered>) {
+        let (Some(pending), Some(to)) = (self.tasks.get_mut(id), self.team.destination(worker)) else { return };
+        pending.at = self.team.ran_on(worker).map(|ran_on| At { worker, ran_on, since: now, by: By::Call(None) });
+        let NewTask { job, message, .. } = &pending.task;
+        calls.push(Numbered {
+            number: id.0,
+            to,
+            deadline: job.deadline,
+            caused_by: job.caused_by,
+            message: message.clone(),
+        });
+    }
+
+    /// Asks for a task back that its worker may have begun; if it has, the task is told so, where it is to be.
+    fn take_back(&mut self, now: Instant, id: TaskId, tell: bool) {
+        let Some(at) = self.tasks.get(id).and_then(|pending| pending.at.as_ref()) else { return };
+        match at.by {
+            By::Call(call) => {
+                if let Some(call) = call {
+                    Node::here().with(|router| router.take_back(call, tell));
+                }
+            }
+            By::Chunk(chunk) => {
+                self.take_back_chunk(now, chunk);
+                let is_left = |chunk: &mut SentChunk| chunk.running_since(now, id).and(chunk.call);
+                // What comes behind it in the chunk is not there any more.
+                if tell && let Some(call) = self.chunks.get_mut(chunk).and_then(is_left) {
+                    Node::here().with(|router| router.take_back(call, true));
+                }
+            }
         }
+    }
+
+    fn end_without_result(&mut self, id: TaskId, mut pending: Pending, ending: Ending, attempts: u32) {
+        let (exit, cause) = (pending.exit.take(), self.cause.clone());
+        self.end(id, pending, How::Ending { ending, attempts, exit, cause }, true);
     }
 
     fn end(&mut self, id: TaskId, pending: Pending, how: How, failed: bool) {
-        let Pending { task, worker, ran, .. } = pending;
-        let worker = worker.map(|(_, ran_on)| ran_on);
-        let size = task.message.payload.len();
-        let ended = Ended { id, name: task.name, index: task.index, size, how, failed, ran, worker };
-        self.slowest.handle(&ended, task.description.as_ref());
-        self.shared.count(failed);
-        self.tell(&task, ended);
+        let Pending { task, at, ran, .. } = pending;
+        let NewTask { job, index, message } = task;
+        let worker = at.map(|at| at.ran_on);
+        let ended = Ended { id, name: job.name, index, size: message.payload.len(), how, failed, ran, worker };
+        self.failed += u64::from(failed && matches!(ended.how, How::Reported(_)));
+        self.slowest.handle(&ended, job.description.as_ref());
+        self.shared.count(1, u64::from(failed));
+        Self::tell_all(&self.shared, &job, vec![ended]);
     }
 
     fn refuse(&self, task: NewTask, by: Closing) {
-        let why = TaskError::Closed { task: task.name.to_owned(), why: by.to_string() };
-        let size = task.message.payload.len();
-        self.tell(&task, Ended { size, ..Ended::not_taken(task.name, task.index, why) });
+        let NewTask { job, index, message } = task;
+        let why = TaskError::Closed { task: job.name.to_owned(), why: by.to_string() };
+        let ended = Ended { size: message.payload.len(), ..Ended::not_taken(job.name, index, why) };
+        Self::tell_all(&self.shared, &job, vec![ended]);
     }
 
-    fn tell(&self, task: &NewTask, ended: Ended) {
-        for (to, handler) in task.also.iter().flat_map(|also| also.iter()) {
-            let item = Item { ended: ended.clone(), handler: handler.clone(), held: None };
-            self.shared.deliveries.deliver(*to, item);
+    /// Tells whoever awaits these tasks of one job how they ended.
+    fn tell_all(shared: &Shared, job: &Job, all: Vec<Ended>) {
+        for (to, handler) in job.also.iter().flat_map(|also| also.iter()) {
+            for ended in &all {
+                let item = Item { ended: ended.clone(), handler: handler.clone(), held: None };
+                shared.deliveries.deliver(*to, item);
+            }
         }
-        self.shared.release();
-        task.receiver.ended(ended);
+        shared.release(all.len());
+        job.receiver.all_ended(all);
     }
 }
 
@@ -406,16 +489,17 @@ impl Drop for Shell {
         self.scheduler.kill(now);
         while let Some(action) = self.scheduler.poll_action() {
             if let Action::End { task, ending, attempts } = action
-                && let Some(mut pending) = self.tasks.remove(&task)
+                && let Some(pending) = self.tasks.remove(task)
             {
-                let exit = pending.exit.take();
-                self.end(task, pending, How::Ending { ending, attempts, exit, cause: self.cause.clone() }, true);
+                self.end_without_result(task, pending, ending, attempts);
             }
         }
         self.team.retire();
         for arrival in self.shared.close_for_good() {
-            if let Arrival::Submit(task) = arrival {
-                self.refuse(task, Closing::Kill);
+            match arrival {
+                Arrival::Submit(task) => self.refuse(task, Closing::Kill),
+                Arrival::SubmitAll(tasks) => tasks.into_iter().for_each(|task| self.refuse(task, Closing::Kill)),
+                _ => {}
             }
         }
         self.shared.set_running(0);

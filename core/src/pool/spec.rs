@@ -7,6 +7,7 @@ use super::function::{Function, Task};
 use super::options::{Defaults, bounded, check_timeouts};
 use super::rules::{Recycle, Rest, Rules};
 use super::size::{MOST, PoolSize};
+use super::window::Chunk;
 use crate::actor::node::random;
 use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
@@ -39,6 +40,7 @@ pub struct PoolSpec {
     pub(super) starts_at_once: Option<usize>,
     pub(super) init: Option<Hook>,
     pub(super) exit: Option<Hook>,
+    pub(super) chunk: Chunk,
     spares: usize,
     rest: Option<Rest>,
     recycle: Recycle,
@@ -56,6 +58,7 @@ impl PoolSpec {
             starts_at_once: None,
             init: None,
             exit: None,
+            chunk: Chunk::Auto,
             spares: 0,
             rest: None,
             recycle: Recycle { jitter: 0.1, ..Recycle::default() },
@@ -150,6 +153,21 @@ impl PoolSpec {
         self
     }
 
+    /// How many tasks travel to a worker together: as many as are worth it, unless it is said. What is promised of each
+    /// task is the same: see [`Chunk`]. Messages to a pool of actors travel one by one.
+    ///
+    /// ```
+    /// use procession::{Chunk, PoolSpec};
+    ///
+    /// let one_by_one = PoolSpec::new(4).chunk(1);
+    /// let by_their_times = PoolSpec::new(4).chunk(Chunk::Auto);
+    /// ```
+    #[must_use]
+    pub fn chunk(mut self, chunk: impl Into<Chunk>) -> Self {
+        self.chunk = chunk.into();
+        self
+    }
+
     /// How many workers are started at once; all of them unless it is said.
     #[must_use]
     pub fn starts_at_once(mut self, workers: usize) -> Self {
@@ -201,7 +219,7 @@ impl PoolSpec {
     pub(super) fn rules(&self) -> Rules {
         let rest = self.rest.map(|rest| Rest { after: bounded(rest.after), ..rest });
         let recycle = Recycle { age: self.recycle.age.map(bounded), ..self.recycle };
-        Rules { spares: self.spares, rest, recycle, seed: random() }
+        Rules { spares: self.spares, rest, recycle, chunk: self.chunk, seed: random() }
     }
 
     /// What is wrong with it, before anything is started.
@@ -230,6 +248,9 @@ impl PoolSpec {
         }
         if self.starts_at_once == Some(0) {
             return bad("none of its workers could ever be started, at 0 at once");
+        }
+        if self.chunk == Chunk::Fixed(0) {
+            return bad("a chunk of 0 tasks would never come to an end: 1 is one task at a time, Chunk::Auto what is best");
         }
         if self.spares > MOST {
             return bad(&format!("it would have {} spare workers: at most {MOST} are meant", self.spares));

@@ -17,7 +17,7 @@ use super::ended::{Ended, Receiver};
 use super::error::TaskError;
 use super::function::{Function, Task};
 use super::handle::{TaskPool, not_taken};
-use super::inbox::{Arrival, in_flight};
+use super::inbox::{Arrival, Job};
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
 use crate::actor::message;
@@ -27,7 +27,7 @@ use crate::actor::traits::{Handlers, Payload};
 const BYTES: usize = 64 << 20;
 
 /// Tasks that are submitted at once: the pool begins while the rest of the input is read.
-const PIECE: usize = 64;
+const PIECE: usize = 256;
 
 /// Completions that wait for an actor at once, however many may be in flight.
 const MOST_PERMITS: u32 = 1 << 20;
@@ -51,7 +51,12 @@ pub struct Outcomes<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> 
     outstanding: usize,
     /// The bytes of their arguments.
     bytes: usize,
-    limit: usize,
+    /// How many may be outstanding, where somebody has said so.
+    limit: Option<usize>,
+    /// At how many outstanding ones more input is pulled.
+    refill_at: usize,
+    /// What the tasks have in common.
+    job: Option<Arc<Job>>,
     refused: Option<TaskError>,
     types: PhantomData<fn() -> (F, Args)>,
 }
@@ -87,6 +92,20 @@ impl Receiver for Ends {
             waker.wake();
         }
     }
+
+    fn all_ended(&self, ended: Vec<Ended>) {
+        let mut state = self.lock();
+        if state.ends.is_empty() {
+            state.ends = ended.into();
+        } else {
+            state.ends.extend(ended);
+        }
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 impl Ends {
@@ -99,7 +118,9 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
     pub(super) fn new(pool: TaskPool, input: I) -> Self {
         let function = Function::of::<F>().map_err(|name| TaskError::NotATask { name: name.to_owned() });
         Self {
-            limit: in_flight(pool.size()),
+            limit: None,
+            refill_at: 0,
+            job: None,
             pool,
             refused: function.as_ref().err().cloned(),
             input: function.is_ok().then_some(input),
@@ -115,7 +136,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
 
     /// Has at most so many tasks in the pool at once, at least one.
     pub fn in_flight(mut self, tasks: usize) -> Self {
-        self.limit = tasks.max(1);
+        self.limit = Some(tasks.max(1));
         self
     }
 
@@ -144,7 +165,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
         C: Fn(&Address<A>, Completion<F::Output>) -> Cast + Send + Sync + 'static,
     {
         let (to, handler) = (address.destination(), completion::handler(address, cast));
-        let permits = u32::try_from(self.limit).unwrap_or(u32::MAX).min(MOST_PERMITS);
+        let permits = u32::try_from(self.limit()).unwrap_or(u32::MAX).min(MOST_PERMITS);
         let room = Arc::new(Semaphore::new(permits as usize));
         async move {
             let mut count = 0;
@@ -175,7 +196,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
             if let Some(ended) = self.here.pop_front() {
                 self.outstanding -= 1;
                 self.bytes -= ended.size;
-                if self.outstanding <= self.limit / 2 {
+                if self.outstanding <= self.refill_at {
                     self.refill();
                 }
                 return Poll::Ready(Some(ended));
@@ -196,25 +217,31 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
         }
     }
 
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or_else(|| self.pool.shared().in_flight())
+    }
+
     /// Pulls input and submits it until enough is in the pool.
     fn refill(&mut self) {
         let Ok(function) = self.function else { return };
-        // Whoever polls waits for the tasks; who submits one does not.
-        let caused_by = message::current().and_then(|current| current.call);
-        while self.outstanding < self.limit
+        let limit = self.limit();
+        self.refill_at = limit * 3 / 4;
+        let job = self.job(function);
+        while self.outstanding < limit
             && self.bytes < BYTES
             && let Some(input) = &mut self.input
         {
-            let mut piece = Vec::new();
+            let most = PIECE.min(limit - self.outstanding);
+            let mut piece = Vec::with_capacity(most);
             let mut bytes = 0;
-            while piece.len() < PIECE.min(self.limit - self.outstanding) && self.bytes + bytes < BYTES {
+            while piece.len() < most && self.bytes + bytes < BYTES {
                 let Some(next) = input.next() else {
                     self.input = None;
                     break;
                 };
                 let index = self.next;
                 self.next += 1;
-                match self.pool.new_task::<Args, F>(function, next, index, caused_by, self.ends.clone()) {
+                match self.pool.new_task::<Args, F>(&job, function, next, index) {
                     Ok(task) => {
                         bytes += task.message.payload.len();
                         piece.push(task);
@@ -230,8 +257,8 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
             if count == 0 {
                 return;
             }
-            match self.pool.shared().submit(piece.into_iter()) {
-                Ok(_) => {
+            match self.pool.shared().submit_all(piece) {
+                Ok(()) => {
                     self.outstanding += count;
                     self.bytes += bytes;
                 }
@@ -239,6 +266,27 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
                     self.refused = Some(not_taken(why, function.name));
                     self.input = None;
                 }
+            }
+        }
+    }
+
+    /// What tasks that are submitted now have in common.
+    fn job(&mut self, function: Function) -> Arc<Job> {
+        // Whoever polls waits for the tasks; who submits one does not.
+        let caused_by = message::current().and_then(|current| current.call);
+        let also = self.pool.shared().deliveries.of::<F::Output>();
+        let is_same = |job: &&Arc<Job>| {
+            let same_also = match (&job.also, &also) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            job.caused_by == caused_by && same_also
+        };
+        match self.job.as_ref().filter(is_same) {
+            Some(job) => job.clone(),
+            None => {
+                let job = Arc::new(self.pool.job::<F::Output>(function, caused_by, self.ends.clone()));
+                self.job.insert(job).clone()
             }
         }
     }

@@ -1,7 +1,5 @@
 use std::{
-    collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     time::{Duration, Instant},
 };
 
@@ -146,33 +144,4 @@ pub(super) enum Place {
     Queued,
     /// With one incarnation of a worker, which may have died by now; only a report ends this.
     Dispatched(Seat),
-}
-
-/// The tasks that have not ended. One look-up costs about what an index does: see [`DenseHasher`].
-pub(super) type Tasks = TaskMap<Task>;
-
-/// Something for each of many tasks.
-pub(super) type TaskMap<T> = HashMap<TaskId, T, BuildHasherDefault<DenseHasher>>;
-
-/// A hash for dense, increasing numbers that no stranger chooses.
-///
-/// hashbrown finds the bucket by the low bits, which are left as they are, so that neighbours in number are neighbours
-/// in memory; and it tells apart what lies in one group by the top seven bits, which get the fastest changing ones.
-#[derive(Debug, Default)]
-pub(super) struct DenseHasher(u64);
-
-impl Hasher for DenseHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 << 8) | u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number ^ (number << 57);
-    }
 }

@@ -24,6 +24,7 @@ use crate::process::limits::Limits;
 use crate::process::registration::ActorEntry;
 use crate::router::{EntryKey, NewEntry};
 use crate::supervisor::backoff::{Backoff, SplitMix64};
+use crate::shm::chunk::Places;
 use crate::sys::Child;
 use crate::wire::ids::{Destination, TypeHash};
 
@@ -91,6 +92,8 @@ struct Ready {
     ran_on: Arc<RanOn>,
     since: Instant,
     child: Child,
+    /// Where in its memory chunks are.
+    places: Places,
     /// When its memory was last looked at.
     measured: Instant,
 }
@@ -150,7 +153,7 @@ impl Team {
         member.wish = Some(plan.launcher.launch(
             plan.children.clone(),
             order,
-            move |child| ready.tell(Arrival::Ready(worker, child.clone())),
+            move |child, places| ready.tell(Arrival::Ready(worker, child.clone(), places)),
             move |end| ended.tell(Arrival::Ended(worker, Box::new(end))),
         ));
     }
@@ -193,12 +196,12 @@ impl Team {
         measured
     }
 
-    pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, child: Child) {
+    pub(super) fn handle_ready(&mut self, now: Instant, worker: WorkerId, child: Child, places: Places) {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return };
         member.insight.start_up += now.saturating_duration_since(member.launched);
         let pid = child.pid();
         let ran_on = Arc::new(RanOn { name: member.name.clone(), pid });
-        member.ready = Some(Ready { ran_on, since: now, child, measured: now });
+        member.ready = Some(Ready { ran_on, since: now, child, places, measured: now });
         member.reported = now;
         let (child, incarnation) = (member.name.clone(), member.number);
         event::publish(self.shared.owner, Event::Started { child, pid, incarnation });
@@ -256,10 +259,10 @@ impl Team {
         })
     }
 
-    /// A worker has run a task.
-    pub(super) fn handle_worked(&mut self, worker: WorkerId, ran: Duration) {
+    /// A worker has run so many tasks, for so long together.
+    pub(super) fn handle_worked(&mut self, worker: WorkerId, tasks: u64, ran: Duration) {
         if let Some(member) = self.members.get_mut(worker.0 as usize) {
-            member.insight.tasks += 1;
+            member.insight.tasks += tasks;
             member.insight.working += ran;
         }
     }
@@ -291,6 +294,11 @@ impl Team {
     /// The present incarnation of a worker.
     pub(super) fn ran_on(&self, worker: WorkerId) -> Option<Arc<RanOn>> {
         self.members.get(worker.0 as usize)?.ready.as_ref().map(|ready| ready.ran_on.clone())
+    }
+
+    /// Where in the memory of the present incarnation chunks are.
+    pub(super) fn places(&self, worker: WorkerId) -> Option<&Places> {
+        self.members.get(worker.0 as usize)?.ready.as_ref().map(|ready| &ready.places)
     }
 
     pub(super) fn destination(&self, worker: WorkerId) -> Option<Destination> {

@@ -7,7 +7,7 @@ use super::{
     backlog::Backlog,
     rules::{Lot, Wear},
     task::TaskId,
-    window::Window,
+    window::{Chunk, Window},
 };
 
 /// A worker that has been at one task for this long is stalled.
@@ -70,13 +70,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, chunk: Chunk) -> Self {
         Self {
             phase: Phase::Vacant,
             incarnation: 0,
             failures: 0,
             held: VecDeque::new(),
-            window: Window::new(),
+            window: Window::new(chunk),
             heard: now,
             pace: Pace::Moving,
             queue: Backlog::default(),
@@ -100,6 +100,13 @@ impl Worker {
         self.phase == Phase::Ready && self.condemned.is_none() && has_lot && self.window.has_room(held)
     }
 
+    /// How many of `queued` tasks that any of `ready` workers may run it gets together, at least one.
+    pub(super) fn chunk(&self, queued: usize, ready: usize) -> usize {
+        let held = self.held.len();
+        let lot = self.lot.tasks.map_or(usize::MAX, |tasks| tasks.saturating_sub(self.ran + held as u64) as usize);
+        self.window.chunk(held, queued, ready).min(lot.max(1))
+    }
+
     /// This incarnation has ended.
     pub(super) fn end(&mut self) {
         self.incarnation += 1;
@@ -111,12 +118,12 @@ impl Worker {
     }
 
     /// An incarnation begins to take tasks.
-    pub(super) fn begin(&mut self, now: Instant, lot: Lot) {
+    pub(super) fn begin(&mut self, now: Instant, lot: Lot, chunk: Chunk) {
         self.failures = 0;
         self.lot = lot;
         self.ran = 0;
         self.worn = None;
-        self.window = Window::new();
+        self.window = Window::new(chunk);
         self.pace = Pace::Moving;
         self.heard = now;
     }
@@ -129,10 +136,15 @@ impl Worker {
         self.held.push_back(task);
     }
 
-    /// It reported a result.
-    pub(super) fn handle_ran(&mut self, now: Instant, ran: Duration) {
-        self.window.handle_ran(ran);
+    /// It reported a result. [`handle_report`](Self::handle_report) follows, once for all that came together.
+    pub(super) fn handle_ran(&mut self, ran: Duration) {
+        self.window.observe(ran);
         self.ran += 1;
+    }
+
+    /// That was all that it reported now.
+    pub(super) fn handle_report(&mut self, now: Instant) {
+        self.window.adjust();
         self.heard = now;
         self.pace = Pace::Moving;
     }
@@ -146,6 +158,8 @@ impl Worker {
     pub(super) fn give_up(&mut self, task: TaskId) {
         if self.held.front() == Some(&task) {
             self.held.pop_front();
+        } else if self.held.back() == Some(&task) {
+            self.held.pop_back();
         } else {
             self.held.retain(|&held| held != task);
         }

@@ -7,6 +7,7 @@ use std::{
 use super::{
     load::Loads,
     task::TaskId,
+    window::Chunk,
     worker::{Pace, Phase, Seat, Worker, WorkerId},
 };
 
@@ -45,9 +46,13 @@ impl Workers {
     }
 
     /// How many are ready.
-    #[cfg(test)]
     pub(super) fn ready(&self) -> usize {
         self.ready
+    }
+
+    /// How many tasks that one may hold that may hold the most.
+    pub(super) fn most_held(&self) -> usize {
+        self.list.iter().map(|worker| worker.window.size()).max().unwrap_or_default()
     }
 
     /// How many take tasks that any may run.
@@ -91,10 +96,10 @@ impl Workers {
     }
 
     /// A worker that isn't wanted and can be: best one that is about to leave.
-    pub(super) fn unwanted(&mut self, now: Instant) -> usize {
+    pub(super) fn unwanted(&mut self, now: Instant, chunk: Chunk) -> usize {
         let first = |phase| self.list.iter().position(|worker| worker.phase == phase);
         first(Phase::Retiring).or_else(|| first(Phase::Vacant)).unwrap_or_else(|| {
-            self.list.push(Worker::new(now));
+            self.list.push(Worker::new(now, chunk));
             self.list.len() - 1
         })
     }
@@ -158,7 +163,7 @@ impl Workers {
                 continue;
             }
             let worth_it = worker.window.is_quick() || queued >= self.ready + self.dormant;
-            return worth_it.then_some(index);
+            return (worth_it && worker.window.is_in_need(load, queued, self.ready)).then_some(index);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::error::exit::{Exit, ExitCause};
 use crate::error::start::{StartError, StartFailure};
 use crate::event::{self, Event};
 use crate::router::{EntryKey, LinkKey};
+use crate::shm::chunk::Places;
 use crate::shm::journal::Journal;
 use crate::sys::{self, Child, Endpoint, ExitKind, Launch};
 use crate::wire::budget::Budget;
@@ -71,7 +72,7 @@ pub(crate) struct End {
 }
 
 /// Runs an incarnation to its end. Never fails and never leaves a process behind: one that is dropped is killed.
-pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wish>, ready: impl FnOnce(&Child)) -> End {
+pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wish>, ready: impl FnOnce(&Child, Places)) -> End {
     let name = incarnation.name.clone();
     let lines = incarnation.lines.clone();
     let capture = lines.is_some();
@@ -174,7 +175,7 @@ enum Rung {
 }
 
 impl Keeper {
-    async fn live(mut self, wish: &mut watch::Receiver<Wish>, ready: impl FnOnce(&Child)) -> End {
+    async fn live(mut self, wish: &mut watch::Receiver<Wish>, ready: impl FnOnce(&Child, Places)) -> End {
         let node = Node::here();
         let (link, connection, peer) = (self.born.link, self.born.connection.clone(), self.born.peer.clone());
         let mut reader = Reader::new();
@@ -233,7 +234,7 @@ impl Keeper {
                             node.with(|router| {
                                 router.attach_worker(self.incarnation.entry, link, self.born.journal.clone());
                             });
-                            ready(&self.born.child);
+                            ready(&self.born.child, self.born.journal.chunks());
                         }
                     }
                     Arrival::Frame(frame) => {

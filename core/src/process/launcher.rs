@@ -12,6 +12,7 @@ use super::registration::ActorEntry;
 use super::witness::LineSink;
 use crate::actor::parcel::Parcel;
 use crate::router::EntryKey;
+use crate::shm::chunk::Places;
 use crate::sys::Child;
 use crate::wire::hello::Hello;
 use crate::wire::ids::Destination;
@@ -50,7 +51,7 @@ impl Launcher {
         &self,
         children: Children,
         order: Order,
-        ready: impl FnOnce(&Child) + Send + 'static,
+        ready: impl FnOnce(&Child, Places) + Send + 'static,
         ended: impl FnOnce(End) + Send + 'static,
     ) -> watch::Sender<Wish> {
         let (wish, wished) = watch::channel(Wish::Live);

@@ -72,7 +72,7 @@ fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, Stri
         }
     };
     sys::set_process_name(&hello.name);
-    place::settle(place::Worker { depth: hello.depth });
+    place::settle(place::Worker { depth: hello.depth, chunks: journal.chunks() });
     Node::enter(hello.to.run);
     party::settle(hello.to, hello.incarnation);
     let runtime =

@@ -4,14 +4,14 @@
 //! Nothing in it is trusted further than that: a worker that lies in its journal changes what is said of its own
 //! messages.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::chunk::Places;
+use super::layout;
 use super::progress::Progress;
 use crate::sys::Segment;
-
-/// Words of the page.
-const WORDS: usize = 512;
 
 const STARTED: usize = 0;
 const FINISHED: usize = 1;
@@ -22,21 +22,26 @@ const ENTERED: usize = 4;
 /// Either end of a worker's journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    page: Segment,
+    page: Arc<Segment>,
 }
 
 impl Journal {
     pub(crate) fn create() -> std::io::Result<Self> {
-        Ok(Self { page: Segment::create(WORDS)? })
+        Ok(Self { page: Arc::new(Segment::create(layout::WORDS)?) })
     }
 
     /// The page that came with the greeting.
     pub(crate) fn open(page: Segment) -> Self {
-        Self { page }
+        Self { page: Arc::new(page) }
     }
 
     pub(crate) fn page(&self) -> &Segment {
         &self.page
+    }
+
+    /// Where in the same segment tasks are that travel together.
+    pub(crate) fn chunks(&self) -> Places {
+        Places::new(self.page.clone())
     }
 
     /// The process has become a worker.
@@ -51,7 +56,7 @@ impl Journal {
 
     /// The handler of this message starts, `age` after the worker's own start.
     pub(crate) fn start(&self, seq: u64, method: u16, age: Duration) {
-        let words = self.page.words();
+        let words = &self.page.words()[layout::JOURNAL];
         words[METHOD].store(u64::from(method), Ordering::Relaxed);
         words[SINCE].store(age.as_micros() as u64, Ordering::Relaxed);
         // Last: whoever sees the number sees what belongs to it.
@@ -64,7 +69,7 @@ impl Journal {
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
-        &self.page.words()[at]
+        &self.page.words()[layout::JOURNAL][at]
     }
 }
 

@@ -339,7 +339,7 @@ impl Shell {
         let on_end = move |end| drop(ended.send(Command::Ended(id, Box::new(end))));
         let wish = match (child.spec.home, &self.launcher.children) {
             (Home::Process, Some(children)) => {
-                self.launcher.launch(children.clone(), order, move |child| on_ready(child.pid()), on_end)
+                self.launcher.launch(children.clone(), order, move |child, _| on_ready(child.pid()), on_end)
             }
             // Checked where the child was asked for.
             (Home::Process, None) | (Home::Thread, _) => self.launcher.launch_local(order, on_ready, on_end),

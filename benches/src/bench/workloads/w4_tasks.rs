@@ -1,5 +1,7 @@
 //! W4: a pool maps x * x over u64: 100,000 tasks, 2 workers, results in order.
 
+use ::procession::Chunk;
+
 use super::super::bare::pool;
 use super::super::metric::Metric;
 use super::super::runner::Contestant;
@@ -12,10 +14,7 @@ pub(crate) fn workload(scale: Scale) -> Workload {
     let tasks = scale.pick(100_000, 4_000);
     // For those that need a wake-up, or two, for each.
     let few = tasks / 10;
-    let mut notes = vec![
-        "procession's pool has no chunks yet: its map sends one task a frame, and both figures are that one's"
-            .to_owned(),
-    ];
+    let mut notes = Vec::new();
     let mut contestants = vec![
         Contestant::limit("pool-window-1000", move || {
             let rate = pool::squares(tasks, WORKERS, 1000)?;
@@ -29,8 +28,9 @@ pub(crate) fn workload(scale: Scale) -> Workload {
         Contestant::limit("rayon", move || Ok(vec![(Metric::TasksAutomatic, rayon::squares(tasks, WORKERS)?)])),
     ];
     contestants.extend(procession::both(async move |supervisor| {
-        let rate = procession::squares(supervisor, tasks, WORKERS).await?;
-        Ok(vec![(Metric::TasksOneAFrame, rate), (Metric::TasksAutomatic, rate)])
+        let one_by_one = procession::squares(supervisor, tasks, WORKERS, 1).await?;
+        let automatic = procession::squares(supervisor, tasks, WORKERS, Chunk::Auto).await?;
+        Ok(vec![(Metric::TasksOneAFrame, one_by_one), (Metric::TasksAutomatic, automatic)])
     }));
     contestants.push(Contestant::peer("procspawn-pool", move || {
         Ok(vec![(Metric::TasksOneAFrame, procspawn::squares(few, WORKERS)?)])

@@ -63,7 +63,7 @@ impl Scheduler {
     /// A task is not wanted any more and must end within this time.
     pub(super) fn stop_within(&mut self, id: TaskId, grace: Duration) {
         let at = self.now + grace;
-        if let Some(task) = self.tasks.get_mut(&id) {
+        if let Some(task) = self.tasks.get_mut(id) {
             let times = task.times_mut();
             let stop_at = times.stop_at.map_or(at, |before| before.min(at));
             times.stop_at = Some(stop_at);
@@ -74,7 +74,7 @@ impl Scheduler {
 
     /// Has a task looked at then.
     pub(super) fn arm(&mut self, id: TaskId, at: Instant) {
-        if let Some(task) = self.tasks.get_mut(&id) {
+        if let Some(task) = self.tasks.get_mut(id) {
             let before = task.times_mut().alarm.replace(at);
             self.disarm(id, before);
             self.alarms.insert((at, Alarm::Task(id)));
@@ -107,7 +107,7 @@ impl Scheduler {
 
     /// A task that a living worker holds, and that worker.
     fn seated(&self, id: TaskId) -> Option<(&super::Task, usize)> {
-        let task = self.tasks.get(&id)?;
+        let task = self.tasks.get(id)?;
         let Place::Dispatched(seat) = task.place else { return None };
         Some((task, self.workers.seated(seat)?))
     }
@@ -136,7 +136,7 @@ impl Scheduler {
             self.arm(id, since + GIVING_BACK);
             return;
         }
-        if let Some(task) = self.tasks.get_mut(&id) {
+        if let Some(task) = self.tasks.get_mut(id) {
             task.times_mut().doom = Some(ending);
         }
         self.actions.push_back(Action::KillFor { worker: WorkerId::of(index), task: id, ending });

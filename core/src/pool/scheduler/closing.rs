@@ -38,9 +38,7 @@ impl Scheduler {
             return;
         }
         self.end_queued(Ending::Cancelled);
-        let mut held: Vec<_> = self.tasks.drain().collect();
-        held.sort_unstable_by_key(|&(id, _)| id);
-        for (id, task) in held {
+        for (id, task) in self.tasks.drain() {
             self.end(id, &task, Ending::Killed);
         }
         self.running = 0;
@@ -78,7 +76,7 @@ impl Scheduler {
         }
         queued.sort_unstable();
         for id in queued {
-            if let Some(task) = self.tasks.remove(&id) {
+            if let Some(task) = self.tasks.remove(id) {
                 self.end(id, &task, ending);
             }
         }

@@ -15,7 +15,7 @@ impl Scheduler {
         };
         if self.workers[index].phase == Phase::Starting {
             let lot = self.rules.recycle.draw(&mut self.rng);
-            self.workers[index].begin(now, lot);
+            self.workers[index].begin(now, lot, self.rules.chunk);
             self.workers[index].reserve = self.rules.spares > 0 && self.workers.active() >= self.size;
             self.workers.enter(index, Phase::Ready);
             self.handle_begun(index);
@@ -143,7 +143,7 @@ impl Scheduler {
 
     /// Wants one worker more: best one that is about to leave.
     pub(super) fn add_worker(&mut self) {
-        let index = self.workers.unwanted(self.now);
+        let index = self.workers.unwanted(self.now, self.rules.chunk);
         if self.workers[index].phase == Phase::Retiring {
             self.workers.enter(index, Phase::Ready);
             return;
@@ -167,7 +167,7 @@ impl Scheduler {
             _ => self.stop(index, Phase::Stopping),
         }
         for id in self.workers[index].queue.drain() {
-            if let Some(task) = self.tasks.remove(&id) {
+            if let Some(task) = self.tasks.remove(id) {
                 match self.no_place(&task) {
                     // What is there for a key goes on with the worker that has the key now.
                     None => self.enqueue(id, task),

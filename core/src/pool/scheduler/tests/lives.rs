@@ -17,6 +17,7 @@ enum Event {
     Start { pick: usize, fails: bool },
     Finish { pick: usize, count: usize },
     Die(usize),
+    TakeBack(usize),
     Deliver(usize),
     Cancel { pick: usize, how: Cancel },
     Resize(usize),
@@ -44,8 +45,10 @@ fn rules() -> impl Strategy<Value = Rules> {
     let tasks = proptest::option::of(1_u64..5);
     let age = proptest::option::weighted(0.3, Just(50 * MS));
     let rest = proptest::option::weighted(0.4, (1_u32..40, 0_usize..3));
-    (tasks, age, rest, 0_usize..3, any::<u64>()).prop_map(|(tasks, age, rest, spares, seed)| Rules {
+    let chunk = prop_oneof![Just(Chunk::ONE), Just(Chunk::Auto), (2_usize..6).prop_map(Chunk::Fixed)];
+    (tasks, age, rest, 0_usize..3, chunk, any::<u64>()).prop_map(|(tasks, age, rest, spares, chunk, seed)| Rules {
         spares,
+        chunk,
         rest: rest.map(|(after, keep)| Rest { after: after * MS, keep }),
         recycle: Recycle { tasks, age, memory: Some(1000), jitter: 0.2 },
         seed,
@@ -62,6 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
         14 => (pick(), proptest::bool::weighted(0.1)).prop_map(|(pick, fails)| Event::Start { pick, fails }),
         25 => (pick(), 1_usize..6).prop_map(|(pick, count)| Event::Finish { pick, count }),
         4 => pick().prop_map(Event::Die),
+        4 => pick().prop_map(Event::TakeBack),
         30 => pick().prop_map(Event::Deliver),
         8 => (pick(), how).prop_map(|(pick, how)| Event::Cancel { pick, how }),
         2 => (1_usize..5).prop_map(Event::Resize),
@@ -161,6 +165,7 @@ impl World {
                     self.deaths += 1;
                 }
             }
+            Event::TakeBack(pick) => self.take_back(pick),
             Event::Deliver(pick) => self.deliver(pick),
             Event::Cancel { pick, how } => {
                 if self.submitted > 0 {
@@ -246,18 +251,8 @@ impl World {
                 *process =
                     Process { state: State::Starting, mail: std::mem::take(&mut process.mail), ..Process::default() };
             }
-            Action::Dispatch { worker, task, .. } => {
-                assert!(!self.paused || self.closing, "a paused pool begins nothing");
-                let process = self.processes.get_mut(&worker.0).unwrap();
-                if process.state != State::Up {
-                    process.mail.push_back(Mail::Returned(task.0));
-                    return;
-                }
-                process.given += 1;
-                assert!(self.lot.is_none_or(|lot| process.given <= lot), "more than its lot");
-                process.sent.push_back(task.0);
-                process.since.get_or_insert(now);
-            }
+            Action::Dispatch { worker, task, .. } => self.send(worker, &[task]),
+            Action::Chunk { worker, tasks } => self.send(worker, &tasks),
             Action::CancelRunning { worker, task } | Action::Recall { worker, task } => {
                 let process = self.processes.get_mut(&worker.0).unwrap();
                 if let Some(place @ 1..) = process.sent.iter().position(|&sent| sent == task.0) {
@@ -291,6 +286,34 @@ impl World {
                 assert!(!std::mem::replace(&mut self.closed, true));
                 assert_eq!((report.submitted, report.ended()), (self.submitted, self.submitted));
             }
+        }
+    }
+
+    fn send(&mut self, worker: WorkerId, tasks: &[TaskId]) {
+        assert!(!self.paused || self.closing, "a paused pool begins nothing");
+        let process = self.processes.get_mut(&worker.0).unwrap();
+        if process.state != State::Up {
+            process.mail.extend(tasks.iter().map(|task| Mail::Returned(task.0)));
+            return;
+        }
+        process.given += tasks.len() as u64;
+        assert!(self.lot.is_none_or(|lot| process.given <= lot), "more than its lot");
+        process.sent.extend(tasks.iter().map(|task| task.0));
+        process.since.get_or_insert(self.now);
+    }
+
+    /// Takes back what a worker has not begun, unasked.
+    fn take_back(&mut self, pick: usize) {
+        let now = self.now;
+        let Some(process) = self.pick(pick, |process| process.state == State::Up && process.sent.len() > 1) else {
+            return;
+        };
+        let taken: Vec<_> = process.sent.drain(1 + pick % (process.sent.len() - 1)..).map(TaskId).collect();
+        process.given -= taken.len() as u64;
+        self.scheduler.handle_taken_back(now, &taken);
+        if pick % 2 == 0 {
+            let worker = self.processes.iter().find(|(_, process)| process.since.is_some()).map(|(at, _)| *at);
+            worker.into_iter().for_each(|worker| self.scheduler.handle_stuck(now, WorkerId(worker)));
         }
     }
 

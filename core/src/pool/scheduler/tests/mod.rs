@@ -3,9 +3,11 @@
 mod alarms;
 mod bound_tasks;
 mod cancel;
+mod chunks;
 mod closing;
 mod deaths;
 mod dispatch;
+mod exhaustive;
 mod lives;
 mod model;
 mod resize;
@@ -27,7 +29,7 @@ struct Bench {
 impl Bench {
     /// Workers that are still to be started.
     fn new(workers: usize) -> Self {
-        Self::with_rules(workers, Rules::default())
+        Self::with_rules(workers, Rules { chunk: Chunk::ONE, ..Rules::default() })
     }
 
     fn with_rules(workers: usize, rules: Rules) -> Self {

@@ -7,6 +7,7 @@ impl Model {
         while let Some(action) = self.scheduler.poll_action() {
             match action {
                 Action::Dispatch { worker, task, attempt } => self.dispatch(worker.0 as usize, task.0, attempt),
+                Action::Chunk { worker, tasks } => self.dispatch_chunk(worker.0 as usize, &tasks),
                 Action::StopWorkers => {
                     assert!(self.closing.is_some_and(|by| by < Closing::Kill) && !self.closed);
                     self.assert_all_ended();
@@ -64,6 +65,38 @@ impl Model {
     }
 
     pub(super) fn dispatch(&mut self, worker: usize, id: u64, attempt: u32) {
+        if self.tasks[id as usize].bound.is_none() {
+            let chosen = &self.workers[worker];
+            let busier = |other: usize| {
+                self.is_open(other) && !self.is_stalled(other) && self.workers[other].held.len() < chosen.held.len()
+            };
+            assert!(!(0..self.workers.len()).any(busier), "fewest outstanding first");
+            assert!(!self.is_stalled(worker), "nothing is put behind a long task");
+        }
+        self.dispatch_behind(worker, id, attempt);
+    }
+
+    fn dispatch_chunk(&mut self, worker: usize, tasks: &[TaskId]) {
+        let (queued, ready) = (self.queued(None), self.scheduler.ready());
+        let window = self.scheduler.window(WorkerId::of(worker));
+        assert!(tasks.len() > 1, "one task is no chunk");
+        match self.chunk {
+            Chunk::Fixed(most) => assert!(tasks.len() <= most),
+            Chunk::Auto => {
+                assert!(tasks.len() <= window / 2, "half a window");
+                assert!(ready == 1 || tasks.len() <= queued / (2 * ready), "something is left for the others");
+            }
+        }
+        self.dispatch(worker, tasks[0].0, 1);
+        tasks[1..].iter().for_each(|task| self.dispatch_behind(worker, task.0, 1));
+        let is_fit = |task: &TaskId| {
+            let task = &self.tasks[task.0 as usize];
+            task.bound.is_none() && task.kills == 0
+        };
+        assert!(tasks.iter().all(is_fit), "what is bound, or has killed, travels alone");
+    }
+
+    fn dispatch_behind(&mut self, worker: usize, id: u64, attempt: u32) {
         let task = &self.tasks[id as usize];
         assert_eq!(task.at, At::Queue);
         assert_eq!(attempt, task.kills + 1);
@@ -74,16 +107,7 @@ impl Model {
         assert_eq!(chosen.phase, Phase::Ready);
         let window = self.scheduler.window(WorkerId::of(worker));
         assert!(chosen.held.len() <= window, "one of them is this");
-        match task.bound {
-            Some(bound) => assert_eq!(bound, worker),
-            None => {
-                let busier = |other: usize| {
-                    self.is_open(other) && !self.is_stalled(other) && self.workers[other].held.len() < chosen.held.len()
-                };
-                assert!(!(0..self.workers.len()).any(busier), "fewest outstanding first");
-                assert!(!self.is_stalled(worker), "nothing is put behind a long task");
-            }
-        }
+        assert!(task.bound.is_none_or(|bound| bound == worker));
         let now = self.now;
         let chosen = &mut self.workers[worker];
         assert!(chosen.held.len() < window);
@@ -108,7 +132,7 @@ impl Model {
 
     pub(super) fn is_stalled(&self, worker: usize) -> bool {
         let worker = &self.workers[worker];
-        !worker.held.is_empty() && self.now - worker.heard >= STALL
+        !worker.held.is_empty() && (worker.stuck || self.now - worker.heard >= STALL)
     }
 
     pub(super) fn queued(&self, bound: Option<usize>) -> usize {
@@ -140,7 +164,9 @@ impl Model {
                 assert_eq!(self.queued(Some(worker)), 0, "{worker} has room for its own");
                 let idle = self.workers[worker].held.is_empty();
                 assert!(queued == 0 || !idle, "{worker} is idle");
-                assert!(queued < ready.max(1) || self.is_stalled(worker), "{worker} has room");
+                let share = if ready > 1 { (queued / (2 * ready)).max(1) } else { queued };
+                let has_share = self.chunk == Chunk::Auto && self.workers[worker].held.len() > share;
+                assert!(queued < ready.max(1) || self.is_stalled(worker) || has_share, "{worker} has room");
             }
         }
         let idle = |worker: &WorkerModel| worker.phase == Phase::Ready && worker.held.is_empty();

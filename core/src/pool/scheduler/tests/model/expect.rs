@@ -63,6 +63,7 @@ impl Model {
         let relieved = &mut self.workers[worker];
         if relieved.held.is_empty() {
             relieved.recalled = false;
+            relieved.stuck = false;
             if relieved.phase == Phase::Retiring {
                 self.expect_stop(worker);
             }
@@ -135,6 +136,7 @@ impl Model {
                     held: Vec::new(),
                     heard: self.now,
                     recalled: false,
+                    stuck: false,
                     process: Process::None,
                 });
             }

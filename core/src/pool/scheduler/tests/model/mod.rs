@@ -32,6 +32,18 @@ enum Event {
         finished: usize,
         begun: bool,
     },
+    /// A worker finishes tasks that are reported together.
+    Together {
+        pick: usize,
+        count: usize,
+        ran: Duration,
+    },
+    /// What a worker has not begun is taken back unasked, but for the first `left` of it; and it is said to be stuck, or not.
+    TakeBack {
+        pick: usize,
+        left: usize,
+        stuck: bool,
+    },
     /// One of the reports of the dead arrives, in any order.
     Deliver(usize),
     /// A worker gives back a task that it was asked for and hasn't begun.
@@ -57,7 +69,11 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     let closing =
         prop_oneof![Just(Closing::Finish), Just(Closing::Drain), Just(Closing::NoWorkers), Just(Closing::Kill),];
+    let times = ran.clone();
     prop_oneof![
+        12 => (pick(), 1_usize..40, times).prop_map(|(pick, count, ran)| Event::Together { pick, count, ran }),
+        5 => (pick(), 0_usize..4, any::<bool>())
+            .prop_map(|(pick, left, stuck)| Event::TakeBack { pick, left, stuck }),
         20 => (1_usize..20, proptest::option::weighted(0.3, 0_usize..7), 0_u32..4)
             .prop_map(|(count, bound, max_attempts)| Event::Submit { count, bound, max_attempts }),
         12 => pick().prop_map(Event::Ready),
@@ -123,11 +139,14 @@ struct WorkerModel {
     held: Vec<u64>,
     heard: Instant,
     recalled: bool,
+    /// It was said to be at one task for long, and has not reported since.
+    stuck: bool,
     process: Process,
 }
 
 struct Model {
     scheduler: Scheduler,
+    chunk: Chunk,
     now: Instant,
     tasks: Vec<TaskModel>,
     workers: Vec<WorkerModel>,
@@ -140,10 +159,11 @@ struct Model {
 }
 
 impl Model {
-    fn new(workers: usize) -> Self {
+    fn new(workers: usize, chunk: Chunk) -> Self {
         let now = Instant::now();
         let mut model = Self {
-            scheduler: Scheduler::new(now, workers, Rules::default()),
+            scheduler: Scheduler::new(now, workers, Rules { chunk, ..Rules::default() }),
+            chunk,
             now,
             tasks: Vec::new(),
             workers: Vec::new(),
@@ -178,6 +198,18 @@ impl Model {
                 let busy = |worker: &WorkerModel| matches!(&worker.process, Process::Up(sent) if !sent.is_empty());
                 if let Some(worker) = self.pick_worker(pick, busy) {
                     (0..count).for_each(|_| self.finish_first(worker, ran));
+                }
+            }
+            Event::Together { pick, count, ran } => {
+                let busy = |worker: &WorkerModel| matches!(&worker.process, Process::Up(sent) if !sent.is_empty());
+                if let Some(worker) = self.pick_worker(pick, busy) {
+                    self.finish_together(worker, count, ran);
+                }
+            }
+            Event::TakeBack { pick, left, stuck } => {
+                let busy = |worker: &WorkerModel| matches!(&worker.process, Process::Up(sent) if !sent.is_empty());
+                if let Some(worker) = self.pick_worker(pick, busy) {
+                    self.take_back(worker, left, stuck);
                 }
             }
             Event::Die { pick, finished, begun } => {
@@ -255,6 +287,7 @@ impl Model {
             worker.failures = 0;
             worker.heard = now;
             worker.recalled = false;
+            worker.stuck = false;
         }
     }
 
@@ -279,6 +312,50 @@ impl Model {
             let (task, _) = sent.remove(0);
             self.done(task, ran);
         }
+    }
+
+    fn finish_together(&mut self, worker: usize, count: usize, ran: Duration) {
+        let Process::Up(sent) = &mut self.workers[worker].process else { return };
+        let together: Vec<_> = sent.drain(..count.min(sent.len())).map(|(task, _)| task).collect();
+        let mut ended = Vec::new();
+        let all = together.iter().map(|&task| (TaskId(task), ran));
+        self.scheduler.handle_all_done(self.now, all, |task| ended.push(task.0));
+        let mut reported = false;
+        for task in together {
+            let Some(seat) = self.expect_report(task as usize) else { continue };
+            assert_eq!(ended.remove(0), task, "each is told once, in order");
+            self.tasks[task as usize].at = At::End;
+            self.report.done += 1;
+            reported |= seat.is_some();
+        }
+        assert_eq!(ended, []);
+        if reported {
+            self.expect_heard(worker);
+        }
+    }
+
+    fn take_back(&mut self, worker: usize, left: usize, stuck: bool) {
+        let Process::Up(sent) = &mut self.workers[worker].process else { return };
+        let taken: Vec<_> = sent.drain((1 + left).min(sent.len())..).map(|(task, _)| task).collect();
+        self.scheduler.handle_taken_back(self.now, &taken.iter().map(|&task| TaskId(task)).collect::<Vec<_>>());
+        let mut seated = None;
+        for &task in taken.iter().rev() {
+            let Some(seat) = self.expect_report(task as usize) else { continue };
+            self.expect_placed(task as usize);
+            seated = seat.or(seated);
+        }
+        self.expect_left(seated, false);
+        if stuck {
+            self.scheduler.handle_stuck(self.now, WorkerId::of(worker));
+            self.workers[worker].stuck = !self.workers[worker].held.is_empty();
+        }
+    }
+
+    fn expect_heard(&mut self, worker: usize) {
+        self.workers[worker].heard = self.now;
+        self.workers[worker].recalled = false;
+        self.workers[worker].stuck = false;
+        self.expect_relieved(worker);
     }
 
     fn die(&mut self, worker: usize, finished: usize, begun: bool) {
@@ -311,9 +388,7 @@ impl Model {
         self.tasks[task as usize].at = At::End;
         self.report.done += 1;
         if let Some(worker) = worker {
-            self.workers[worker].heard = self.now;
-            self.workers[worker].recalled = false;
-            self.expect_relieved(worker);
+            self.expect_heard(worker);
         }
     }
 
@@ -450,9 +525,10 @@ proptest! {
     fn every_task_ends_exactly_once_and_as_the_rules_say(
         workers in 1_usize..6,
         all_ready in any::<bool>(),
+        chunk in prop_oneof![Just(Chunk::ONE), Just(Chunk::Auto), (2_usize..7).prop_map(Chunk::Fixed)],
         events in proptest::collection::vec(event(), 0..250),
     ) {
-        let mut model = Model::new(workers);
+        let mut model = Model::new(workers, chunk);
         if all_ready {
             model.poll();
             (0..workers).for_each(|worker| model.worker_ready(worker));

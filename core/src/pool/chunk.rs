@@ -1,0 +1,252 @@
+//! Tasks that travelled to a worker together, and what became of each.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::task::TaskId;
+use super::worker::WorkerId;
+use crate::router::CallKey;
+use crate::shm::chunk::{Garbled, Head, PLACES, Place, Places};
+
+/// How often somebody looks how far a chunk has come that is not over yet.
+pub(super) const LOOK: Duration = Duration::from_micros(2500);
+
+/// Tells the numbers of chunks from those of tasks.
+const IS_CHUNK: u64 = 1 << 63;
+/// The bits of the number within its worker.
+const COUNT_BITS: u32 = 40;
+
+/// The number by which the call for a chunk is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChunkId(pub(super) u64);
+
+/// A chunk that a worker was sent and has not answered.
+///
+/// Each of its tasks is in one of four parts, in this order: those that have been *reported*; those that have been begun,
+/// of which the last may run; those that have not been begun; and those that were *taken back*. The worker moves the
+/// second border, in the memory that it shares with us, and nothing but what is in there says where it is.
+#[derive(Debug)]
+pub(super) struct SentChunk {
+    pub(super) id: ChunkId,
+    /// The call that carries it, once it is on its way.
+    pub(super) call: Option<CallKey>,
+    places: Places,
+    place: usize,
+    tasks: Vec<TaskId>,
+    reported: usize,
+    /// The tasks from here on were taken back.
+    end: usize,
+    /// Whether that is all that ever will be: the tasks before have all been begun.
+    closed: bool,
+    /// Where the next result begins.
+    at: usize,
+    /// The task that ran when somebody looked, and since when it is known to.
+    seen: Option<(usize, Instant)>,
+    look_at: Option<Instant>,
+}
+
+/// A task that has come to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finished {
+    pub(super) task: TaskId,
+    pub(super) head: Result<Head, Garbled>,
+    /// Where its bytes are among those of all.
+    pub(super) bytes: Range<usize>,
+}
+
+impl Finished {
+    pub(super) fn ran(&self) -> Duration {
+        self.head.map_or(Duration::ZERO, |head| head.ran)
+    }
+}
+
+/// What somebody found who looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It goes on, or has not begun.
+    Moving,
+    /// It has been at one task since the last look.
+    Stuck,
+}
+
+impl SentChunk {
+    fn place(&self) -> Option<Place<'_>> {
+        self.places.get(self.place)
+    }
+
+    /// How many of its tasks have been begun.
+    fn begun(&self) -> usize {
+        match self.place() {
+            Some(place) if !self.closed => (place.begun() as usize).clamp(self.reported, self.end),
+            _ => self.end,
+        }
+    }
+
+    /// Reads the results that are new: what they are, and behind `bytes` their bytes.
+    pub(super) fn collect(&mut self, bytes: &mut Vec<u8>, finished: &mut Vec<Finished>) {
+        let Some(place) = self.places.get(self.place) else { return };
+        let done = usize::try_from(place.done()).unwrap_or(usize::MAX).min(self.end);
+        if done <= self.reported {
+            return;
+        }
+        bytes.reserve((done - self.reported) * 16);
+        finished.reserve(done - self.reported);
+        for &task in &self.tasks[self.reported..done] {
+            let from = bytes.len();
+            let head = place.read(&mut self.at, bytes);
+            finished.push(Finished { task, head, bytes: from..bytes.len() });
+        }
+        self.reported = done;
+    }
+
+    /// How many results have been read.
+    pub(super) fn reported(&self) -> usize {
+        self.reported
+    }
+
+    /// Takes back what has not been begun, once and for all.
+    pub(super) fn take_back(&mut self) -> &[TaskId] {
+        let end = self.end;
+        if !std::mem::replace(&mut self.closed, true) {
+            let begun = self.place().and_then(Place::take_back).unwrap_or_default() as usize;
+            self.end = begun.clamp(self.reported, self.end);
+        }
+        &self.tasks[self.end..end]
+    }
+
+    /// Those that were begun and of which no result was read: once the chunk is over and its results are, the one that
+    /// was running.
+    pub(super) fn left(&self) -> &[TaskId] {
+        &self.tasks[self.reported..self.begun()]
+    }
+
+    /// The task that runs now.
+    fn running(&self) -> Option<usize> {
+        // In this order: a task that was begun and then has no result yet runs.
+        let begun = self.begun();
+        let done = usize::try_from(self.place()?.done()).unwrap_or(usize::MAX);
+        begun.checked_sub(1).filter(|&last| last >= done && last >= self.reported)
+    }
+
+    /// Since when this task is known to run; none if it does not.
+    pub(super) fn running_since(&mut self, now: Instant, task: TaskId) -> Option<Instant> {
+        let running = self.running().filter(|&running| self.tasks[running] == task)?;
+        let (_, since) = *self.seen.insert(self.seen.filter(|(seen, _)| *seen == running).unwrap_or((running, now)));
+        Some(since)
+    }
+
+    /// Looks whether it gets on.
+    pub(super) fn look(&mut self, now: Instant) -> Look {
+        let before = self.seen;
+        self.seen = self.running().map(|running| match before {
+            Some((seen, since)) if seen == running => (running, since),
+            _ => (running, now),
+        });
+        // Where only the task is left that runs there is nothing more to look for.
+        self.look_at = (!self.closed || self.end > self.reported + 1).then_some(now + LOOK);
+        match (before, self.seen) {
+            (Some((before, _)), Some((running, _))) if before == running => Look::Stuck,
+            _ => Look::Moving,
+        }
+    }
+}
+
+impl ChunkId {
+    /// The chunk that a call with this number carries; none if it carries a task.
+    pub(super) fn of(number: u64) -> Option<Self> {
+        (number & IS_CHUNK != 0).then_some(Self(number))
+    }
+
+    /// The worker that it was sent to.
+    pub(super) fn worker(self) -> WorkerId {
+        WorkerId((self.0 & !IS_CHUNK) >> COUNT_BITS)
+    }
+}
+
+/// All chunks that workers were sent and have not answered, those of incarnations that have ended too.
+#[derive(Debug, Default)]
+pub(super) struct SentChunks {
+    /// By worker, the oldest first.
+    of: Vec<Vec<SentChunk>>,
+    count: u64,
+}
+
+impl SentChunks {
+    /// Makes room in a worker's memory for a chunk of these tasks; none where there is none at present.
+    pub(super) fn begin(&mut self, now: Instant, worker: WorkerId, places: &Places, tasks: Vec<TaskId>) -> Result<Sending<'_>, Vec<TaskId>> {
+        let index = worker.0 as usize;
+        if self.of.len() <= index {
+            self.of.resize_with(index + 1, Vec::new);
+        }
+        let chunks = &mut self.of[index];
+        let is_taken = |place| chunks.iter().any(|chunk| chunk.place == place && chunk.places.is(places));
+        let free = (0..PLACES).find(|&place| !is_taken(place));
+        let (Some(place), Ok(count)) = (free, u32::try_from(tasks.len())) else { return Err(tasks) };
+        let Some(memory) = places.get(place) else { return Err(tasks) };
+        self.count += 1;
+        let id = ChunkId(IS_CHUNK | worker.0 << COUNT_BITS | self.count & ((1 << COUNT_BITS) - 1));
+        memory.begin(id.0, count);
+        chunks.push(SentChunk {
+            id,
+            call: None,
+            places: places.clone(),
+            place,
+            reported: 0,
+            end: tasks.len(),
+            tasks,
+            closed: false,
+            at: 0,
+            seen: None,
+            look_at: Some(now + LOOK),
+        });
+        let chunk = &chunks[chunks.len() - 1];
+        Ok(Sending { id, place, tasks: &chunk.tasks })
+    }
+
+    pub(super) fn get_mut(&mut self, id: ChunkId) -> Option<&mut SentChunk> {
+        self.of.get_mut(id.worker().0 as usize)?.iter_mut().find(|chunk| chunk.id == id)
+    }
+
+    /// It is over.
+    pub(super) fn remove(&mut self, id: ChunkId) -> Option<SentChunk> {
+        let chunks = self.of.get_mut(id.worker().0 as usize)?;
+        let place = chunks.iter().position(|chunk| chunk.id == id)?;
+        Some(chunks.remove(place))
+    }
+
+    /// Takes it out, to be put back.
+    pub(super) fn take(&mut self, id: ChunkId) -> Option<SentChunk> {
+        self.remove(id)
+    }
+
+    pub(super) fn put_back(&mut self, chunk: SentChunk) {
+        if let Some(chunks) = self.of.get_mut(chunk.id.worker().0 as usize) {
+            // Their numbers grow.
+            let place = chunks.partition_point(|other| other.id.0 < chunk.id.0);
+            chunks.insert(place, chunk);
+        }
+    }
+
+    /// The chunks of a worker, the oldest first.
+    pub(super) fn of(&self, worker: WorkerId) -> impl DoubleEndedIterator<Item = ChunkId> + '_ {
+        self.of.get(worker.0 as usize).into_iter().flatten().map(|chunk| chunk.id)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.of.iter().flatten().filter_map(|chunk| chunk.look_at).min()
+    }
+
+    /// Those that somebody should look at now.
+    pub(super) fn due(&self, now: Instant) -> Vec<ChunkId> {
+        let due = |chunk: &&SentChunk| chunk.look_at.is_some_and(|at| at <= now);
+        self.of.iter().flatten().filter(due).map(|chunk| chunk.id).collect()
+    }
+}
+
+/// A chunk that is to be sent.
+#[derive(Debug)]
+pub(super) struct Sending<'a> {
+    pub(super) id: ChunkId,
+    pub(super) place: usize,
+    pub(super) tasks: &'a [TaskId],
+}

@@ -1,0 +1,1 @@
+//! Small pools in every order that is possible.
