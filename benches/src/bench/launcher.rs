@@ -73,7 +73,8 @@ fn run(name: Name, options: &Options) -> Result<Found, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let scale = if options.quick { "quick" } else { "full" };
     let mut command = Command::new(program);
-    command.args([RUNNER, name.name(), &options.rounds().to_string(), scale]);
+    let only = options.only.as_deref().unwrap_or_default();
+    command.args([RUNNER, name.name(), &options.rounds().to_string(), scale, only]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut notes = Vec::new();
     match options.pin {

@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// All processes on one core, or the children on other cores than whoever starts them.
     #[arg(long, value_enum)]
     pub(crate) pin: Option<Pin>,
+    /// Only contestants whose names begin with this: what is profiled runs alone.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
     /// A twentieth of each workload or less, in one round: whether it works, not how fast.
     #[arg(long)]
     pub(crate) quick: bool,

@@ -313,7 +313,7 @@ pub(crate) fn down(outcome: Outcome) -> crate::error::exit::Down {
     let lost =
         || Down { name: String::new(), incarnation: 0, reason: DownReason::NotDelivered(NotDelivered::Disconnected) };
     match outcome {
-        Outcome::Down(down) => down,
+        Outcome::Down(down) => *down,
         Outcome::DownElsewhere(bytes) => codec::decode(&bytes, Budget::default()).unwrap_or_else(|_| lost()),
         _ => lost(),
     }

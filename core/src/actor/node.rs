@@ -105,7 +105,7 @@ enum State {
 enum Effect {
     Wake(Waker),
     Flush(Arc<dyn Peer>),
-    Frame(Arc<dyn Peer>, Frame),
+    Frame(Arc<dyn Peer>, Box<Frame>),
     Refuse(Arc<dyn Peer>, String),
     Local(Arc<LocalEnd>),
     Cancel(Arc<LocalEnd>, CallKey),
@@ -370,7 +370,7 @@ impl Effect {
         match self {
             Self::Wake(waker) => waker.wake(),
             Self::Flush(peer) => peer.flush(),
-            Self::Frame(peer, frame) => peer.frame(frame),
+            Self::Frame(peer, frame) => peer.frame(*frame),
             Self::Refuse(peer, why) => peer.refuse(why),
             Self::Local(end) => end.wake.notify_one(),
             Self::Cancel(end, call) => end.cancel(call),

@@ -254,9 +254,7 @@ impl Reader {
                 Ok(0) => return Ok(ReadEnd::Closed),
                 Ok(n) => {
                     taken += n;
-                    while let Some(frame) = self.decoder.next(&mut self.buffer)? {
-                        frames.push(frame);
-                    }
+                    self.decoder.take_all(&mut self.buffer, frames)?;
                     if taken >= READ_TURN {
                         return Ok(ReadEnd::Turn);
                     }

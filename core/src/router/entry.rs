@@ -101,8 +101,8 @@ pub(super) struct Entry {
     pub(super) incarnation: u32,
     /// Whether units go back when a handler ends (the prefetch of a worker) and not when the message is taken.
     pub(super) hosted: bool,
-    /// A moving average of how long handlers run, where the actor is hosted.
-    pub(super) pace: Option<Duration>,
+    /// A moving average of how long handlers run, in nanoseconds, where the actor is hosted.
+    pub(super) pace: Option<u64>,
 }
 
 impl Entry {
@@ -151,7 +151,7 @@ impl Entry {
         let before = beyond_first(window.size());
         let wanted = if self.hosted {
             match self.pace {
-                Some(pace) if pace < SHORT => SHORT_PREFETCH,
+                Some(pace) if u128::from(pace) < SHORT.as_nanos() => SHORT_PREFETCH,
                 _ => PREFETCH,
             }
         } else {
@@ -213,8 +213,9 @@ impl Entry {
     }
 
     pub(super) fn observe(&mut self, ran: Duration) {
+        let ran = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
         self.pace = Some(match self.pace {
-            Some(pace) => (pace * 7 + ran) / 8,
+            Some(pace) => pace - pace / 8 + ran / 8,
             None => ran,
         });
     }

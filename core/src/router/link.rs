@@ -1,6 +1,6 @@
 //! A connection as the router sees it: bytes to go out, and requests that came in.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +9,7 @@ use bytes::BytesMut;
 
 use super::arena::Key;
 use super::entry::EntryKey;
+use super::hash::PeerMap;
 use super::memories::Ahead;
 use super::record::CallKey;
 use crate::error::exit::Exit;
@@ -54,7 +55,7 @@ pub(super) struct Link {
     /// Whether it was said that there are frames to write, and they were not fetched since.
     pub(super) flush_asked: bool,
     /// Open requests that came in over this link, by the number their sender gave them.
-    pub(super) inbound: HashMap<CallId, CallKey>,
+    pub(super) inbound: PeerMap<CallId, CallKey>,
     /// How many of those are monitors.
     pub(super) monitors: usize,
     /// When to look at the deadlines of those.

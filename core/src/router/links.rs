@@ -72,10 +72,16 @@ impl Router {
         self.send(link, &Frame::Init { handles, payload });
     }
 
-    /// Sends a frame that is not about a request.
+    /// Sends a frame.
     pub(crate) fn send(&mut self, link: LinkKey, frame: &Frame) {
+        self.write(link, |out| frame.encode(out));
+    }
+
+    /// Sends what is appended.
+    #[inline]
+    pub(super) fn write(&mut self, link: LinkKey, append: impl FnOnce(&mut BytesMut)) {
         if let Some(l) = self.links.get_mut(link) {
-            frame.encode(&mut l.out);
+            append(&mut l.out);
             if !mem::replace(&mut l.flush_asked, true) {
                 self.actions.push_back(Action::Flush(link));
             }
@@ -100,6 +106,9 @@ impl Router {
         match frame {
             Frame::Request(request) => self.handle_request(link, request),
             Frame::Reply { call, status, handles, payload } => {
+                if handles.is_empty() {
+                    return self.handle_reply(link, call, status, Handles::none(), payload);
+                }
                 let handles = self.handles_received(link, handles);
                 self.handle_reply(link, call, status, Handles::from(handles.clone()), payload);
                 self.let_go(&handles);
@@ -109,7 +118,7 @@ impl Router {
             // Only who has started this process gives it an init.
             Frame::Init { handles, payload } if self.uplink == Some(link) => {
                 let handles = self.handles_received(link, handles);
-                self.actions.push_back(Action::Peer(link, Frame::Init { handles, payload }));
+                self.actions.push_back(Action::Peer(link, Box::new(Frame::Init { handles, payload })));
             }
             Frame::Cancel { call } => {
                 // In order with the requests: one that is not here has ended.
@@ -140,7 +149,7 @@ impl Router {
                 }
             }
             Frame::Announce { node } => self.handle_announce(link, node),
-            other => self.actions.push_back(Action::Peer(link, other)),
+            other => self.actions.push_back(Action::Peer(link, Box::new(other))),
         }
     }
 

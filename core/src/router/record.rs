@@ -55,7 +55,7 @@ pub(crate) enum Outcome {
     /// Neither, for a reason that another process encoded.
     FailedElsewhere(Bytes),
     /// A monitored incarnation ended.
-    Down(Down),
+    Down(Box<Down>),
     /// The same, encoded by another process.
     DownElsewhere(Bytes),
 }

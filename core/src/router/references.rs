@@ -11,8 +11,7 @@
 //! What is sent *toward* the owner needs no count: the message comes before the sender's Release on the same stream, and
 //! holds by itself what is in it. The end of a connection releases all that was sent over it.
 
-use std::collections::HashMap;
-
+use super::hash::PeerMap;
 use super::link::LinkKey;
 use super::router::{Action, Router};
 use crate::wire::codec::Handle;
@@ -20,7 +19,7 @@ use crate::wire::frame::Frame;
 
 /// Handles that are held, and by whom.
 #[derive(Debug, Default)]
-pub(super) struct References(HashMap<Handle, Count>);
+pub(super) struct References(PeerMap<Handle, Count>);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -126,6 +125,9 @@ impl Router {
     /// are called what they are called here.
     pub(super) fn handles_received(&mut self, link: LinkKey, handles: Vec<Handle>) -> Vec<Handle> {
         let mut held = handles;
+        if held.is_empty() {
+            return held;
+        }
         held.retain_mut(|handle| {
             if handle.kind == Handle::MEMORY {
                 return self.memory_received(link, *handle).map(|ours| *handle = ours).is_some();

@@ -104,7 +104,7 @@ impl Router {
                 };
                 let name = format!("actor {:x} of node {:x}", to.actor.0, to.node.0);
                 let down = Down { name, incarnation: 0, reason: DownReason::NotDelivered(why) };
-                self.deliver(origin, inbound, Outcome::Down(down));
+                self.deliver(origin, inbound, Outcome::Down(Box::new(down)));
                 return CallId::NONE.0;
             }
         };

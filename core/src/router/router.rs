@@ -1,6 +1,6 @@
 //! The router itself: events in, actions out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::arena::Arena;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
-use super::hash::OwnMap;
+use super::hash::{OwnMap, PeerMap};
 use super::identity::Departed;
 use super::link::{Journal, Link, LinkKey, WAYS_LIMIT};
 use super::memories::Memories;
@@ -20,7 +20,7 @@ use crate::error::call::{CallError, Executed, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason, Exit, ExitCause};
 use crate::shm::progress::Progress;
 use crate::wire::codec::{self, Handle};
-use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
+use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status, encode_reply};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
 
 /// Ways to other nodes' mailboxes that are kept though nothing is under way on them.
@@ -44,7 +44,7 @@ pub(crate) enum Action {
     /// Casts ended in no handler.
     DeadLetters { owner: u64, actor: Arc<str>, count: u64 },
     /// A frame that concerns the process at the other end and not a request.
-    Peer(LinkKey, Frame),
+    Peer(LinkKey, Box<Frame>),
     /// Nobody holds this handle any more, whose owner this process is.
     Unheld(Handle),
 }
@@ -84,11 +84,11 @@ pub(crate) struct Router {
     /// The actor that this process hosts for the node above it.
     pub(super) hosted: Option<(Route, EntryKey)>,
     /// Ways to mailboxes of other nodes.
-    pub(super) onward: HashMap<Route, EntryKey>,
+    pub(super) onward: PeerMap<Route, EntryKey>,
     /// How many ways there may be before those on which nothing is under way are dropped.
     sweep_at: usize,
     /// Nodes below this one.
-    pub(super) nodes: HashMap<NodeId, LinkKey>,
+    pub(super) nodes: PeerMap<NodeId, LinkKey>,
     /// Who spoke over connections that are closed.
     pub(super) departed: Departed,
     pub(super) calls: Arena<Record>,
@@ -112,9 +112,9 @@ impl Router {
             entries: Arena::new(),
             owned: OwnMap::default(),
             hosted: None,
-            onward: HashMap::new(),
+            onward: PeerMap::default(),
             sweep_at: IDLE_WAYS,
-            nodes: HashMap::new(),
+            nodes: PeerMap::default(),
             departed: Departed::default(),
             calls: Arena::new(),
             references: References::default(),
@@ -366,7 +366,7 @@ impl Router {
         let down = Down { name: e.about.name.to_string(), incarnation: e.incarnation, reason: reason.clone() };
         e.last_down = Some(down.clone());
         for key in mem::take(&mut e.watchers) {
-            self.end(key, Outcome::Down(down.clone()));
+            self.end(key, Outcome::Down(Box::new(down.clone())));
         }
     }
 
@@ -543,17 +543,18 @@ impl Router {
 
     pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
         let handles = self.handles_sent(link, outcome.handles());
-        let reply = |status, payload| Frame::Reply { call, status, handles, payload };
-        let frame = match outcome {
-            Outcome::Value(payload, _) => reply(Status::Value, payload),
-            Outcome::HandlerError(payload, _) => reply(Status::HandlerError, payload),
-            Outcome::FailedElsewhere(payload) => reply(Status::Failed, payload),
-            Outcome::Failed(error) => reply(Status::Failed, encoded(&error)),
-            Outcome::Fatal(error) => reply(Status::Fatal, encoded(&error)),
-            Outcome::Down(down) => Frame::Down { call, payload: encoded(&down) },
-            Outcome::DownElsewhere(payload) => Frame::Down { call, payload },
+        let mut reply = |status, payload: &[u8]| {
+            self.write(link, |out| encode_reply(out, call, status, &handles, payload));
         };
-        self.send(link, &frame);
+        match outcome {
+            Outcome::Value(payload, _) => reply(Status::Value, &payload),
+            Outcome::HandlerError(payload, _) => reply(Status::HandlerError, &payload),
+            Outcome::FailedElsewhere(payload) => reply(Status::Failed, &payload),
+            Outcome::Failed(error) => reply(Status::Failed, &encoded(&error)),
+            Outcome::Fatal(error) => reply(Status::Fatal, &encoded(&error)),
+            Outcome::Down(down) => self.send(link, &Frame::Down { call, payload: encoded(&*down) }),
+            Outcome::DownElsewhere(payload) => self.send(link, &Frame::Down { call, payload }),
+        }
     }
 
     pub(super) fn refuse(&mut self, link: LinkKey, why: String) {

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::router::record::Record;
 use crate::router::{Action, EntryKey, Handles, LinkKey, Message, NewEntry, Outcome, Router};
-use crate::wire::frame::{Decoder, FRAME_LIMIT, Trace};
+use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
 
 struct Pair {
@@ -17,6 +18,7 @@ struct Pair {
     to: Destination,
     wire: BytesMut,
     control: BytesMut,
+    frames: Vec<Frame>,
     ended: usize,
 }
 
@@ -31,7 +33,7 @@ impl Pair {
         let entry = worker.host(to, about);
         hub.attach_worker(at_hub, down, std::sync::Arc::new(super::world::Ticks::default()));
         let (wire, control) = (BytesMut::new(), BytesMut::new());
-        Self { hub, worker, down, up, entry, to, wire, control, ended: 0 }
+        Self { hub, worker, down, up, entry, to, wire, control, frames: Vec::new(), ended: 0 }
     }
 
     fn carry(&mut self) {
@@ -39,7 +41,8 @@ impl Pair {
         let now = Instant::now();
         self.hub.take_output(self.down, &mut self.wire, &mut self.control);
         self.worker.advance(now);
-        while let Some(frame) = decoder.next(&mut self.wire).unwrap() {
+        decoder.take_all(&mut self.wire, &mut self.frames).unwrap();
+        for frame in self.frames.drain(..) {
             self.worker.handle_frame(self.up, frame);
         }
         while let Some(taken) = self.worker.take(self.entry) {
@@ -51,7 +54,8 @@ impl Pair {
         while self.worker.poll_action().is_some() {}
         self.worker.take_output(self.up, &mut self.wire, &mut self.control);
         self.hub.advance(now);
-        while let Some(frame) = decoder.next(&mut self.wire).unwrap() {
+        decoder.take_all(&mut self.wire, &mut self.frames).unwrap();
+        for frame in self.frames.drain(..) {
             self.hub.handle_frame(self.down, frame);
         }
         while let Some(action) = self.hub.poll_action() {
@@ -60,37 +64,52 @@ impl Pair {
     }
 }
 
-#[test]
-fn calls_through_two_routers() {
+fn pass(what: &str, reply: bool, ahead: usize) {
     let calls = if cfg!(debug_assertions) { 20_000 } else { 3_000_000 };
-    for (what, reply, ahead, deadline) in [
-        ("calls, one at a time", true, 1, true),
-        ("calls, 64 at a time", true, 64, true),
-        ("casts, 64 at a time", false, 64, false),
-    ] {
-        let mut pair = Pair::new();
-        let payload = Bytes::from_static(b"sixteen bytes ..");
-        let began = Instant::now();
-        for n in (0..calls).step_by(ahead) {
-            let now = Instant::now();
-            pair.hub.advance(now);
-            for k in 0..ahead as u64 {
-                let message = Message {
-                    method: 0,
-                    priority: 0,
-                    trace: Trace::default(),
-                    handles: Handles::none(),
-                    payload: payload.clone(),
-                };
-                let deadline = deadline.then(|| now + Duration::from_secs(5));
-                pair.hub.submit(n as u64 + k, pair.to, reply, deadline, None, message);
-            }
-            while pair.hub.open_requests() > 0 {
-                pair.carry();
-            }
+    let mut pair = Pair::new();
+    let payload = Bytes::from_static(b"sixteen bytes ..");
+    let began = Instant::now();
+    for n in (0..calls).step_by(ahead) {
+        let now = Instant::now();
+        pair.hub.advance(now);
+        for k in 0..ahead as u64 {
+            let message = Message {
+                method: 0,
+                priority: 0,
+                trace: Trace::default(),
+                handles: Handles::none(),
+                payload: payload.clone(),
+            };
+            let deadline = reply.then(|| now + Duration::from_secs(5));
+            pair.hub.submit(n as u64 + k, pair.to, reply, deadline, None, message);
         }
-        let took = began.elapsed();
-        println!("{what}: {:.2} M/s", calls as f64 / took.as_secs_f64() / 1e6);
-        assert!(!reply || pair.ended >= calls);
+        while pair.hub.open_requests() > 0 {
+            pair.carry();
+        }
     }
+    println!("{what}: {:.0} ns", began.elapsed().as_nanos() as f64 / f64::from(calls as u32));
+    assert!(!reply || pair.ended >= calls);
+}
+
+#[test]
+fn calls_one_at_a_time() {
+    pass("a call alone", true, 1);
+}
+
+#[test]
+fn calls_64_at_a_time() {
+    pass("a call among 64", true, 64);
+}
+
+#[test]
+fn casts_64_at_a_time() {
+    pass("a cast among 64", false, 64);
+}
+
+#[test]
+fn what_moves_with_each_request_is_small() {
+    assert!(size_of::<Record>() <= 256, "{}", size_of::<Record>());
+    assert!(size_of::<Frame>() <= 128, "{}", size_of::<Frame>());
+    assert!(size_of::<Action>() <= 72, "{}", size_of::<Action>());
+    assert!(size_of::<Outcome>() <= 64, "{}", size_of::<Outcome>());
 }

@@ -595,7 +595,7 @@ pub(super) fn failure(outcome: Outcome) -> CallError<NoError> {
 #[track_caller]
 pub(super) fn down(outcome: Outcome) -> Down {
     match outcome {
-        Outcome::Down(down) => down,
+        Outcome::Down(down) => *down,
         Outcome::DownElsewhere(bytes) => codec::decode(&bytes, Budget::default()).unwrap(),
         other => panic!("no end: {other:?}"),
     }
