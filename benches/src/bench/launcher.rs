@@ -74,6 +74,7 @@ fn run(name: Name, options: &Options) -> Result<Found, String> {
     let scale = if options.quick { "quick" } else { "full" };
     let mut command = Command::new(program);
     command.args([RUNNER, name.name(), &options.rounds().to_string(), scale]);
+    command.arg(options.only.as_deref().unwrap_or_default());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut notes = Vec::new();
     match options.pin {

@@ -60,26 +60,27 @@ pub(crate) fn tell(told: &Told) {
 #[::procession::main(flavor = "current_thread")]
 pub(crate) async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(2).collect();
-    let (name, rounds, scale) = match arguments.as_slice() {
-        [name, rounds, scale] => (Name::named(name), rounds.parse().ok(), Scale::named(scale)),
-        _ => (None, None, None),
+    let (name, rounds, scale, only) = match arguments.as_slice() {
+        [name, rounds, scale, only] => (Name::named(name), rounds.parse().ok(), Scale::named(scale), only.clone()),
+        _ => (None, None, None, String::new()),
     };
     let (Some(name), Some(rounds), Some(scale)) = (name, rounds, scale) else {
         eprintln!("procession-bench: {arguments:?} is not how a runner is started");
         return ExitCode::from(64);
     };
-    match tokio::task::spawn_blocking(move || run(name, rounds, scale)).await {
+    match tokio::task::spawn_blocking(move || run(name, rounds, scale, &only)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn run(name: Name, rounds: u32, scale: Scale) {
+fn run(name: Name, rounds: u32, scale: Scale, only: &str) {
     let workload = name.workload(scale);
     for note in workload.notes {
         tell(&Told::Note(note));
     }
     let mut contestants = workload.contestants;
+    contestants.retain(|contestant| contestant.peer.starts_with(only));
     for _ in 0..rounds {
         contestants.retain_mut(|contestant| {
             tell(&Told::Turn { peer: contestant.peer.to_owned() });

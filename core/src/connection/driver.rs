@@ -3,12 +3,16 @@
 //! Nobody's reading waits for their own writing: both are tried in turn, neither blocks.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use tokio::sync::Notify;
 
+use super::outgoing::Outgoing;
+use crate::shm::outbox::{Outbox, Shared};
+use crate::shm::ring::BeyondRing;
 use crate::sys::Stream;
 use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, FrameError};
 
@@ -27,13 +31,15 @@ pub(crate) struct Connection {
     pub(crate) wake: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Writing {
-    data: BytesMut,
+    data: Outgoing<Shared>,
     control: BytesMut,
-    /// Who waits for everything to be written.
-    flushed: Option<Waker>,
+    /// Who waits until what there is has been written, or is safe.
+    waiting: Option<Waker>,
     broken: bool,
+    /// Whether somebody will look after what waits to be written.
+    watched: bool,
 }
 
 /// Which streams have bytes left that they do not take now.
@@ -43,48 +49,139 @@ pub(crate) struct Blocked {
     pub(crate) control: bool,
 }
 
+/// What became of bytes that were to be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// They are written.
+    Written,
+    /// They wait for others; the peer has them even if this process ends now.
+    Waiting {
+        /// Whether nobody has been asked yet to look after them.
+        unwatched: bool,
+    },
+    /// Neither, since the peer does not read: [`Connection::poll_safe`].
+    Blocked,
+}
+
 /// Whence bytes to write come.
 pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut);
+/// The same, from somebody who says whether there will be more at once.
+pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> bool;
 
 impl Connection {
+    /// A connection whose bytes are lost with this process until they are written.
     pub(crate) fn new(data: Stream, control: Option<Stream>) -> Self {
-        Self { data, control, writing: Mutex::default(), wake: Notify::new() }
+        Self::with_outbox(data, control, None)
+    }
+
+    /// One whose peer finds in the outbox what was not written.
+    pub(crate) fn with_outbox(data: Stream, control: Option<Stream>, outbox: Option<Outbox>) -> Self {
+        let writing = Writing {
+            data: Outgoing::new(outbox),
+            control: BytesMut::new(),
+            waiting: None,
+            broken: false,
+            watched: false,
+        };
+        Self { data, control, writing: Mutex::new(writing), wake: Notify::new() }
     }
 
     /// Fetches what is to be written and writes what the streams take; says what is left.
     ///
     /// A stream that is closed takes everything: its reader learns of the end by itself.
     pub(crate) fn write(&self, fill: Fill<'_>) -> Blocked {
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = self.lock();
         let writing = &mut *writing;
-        fill(&mut writing.data, &mut writing.control);
-        let control = match &self.control {
-            Some(control) => !write_some(control, &mut writing.control, &mut writing.broken),
-            None => false,
-        };
-        let data = !write_some(&self.data, &mut writing.data, &mut writing.broken);
-        if !data
-            && !control
-            && let Some(waker) = writing.flushed.take()
-        {
-            waker.wake();
-        }
-        Blocked { data, control }
+        fill(writing.data.bytes_mut(), &mut writing.control);
+        self.write_now(writing)
     }
 
-    /// Ready when all is written, which the connection's driver goes on with meanwhile.
-    pub(crate) fn poll_flush(&self, fill: Fill<'_>, cx: &mut Context<'_>) -> Poll<()> {
-        let blocked = self.write(fill);
-        if !blocked.data && !blocked.control {
-            return Poll::Ready(());
-        }
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Fetches what is to be written. It is written now, or a little later where there will be more and the peer would have
+    /// it in any case.
+    pub(crate) fn pass(&self, now: Instant, pass: Pass<'_>) -> Passed {
+        let mut writing = self.lock();
+        let writing = &mut *writing;
+        let more = pass(writing.data.bytes_mut(), &mut writing.control);
         if writing.data.is_empty() && writing.control.is_empty() {
+            return Passed::Written;
+        }
+        if writing.data.is_due(more, now) {
+            if self.write_now(writing) == Blocked::default() {
+                return Passed::Written;
+            }
+            // The driver learns when the peer reads again.
+            self.wake.notify_one();
+        }
+        match writing.data.publish() {
+            true => Passed::Waiting { unwatched: !std::mem::replace(&mut writing.watched, true) },
+            false => Passed::Blocked,
+        }
+    }
+
+    /// Writes what has waited; false, and nobody looks after what comes next, where there was nothing.
+    pub(crate) fn relieve(&self, fill: Fill<'_>) -> bool {
+        let mut writing = self.lock();
+        let writing = &mut *writing;
+        fill(writing.data.bytes_mut(), &mut writing.control);
+        writing.watched = !writing.data.is_empty();
+        if writing.watched {
+            self.write_now(writing);
+        }
+        writing.watched
+    }
+
+    /// Ready when all that was passed is written, which the connection's driver goes on with meanwhile.
+    pub(crate) fn poll_flush(&self, fill: Fill<'_>, cx: &mut Context<'_>) -> Poll<()> {
+        self.write(fill);
+        self.poll_until(cx, |writing| writing.data.is_empty() && writing.control.is_empty())
+    }
+
+    /// Ready when the peer has all that was passed, even if this process ended then.
+    pub(crate) fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |writing| writing.data.publish())
+    }
+
+    fn poll_until(&self, cx: &mut Context<'_>, is_so: impl FnOnce(&mut Writing) -> bool) -> Poll<()> {
+        let mut writing = self.lock();
+        if is_so(&mut writing) {
             return Poll::Ready(());
         }
-        writing.flushed = Some(cx.waker().clone());
+        writing.waiting = Some(cx.waker().clone());
         self.wake.notify_one();
         Poll::Pending
+    }
+
+    fn write_now(&self, writing: &mut Writing) -> Blocked {
+        let control = match &self.control {
+            Some(control) => !write_control(control, &mut writing.control, &mut writing.broken),
+            None => false,
+        };
+        let mut moved = false;
+        while !writing.data.is_empty() && !writing.broken {
+            match self.data.try_write(writing.data.bytes()) {
+                Ok(n) => {
+                    writing.data.take(n);
+                    moved = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => writing.broken = true,
+            }
+        }
+        if writing.broken {
+            writing.data.give_up();
+            moved = true;
+        }
+        writing.data.publish();
+        // Whoever waits looks for themselves whether it is enough.
+        if moved && let Some(waker) = writing.waiting.take() {
+            waker.wake();
+        }
+        Blocked { data: !writing.data.is_empty(), control }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until there is something to read, something new to write, or room for what is blocked.
@@ -105,7 +202,7 @@ impl Connection {
     }
 }
 
-fn write_some(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bool {
+fn write_control(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bool {
     while !bytes.is_empty() && !*broken {
         match stream.try_write(bytes) {
             Ok(n) => bytes.advance(n),
@@ -125,6 +222,8 @@ fn write_some(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bool 
 pub(crate) struct Reader {
     buffer: BytesMut,
     decoder: Decoder,
+    /// Bytes that have come over the stream.
+    received: u64,
 }
 
 /// What a turn of reading found at its end.
@@ -140,7 +239,7 @@ pub(crate) enum ReadEnd {
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Self { buffer: BytesMut::new(), decoder: Decoder::new(FRAME_LIMIT) }
+        Self { buffer: BytesMut::new(), decoder: Decoder::new(FRAME_LIMIT), received: 0 }
     }
 
     /// Reads what is there and takes every whole frame out of it.
@@ -152,9 +251,8 @@ impl Reader {
                 Ok(0) => return Ok(ReadEnd::Closed),
                 Ok(n) => {
                     taken += n;
-                    while let Some(frame) = self.decoder.next(&mut self.buffer)? {
-                        frames.push(frame);
-                    }
+                    self.received += n as u64;
+                    self.cut(frames)?;
                     if taken >= READ_TURN {
                         return Ok(ReadEnd::Turn);
                     }
@@ -169,10 +267,34 @@ impl Reader {
         }
     }
 
+    /// Reads on in the outbox of a process that has ended, where its stream has ended.
+    pub(crate) fn read_on(&mut self, outbox: &Outbox, frames: &mut Vec<Frame>) -> Result<(), LastWordsError> {
+        let rest = outbox.rest(self.received)?;
+        self.received += rest.len() as u64;
+        self.buffer.extend_from_slice(&rest);
+        Ok(self.cut(frames)?)
+    }
+
+    fn cut(&mut self, frames: &mut Vec<Frame>) -> Result<(), FrameError> {
+        while let Some(frame) = self.decoder.next(&mut self.buffer)? {
+            frames.push(frame);
+        }
+        Ok(())
+    }
+
     /// Lets go of a large buffer that has become empty.
     fn relax(&mut self) {
         if self.buffer.is_empty() && self.buffer.capacity() > 4 * READ {
             self.buffer = BytesMut::new();
         }
     }
+}
+
+/// Why the last words of a process are not heard.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LastWordsError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Outbox(#[from] BeyondRing),
 }

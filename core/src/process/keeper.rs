@@ -20,6 +20,7 @@ use crate::error::start::{StartError, StartFailure};
 use crate::event::{self, Event};
 use crate::router::{EntryKey, LinkKey};
 use crate::shm::journal::Journal;
+use crate::shm::outbox::Outbox;
 use crate::sys::{self, Child, Endpoint, ExitKind, Launch};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -80,7 +81,9 @@ pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wis
     match begin(&incarnation, &witness, capture).await {
         Ok(born) => {
             let guard = Guard { child: Some(born.child.clone()), link: Some(born.link) };
-            Keeper { incarnation, witness, born, guard, cause: None, failed: None }.live(&mut wish, ready).await
+            Keeper { incarnation, witness, born, guard, cause: None, failed: None, is_refused: false }
+                .live(&mut wish, ready)
+                .await
         }
         Err(begun) => {
             // A process that exists ends before it is spoken of.
@@ -137,7 +140,7 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         event::publish(incarnation.owner, Event::LimitNotEnforced { child: name.clone(), limit, why });
     }
     let greeting = incarnation.hello.encode(build());
-    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.page())
+    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.segment())
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         return Err(failed(Some(child))(error));
@@ -162,6 +165,8 @@ struct Keeper {
     /// What the end will be put down to, where more is known than the system says.
     cause: Option<ExitCause>,
     failed: Option<StartError>,
+    /// Whether it has broken the protocol.
+    is_refused: bool,
 }
 
 /// A rung of the ladder by which a process ends, and when the next one is due.
@@ -247,16 +252,18 @@ impl Keeper {
                 }
             }
         }
-        // What it sent before its end still counts.
-        if !driven {
-            let _ = tokio::time::timeout(LAST_WORDS, &mut driving).await;
-            for arrival in peer.take() {
-                if let Arrival::Frame(frame) = arrival {
-                    self.hear(frame);
-                }
-            }
+        // What it sent before its end still counts, and so does what it had no time to write.
+        if !driven && let Ok(DriveEnd::Bad(error)) = tokio::time::timeout(LAST_WORDS, &mut driving).await {
+            self.refuse(error.to_string());
         }
         drop(driving);
+        self.hear_out(&mut reader);
+        for arrival in peer.take() {
+            match arrival {
+                Arrival::Frame(frame) => self.hear(frame),
+                Arrival::Refused(why) => self.refuse(why),
+            }
+        }
         let said = self.failed.as_ref().map(|error| ExitCause::StartFailed(error.to_string()));
         let exit = mourn(&self.born.child, &self.witness, self.cause.take().or(said)).await;
         let failed = match (self.failed.take(), starting) {
@@ -272,6 +279,24 @@ impl Keeper {
         };
         self.guard.disarm();
         End { exit, failed, link: Some(link) }
+    }
+
+    /// Hears what the process, which has ended, left in its outbox.
+    fn hear_out(&mut self, reader: &mut Reader) {
+        let mut frames = Vec::new();
+        let read = match Outbox::of(self.born.journal.segment()) {
+            // Who has lost the thread of its frames has nothing more to say.
+            Some(outbox) if !self.is_refused => reader.read_on(&outbox, &mut frames),
+            _ => Ok(()),
+        };
+        Node::here().with(|router| {
+            for frame in frames {
+                router.handle_frame(self.born.link, frame);
+            }
+        });
+        if let Err(error) = read {
+            self.refuse(error.to_string());
+        }
     }
 
     fn hear(&mut self, frame: Frame) {
@@ -308,6 +333,7 @@ impl Keeper {
     }
 
     fn refuse(&mut self, why: String) {
+        self.is_refused = true;
         event::publish(
             self.incarnation.owner,
             Event::Refused { child: self.incarnation.name.clone(), why: why.clone() },

@@ -39,6 +39,7 @@ pub(crate) use arena::Arena;
 pub(crate) use causes::CallBetween;
 pub(crate) use entry::{EntryKey, NewEntry};
 pub(crate) use handles::Handles;
+pub(crate) use hash::OwnMap;
 pub(crate) use identity::Presence;
 pub(crate) use link::LinkKey;
 pub(crate) use record::{CallKey, Message, Outcome, Token};

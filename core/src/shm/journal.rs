@@ -1,17 +1,16 @@
-//! The page by which a supervisor sees how far its worker has come, without a message.
+//! The words by which a supervisor sees how far its worker has come, without a message.
 //!
 //! One thread of the worker writes it, the supervisor reads it: at a death, to tell what was started from what was not.
 //! Nothing in it is trusted further than that: a worker that lies in its journal changes what is said of its own
 //! messages.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::layout::{JOURNAL, WORDS};
 use super::progress::Progress;
 use crate::sys::Segment;
-
-/// Words of the page.
-const WORDS: usize = 512;
 
 const STARTED: usize = 0;
 const FINISHED: usize = 1;
@@ -22,21 +21,23 @@ const ENTERED: usize = 4;
 /// Either end of a worker's journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    page: Segment,
+    segment: Arc<Segment>,
 }
 
 impl Journal {
+    /// The journal in a new segment, which has room for all that the two share.
     pub(crate) fn create() -> std::io::Result<Self> {
-        Ok(Self { page: Segment::create(WORDS)? })
+        Ok(Self { segment: Arc::new(Segment::create(WORDS)?) })
     }
 
-    /// The page that came with the greeting.
-    pub(crate) fn open(page: Segment) -> Self {
-        Self { page }
+    /// The journal in the segment that came with the greeting.
+    pub(crate) fn open(segment: Segment) -> Self {
+        Self { segment: Arc::new(segment) }
     }
 
-    pub(crate) fn page(&self) -> &Segment {
-        &self.page
+    /// The segment that it is in.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
     }
 
     /// The process has become a worker.
@@ -51,11 +52,10 @@ impl Journal {
 
     /// The handler of this message starts, `age` after the worker's own start.
     pub(crate) fn start(&self, seq: u64, method: u16, age: Duration) {
-        let words = self.page.words();
-        words[METHOD].store(u64::from(method), Ordering::Relaxed);
-        words[SINCE].store(age.as_micros() as u64, Ordering::Relaxed);
+        self.word(METHOD).store(u64::from(method), Ordering::Relaxed);
+        self.word(SINCE).store(age.as_micros() as u64, Ordering::Relaxed);
         // Last: whoever sees the number sees what belongs to it.
-        words[STARTED].store(seq, Ordering::Release);
+        self.word(STARTED).store(seq, Ordering::Release);
     }
 
     /// The handler of this message has ended.
@@ -64,7 +64,7 @@ impl Journal {
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
-        &self.page.words()[at]
+        &self.segment.words()[JOURNAL.start + at]
     }
 }
 

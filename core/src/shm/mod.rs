@@ -1,4 +1,7 @@
 //! Memory that two processes share.
 
 pub(crate) mod journal;
+pub(crate) mod layout;
+pub(crate) mod outbox;
 pub(crate) mod progress;
+pub(crate) mod ring;
