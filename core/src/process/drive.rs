@@ -9,7 +9,7 @@ use tokio::time::Sleep;
 
 use crate::actor::node::Node;
 use crate::connection::driver::{Connection, Given, ReadEnd, Reader};
-use crate::router::LinkKey;
+use crate::router::{Ahead, LinkKey, Router};
 use crate::shm::memories::{self, Known};
 use crate::wire::frame::{Frame, FrameError};
 
@@ -32,25 +32,14 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
     loop {
         let blocked = connection.write(&mut |data, control| output(node, link, data, control));
         let mut read = reader.read(connection, &mut frames);
-        let mut given = VecDeque::new();
-        if let Err(error) = take_memories(connection, &mut frames, &mut given) {
-            read = Err(error);
-        }
         let busy = !frames.is_empty();
-        let deadline = node.with(|router| {
-            for frame in frames.drain(..) {
-                match frame {
-                    Frame::Memory { handle, .. } => {
-                        if let Some((number, lost)) = given.pop_front() {
-                            router.handle_memory(link, handle, number, lost);
-                        }
-                    }
-                    frame => router.handle_frame(link, frame),
-                }
-            }
+        let (taken, deadline) = deliver(node, link, connection, &mut frames, |router| {
             router.handle_timeout(link);
             router.poll_timeout(link)
         });
+        if let Err(error) = taken {
+            read = Err(error);
+        }
         match read {
             Ok(ReadEnd::Closed) => return DriveEnd::Closed,
             Err(error) => return DriveEnd::Bad(error),
@@ -81,9 +70,40 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
     }
 }
 
+/// Gives the router frames that have come over a connection, and has it do something more. At the first frame that tells of
+/// memory which is none they end.
+pub(crate) fn deliver<R>(
+    node: &Node,
+    link: LinkKey,
+    connection: &Connection,
+    frames: &mut Vec<Frame>,
+    then: impl FnOnce(&mut Router) -> R,
+) -> (Result<(), FrameError>, R) {
+    let mut given = VecDeque::new();
+    let taken = take_memories(connection, frames, &mut given);
+    let result = node.with(|router| {
+        for frame in frames.drain(..) {
+            match frame {
+                Frame::Memory { handle, .. } => {
+                    if let Some((number, lost)) = given.pop_front() {
+                        router.handle_memory(link, handle, number, lost);
+                    }
+                }
+                frame => router.handle_frame(link, frame),
+            }
+        }
+        then(router)
+    });
+    (taken, result)
+}
+
 /// Fetches what the router has for the peer, and the memory that goes with it.
 pub(crate) fn output(node: &Node, link: LinkKey, data: &mut BytesMut, control: &mut BytesMut) -> Vec<Given> {
-    let ahead = node.with(|router| router.take_output(link, data, control));
+    given(node.with(|router| router.take_output(link, data, control)))
+}
+
+/// Finds the memory that goes with what was fetched.
+pub(crate) fn given(ahead: Vec<Ahead>) -> Vec<Given> {
     let given = ahead.into_iter().map(|ahead| {
         let known = memories::find(ahead.handle.actor.0);
         let tag = known.as_ref().map_or(0, |known| known.tag);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
-use super::drive::{DriveEnd, drive};
+use super::drive::{DriveEnd, deliver, drive};
 use super::entry::Children;
 use super::limits::Limits;
 use super::registration::{ActorEntry, build};
@@ -21,6 +21,7 @@ use crate::event::{self, Event};
 use crate::router::{EntryKey, LinkKey};
 use crate::shm::chunk::Places;
 use crate::shm::journal::Journal;
+use crate::shm::outbox::Outbox;
 use crate::sys::{self, Child, Endpoint, ExitKind, Launch};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -85,7 +86,9 @@ pub(crate) async fn keep(
     match begin(&incarnation, &witness, capture).await {
         Ok(born) => {
             let guard = Guard { child: Some(born.child.clone()), link: Some(born.link) };
-            Keeper { incarnation, witness, born, guard, cause: None, failed: None }.live(&mut wish, ready).await
+            Keeper { incarnation, witness, born, guard, cause: None, failed: None, is_refused: false }
+                .live(&mut wish, ready)
+                .await
         }
         Err(begun) => {
             // A process that exists ends before it is spoken of.
@@ -142,14 +145,14 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         event::publish(incarnation.owner, Event::LimitNotEnforced { child: name.clone(), limit, why });
     }
     let greeting = incarnation.hello.encode(build());
-    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.page())
+    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.segment())
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         return Err(failed(Some(child))(error));
     }
     let data = data.into_stream().map_err(failed(Some(child.clone())))?;
     let control = control.into_stream().map_err(failed(Some(child.clone())))?;
-    let connection = Arc::new(Connection::new(data, Some(control), Some(child.clone())));
+    let connection = Arc::new(Connection::new(data, Some(control), Some(child.clone()), None));
     let peer = Arc::new(Downlink { connection: connection.clone(), inbox: Mutex::default(), arrived: Notify::new() });
     let node = Node::here();
     let link = node.add_link(|_| peer.clone());
@@ -167,6 +170,8 @@ struct Keeper {
     /// What the end will be put down to, where more is known than the system says.
     cause: Option<ExitCause>,
     failed: Option<StartError>,
+    /// Whether it has broken the protocol.
+    is_refused: bool,
 }
 
 /// A rung of the ladder by which a process ends, and when the next one is due.
@@ -252,16 +257,18 @@ impl Keeper {
                 }
             }
         }
-        // What it sent before its end still counts.
-        if !driven {
-            let _ = tokio::time::timeout(LAST_WORDS, &mut driving).await;
-            for arrival in peer.take() {
-                if let Arrival::Frame(frame) = arrival {
-                    self.hear(frame);
-                }
-            }
+        // What it sent before its end still counts, and so does what it had no time to write.
+        if !driven && let Ok(DriveEnd::Bad(error)) = tokio::time::timeout(LAST_WORDS, &mut driving).await {
+            self.refuse(error.to_string());
         }
         drop(driving);
+        self.hear_out(&mut reader);
+        for arrival in peer.take() {
+            match arrival {
+                Arrival::Frame(frame) => self.hear(frame),
+                Arrival::Refused(why) => self.refuse(why),
+            }
+        }
         let said = self.failed.as_ref().map(|error| ExitCause::StartFailed(error.to_string()));
         let exit = mourn(&self.born.child, &self.witness, self.cause.take().or(said)).await;
         let failed = match (self.failed.take(), starting) {
@@ -277,6 +284,22 @@ impl Keeper {
         };
         self.guard.disarm();
         End { exit, failed, link: Some(link) }
+    }
+
+    /// Hears what the process, which has ended, left in its outbox.
+    fn hear_out(&mut self, reader: &mut Reader) {
+        let mut frames = Vec::new();
+        let read = match Outbox::of(self.born.journal.segment()) {
+            // Who has lost the thread of its frames has nothing more to say.
+            Some(outbox) if !self.is_refused => reader.read_on(&outbox, &mut frames),
+            _ => Ok(()),
+        };
+        let (taken, ()) = deliver(Node::here(), self.born.link, &self.born.connection, &mut frames, |_| ());
+        if let Err(error) = read {
+            self.refuse(error.to_string());
+        } else if let Err(error) = taken {
+            self.refuse(error.to_string());
+        }
     }
 
     fn hear(&mut self, frame: Frame) {
@@ -313,6 +336,7 @@ impl Keeper {
     }
 
     fn refuse(&mut self, why: String) {
+        self.is_refused = true;
         event::publish(
             self.incarnation.owner,
             Event::Refused { child: self.incarnation.name.clone(), why: why.clone() },
