@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use procession::Chunk;
+use procession::blob::Blob;
 use procession::prelude::*;
 use procession::shared::{List, SharedSpec};
 use procession::sync::Mutex;
@@ -24,13 +25,14 @@ use super::workloads::w5_cpu::burn;
 #[actor(restart = "temporary")]
 pub(crate) struct Echo {
     taken: u64,
+    kept: Option<Blob>,
 }
 
 #[handlers]
 impl Echo {
     #[init]
     fn new() -> Self {
-        Self { taken: 0 }
+        Self { taken: 0, kept: None }
     }
 
     #[call]
@@ -52,6 +54,59 @@ impl Echo {
     fn look(&self, bytes: Bytes) -> (u64, u8, u8) {
         answer_of(&bytes)
     }
+
+    #[call]
+    fn look_into(&mut self, blob: Blob, keep: bool) -> (u64, u8, u8) {
+        let answer = answer_of(&blob);
+        self.kept = keep.then_some(blob);
+        answer
+    }
+}
+
+/// How long each of `times` fillings and handovers of a new blob takes.
+pub(crate) async fn new_blobs(
+    supervisor: &Supervisor,
+    bytes: &Bytes,
+    times: usize,
+) -> procession::Result<Vec<Duration>> {
+    let echo = echo(supervisor, "echo").await?;
+    let mut sent = Vec::with_capacity(times);
+    for turn in 0..=times {
+        let began = Instant::now();
+        let blob = Blob::copy_from(bytes)?;
+        if echo.look_into(blob, false).timeout(LONG).await? != answer_of(bytes) {
+            return Err(Failure::new("the worker saw other bytes"));
+        }
+        if turn > 0 {
+            sent.push(began.elapsed());
+        }
+    }
+    Ok(sent)
+}
+
+/// How long each of `times` handovers of a filled blob takes, to a worker that does not have it or, where it keeps it, does.
+pub(crate) async fn handovers(
+    supervisor: &Supervisor,
+    bytes: &Bytes,
+    times: usize,
+    keep: bool,
+) -> procession::Result<Vec<Duration>> {
+    let echo = echo(supervisor, if keep { "keeper" } else { "looker" }).await?;
+    let blob = Blob::copy_from(bytes)?;
+    let mut taken = Vec::with_capacity(times);
+    for turn in 0..=times {
+        let began = Instant::now();
+        let answer = echo.look_into(blob.clone(), keep).await?;
+        if turn > 0 {
+            taken.push(began.elapsed());
+        }
+        if answer != answer_of(bytes) {
+            return Err(Failure::new("the worker saw other bytes"));
+        }
+        // What it has let go of is gone there before the next one: nothing of it is left by chance.
+        echo.echo([7; 32]).await?;
+    }
+    Ok(taken)
 }
 
 /// An actor that uses what belongs to all.
@@ -101,12 +156,18 @@ pub(crate) fn both<F>(turn: F) -> [Contestant; 2]
 where
     F: AsyncFn(&Supervisor) -> procession::Result<Readings> + Clone + Send + 'static,
 {
+    both_as(["procession", "procession-current-thread"], turn)
+}
+
+/// The same under names of their own.
+pub(crate) fn both_as<F>([multi, single]: [&'static str; 2], turn: F) -> [Contestant; 2]
+where
+    F: AsyncFn(&Supervisor) -> procession::Result<Readings> + Clone + Send + 'static,
+{
     let current = turn.clone();
     [
-        Contestant::new(Role::Procession, "procession", move || run(Builder::new_multi_thread(), &turn)),
-        Contestant::new(Role::Procession, "procession-current-thread", move || {
-            run(Builder::new_current_thread(), &current)
-        }),
+        Contestant::new(Role::Procession, multi, move || run(Builder::new_multi_thread(), &turn)),
+        Contestant::new(Role::Procession, single, move || run(Builder::new_current_thread(), &current)),
     ]
 }
 

@@ -45,8 +45,8 @@ impl Blob {
     /// # Errors
     /// Those of [`BlobWriter::with_len`].
     pub fn copy_from(bytes: &[u8]) -> Result<Self, BlobError> {
-        let mut writer = BlobWriter::with_len(bytes.len())?;
-        writer.copy_from_slice(bytes);
+        let mut writer = BlobWriter::with_capacity(bytes.len())?;
+        writer.append(bytes)?;
         writer.finish()
     }
 

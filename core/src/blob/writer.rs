@@ -13,8 +13,8 @@ use crate::sys::{CLAIM, Memory};
 
 /// What a growing one has at first.
 const FIRST: usize = 64 << 10;
-/// As much of it is read at least where its length is not known.
-const PIECE: usize = 16 << 10;
+/// As much is read at a time.
+const BUFFER: usize = 128 << 10;
 
 /// Bytes that will be a [`Blob`]: written in place, as a [`Write`], or from a reader.
 ///
@@ -98,37 +98,28 @@ impl BlobWriter {
     /// [`BlobError::Read`] and those of [`with_len`](Self::with_len). What was read before is in it.
     pub fn read_from(&mut self, mut reader: impl Read) -> Result<u64, BlobError> {
         let begin = self.len;
+        // By way of a small buffer: it stays in the processor's cache, and new memory would be cleared before it is written.
+        let mut buffer = vec![0; BUFFER];
         loop {
-            if self.len == self.capacity() {
-                // One that had just the right capacity does not double it to learn of the end.
-                let mut probe = [0; 32];
-                match reader.read(&mut probe) {
-                    Ok(0) => return Ok((self.len - begin) as u64),
-                    Ok(read) => self.append(&probe[..read])?,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(BlobError::Read(error)),
-                }
-                self.reserve(PIECE)?;
-            }
-            let Some(memory) = &mut self.memory else { continue };
-            match reader.read(&mut memory.as_mut_slice()[self.len..]) {
+            match reader.read(&mut buffer) {
                 Ok(0) => return Ok((self.len - begin) as u64),
-                Ok(read) => self.len += read,
+                Ok(read) => self.append(&buffer[..read])?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(BlobError::Read(error)),
             }
         }
     }
 
-    /// Writes bytes at its end.
+    /// Writes bytes at its end. This is the fastest way to write many.
     ///
     /// # Errors
     /// Those of [`with_len`](Self::with_len).
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
         self.reserve(bytes.len())?;
-        let end = self.len;
+        let Some(memory) = self.memory.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
+        let failed = |source| BlobError::Memory { len: bytes.len() as u64, source };
+        memory.write_at(self.len, bytes).map_err(failed)?;
         self.len += bytes.len();
-        self[end..].copy_from_slice(bytes);
         Ok(())
     }
 

@@ -20,7 +20,8 @@ pub(crate) fn workload(scale: Scale) -> Workload {
     let times = scale.pick(5, 1);
     let bytes = Bytes::from(vec![7; size]);
     let mut notes = vec![
-        "procession has no blobs yet: its handover_us is missing".to_owned(),
+        "procession-blob hands over a blob that the worker has let go of, procession-blob-kept one that it has"
+            .to_owned(),
         format!(
             "procession's bytes go in calls of {} MiB, all outstanding at once: a frame holds 16 MiB",
             procession::PIECE >> 20
@@ -42,6 +43,18 @@ pub(crate) fn workload(scale: Scale) -> Workload {
     contestants.extend(procession::both(async move |supervisor| {
         Ok(vec![throughput(size, procession::payloads(supervisor, &sent, times).await?)])
     }));
+    let (fill, kept) = (bytes.clone(), bytes.clone());
+    contestants.extend(procession::both_as(
+        ["procession-blob", "procession-blob-current-thread"],
+        async move |supervisor| {
+            let new = throughput(size, procession::new_blobs(supervisor, &fill, times).await?);
+            Ok(vec![new, handover(procession::handovers(supervisor, &fill, HANDOVERS, false).await?)])
+        },
+    ));
+    contestants.extend(procession::both_as(
+        ["procession-blob-kept", "procession-blob-kept-current-thread"],
+        async move |supervisor| Ok(vec![handover(procession::handovers(supervisor, &kept, HANDOVERS, true).await?)]),
+    ));
     contestants.push(Contestant::peer("ipc-channel", move || {
         let new = throughput(size, ipc_channel::through_new_memory(&bytes, times)?);
         Ok(vec![new, handover(ipc_channel::handovers(&bytes, HANDOVERS)?)])
