@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             nobody_outlives_a_killed_program,
             nobody_outlives_a_frozen_and_killed_program,
             nobody_outlives_a_program_that_was_killed_in_the_middle_of_its_work,
+            nobody_outlives_a_program_that_was_killed_half_way_through_large_messages,
             nobody_outlives_the_root_of_a_deep_tree,
             a_hundred_workers_do_not_outlive_a_killed_program,
         ],
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
             ("parent", || parent().report()),
             ("deep", || deep().report()),
             ("restless", || restless().report()),
+            ("talkative", || talkative().report()),
             ("hundred", || hundred().report()),
         ],
     )
@@ -60,6 +62,28 @@ async fn restless() -> procession::Result {
         let probe = sup.spawn::<Probe>(&name, Plan::default()).await?;
         probe.grandchild(false).await?;
         sup.stop(&name).await?;
+    }
+}
+
+/// Nearly as much as a frame may have.
+const MUCH: usize = 15 << 20;
+
+#[procession::task]
+fn returns(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+/// Sends much to one worker that does not read it, and to two that send it back, for as long as it lives.
+#[procession::main]
+async fn talkative() -> procession::Result {
+    let sup = quiet().start().await?;
+    let deaf = raise(&sup, "deaf").await?;
+    system::freeze(deaf.pid().await?);
+    tokio::spawn(deaf.write("x".repeat(MUCH), true));
+    let pool = sup.task_pool("pool", 2).await?;
+    println!("ready");
+    loop {
+        pool.map(returns, [vec![7; MUCH], vec![8; MUCH]]).await?;
     }
 }
 
@@ -118,6 +142,23 @@ fn nobody_outlives_a_program_that_was_killed_in_the_middle_of_its_work() {
         program.kill();
         eventually("nobody is left", || marked().is_empty());
     }
+}
+
+fn nobody_outlives_a_program_that_was_killed_half_way_through_large_messages() {
+    let mut times = Vec::new();
+    for trial in 0..trials() {
+        let place = Place::new();
+        let mut program = Program::start("talkative", &place);
+        assert_eq!(program.line(), "ready");
+        // The program, its guardian, three workers and the grandchildren of one.
+        let family = family(1 + system::GUARDIANS + 3 + 2, None);
+        // Each time at another point of a message.
+        std::thread::sleep(Duration::from_micros(u64::from(trial) * 2300 % 40_000));
+        let since = Instant::now();
+        program.kill();
+        times.push(all_die(&family, since));
+    }
+    said("in the middle of large messages", times);
 }
 
 fn nobody_outlives_the_root_of_a_deep_tree() {

@@ -15,13 +15,15 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::path::PathBuf;
     use std::process::{ExitCode, Stdio, Termination};
     use std::time::{Duration, Instant};
 
-    use procession::Failure;
     use procession::prelude::*;
+    use procession::{Failure, TaskError};
     use rustix::process::Signal;
 
+    use crate::life::families::{said, trials};
     use crate::life::probe::{Init, Plan, Probe, ProbeApi};
     use crate::life::programs::{self, Program, eventually, told};
     use crate::life::system::{self, exit_code, marked};
@@ -34,6 +36,7 @@ mod linux {
                 sigint_lets_a_running_call_finish_then_exits_with_130,
                 sighup_lets_a_running_call_finish_then_exits_with_129,
                 a_program_of_one_thread_drains_too,
+                sigterm_lets_running_tasks_finish_and_cancels_the_queued_ones_once,
                 sigint_for_the_whole_group_reaches_no_worker,
                 the_second_signal_kills_at_once,
                 the_second_signal_may_be_another_one,
@@ -48,6 +51,7 @@ mod linux {
             &[
                 ("drain", || drain().report()),
                 ("drain on one thread", || drain_on_one_thread().report()),
+                ("drain of a pool", || drain_of_a_pool().report()),
                 ("stubborn", || stubborn().report()),
                 ("complains", || complains().report()),
                 ("computes", || computes().report()),
@@ -81,6 +85,40 @@ mod linux {
     #[procession::main(flavor = "current_thread")]
     async fn drain_on_one_thread() -> procession::Result {
         one_call().await
+    }
+
+    const WORKERS: usize = 4;
+    const TASKS: u32 = 40;
+
+    /// Says that it has begun, and waits until it is told to end.
+    #[procession::task]
+    fn waits(number: u32, place: PathBuf) -> u32 {
+        touch(&place.join(format!("began {number}")));
+        while !place.join("go on").exists() {
+            std::thread::yield_now();
+        }
+        number
+    }
+
+    /// Has more tasks than workers, and says how each has ended.
+    #[procession::main]
+    async fn drain_of_a_pool() -> procession::Result {
+        let sup = quiet().start().await?;
+        let pool = sup.task_pool("pool", WORKERS).await?;
+        let ends = (0..TASKS).map(|number| {
+            let task = pool.submit(waits, (number, told("")));
+            tokio::spawn(async move {
+                match task.await {
+                    Ok(value) if value == number => println!("done {number}"),
+                    Err(TaskError::Cancelled { .. }) => println!("cancelled {number}"),
+                    other => println!("{number}: {other:?}"),
+                }
+            })
+        });
+        for end in ends.collect::<Vec<_>>() {
+            end.await?;
+        }
+        Ok(())
     }
 
     /// Has a handler that computes and an hour's grace.
@@ -185,6 +223,36 @@ mod linux {
 
     fn a_program_of_one_thread_drains_too() {
         drains("drain on one thread", Signal::TERM, 143);
+    }
+
+    fn sigterm_lets_running_tasks_finish_and_cancels_the_queued_ones_once() {
+        let mut times = Vec::new();
+        for _ in 0..trials() {
+            let place = Place::new();
+            let mut program = Program::start("drain of a pool", &place);
+            let began = || (0..TASKS).filter(|number| place.file(&format!("began {number}")).exists());
+            eventually("each worker has begun one", || began().count() == WORKERS);
+            system::send(program.pid(), Signal::TERM);
+            program.complains("finishing what runs");
+            // The queued ones end while the others run.
+            let mut told: Vec<_> = (WORKERS..TASKS as usize).map(|_| program.line()).collect();
+            touch(&place.file("go on"));
+            let since = Instant::now();
+            let (status, out, err) = program.ended();
+            times.push(since.elapsed());
+            assert_eq!(exit_code(status), 143, "{err:?}");
+            told.extend(out);
+            told.sort();
+            let mut wanted: Vec<_> = (0..TASKS)
+                .map(|number| {
+                    format!("{} {number}", if began().any(|began| began == number) { "done" } else { "cancelled" })
+                })
+                .collect();
+            wanted.sort();
+            assert_eq!((told, began().count()), (wanted, WORKERS), "{err:?}");
+            eventually("nobody is left", || marked().is_empty());
+        }
+        said("from the end of what runs to that of the program", times);
     }
 
     /// As a terminal does it at Ctrl-C.

@@ -23,11 +23,13 @@ impl Scheduler {
         self.close(Closing::Finish);
     }
 
-    /// Takes no more tasks, finishes those that workers hold and cancels the others. No worker is replaced any more.
+    /// Takes no more tasks, finishes those that run and cancels the others, those that workers hold and have not begun
+    /// included. No worker is replaced any more.
     pub(crate) fn drain(&mut self, now: Instant) {
         self.advance(now);
         if self.close(Closing::Drain) {
             self.end_queued(Ending::Cancelled);
+            (0..self.workers.len()).for_each(|index| self.recall(index, 1, |_, task| !task.recalled));
         }
     }
 

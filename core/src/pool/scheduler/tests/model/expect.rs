@@ -159,6 +159,16 @@ impl Model {
                 (At::Worker { .. }, _) => {}
             }
         }
+        if by == Closing::Drain {
+            for (index, worker) in self.workers.iter().enumerate() {
+                for &id in worker.held.iter().skip(1) {
+                    let task = &mut self.tasks[id as usize];
+                    if !task.cancelled && !std::mem::replace(&mut task.recalled, true) {
+                        self.expected.push(recall(index as u64, id));
+                    }
+                }
+            }
+        }
         if by == Closing::Kill {
             for (index, worker) in self.workers.iter_mut().enumerate() {
                 worker.held.clear();
