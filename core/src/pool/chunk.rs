@@ -173,7 +173,13 @@ pub(super) struct SentChunks {
 
 impl SentChunks {
     /// Makes room in a worker's memory for a chunk of these tasks; none where there is none at present.
-    pub(super) fn begin(&mut self, now: Instant, worker: WorkerId, places: &Places, tasks: Vec<TaskId>) -> Result<Sending<'_>, Vec<TaskId>> {
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        places: &Places,
+        tasks: Vec<TaskId>,
+    ) -> Result<Sending<'_>, Vec<TaskId>> {
         let index = worker.0 as usize;
         if self.of.len() <= index {
             self.of.resize_with(index + 1, Vec::new);

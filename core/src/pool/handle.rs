@@ -242,9 +242,9 @@ impl TaskPool {
         let taken = Function::of::<F>().map_err(|name| (name, TaskError::NotATask { name: name.to_owned() })).and_then(
             |function| {
                 let job = Arc::new(self.job::<F::Output>(function, None, slot.clone()));
-                let taken = self.new_task::<Args, F>(&job, function, input, 0).and_then(|task| {
-                    shared.submit(task).map_err(|error| not_taken(error, function.name))
-                });
+                let taken = self
+                    .new_task::<Args, F>(&job, function, input, 0)
+                    .and_then(|task| shared.submit(task).map_err(|error| not_taken(error, function.name)));
                 taken.map_err(|error| (function.name, error))
             },
         );

@@ -12,8 +12,8 @@ use super::{
     rules::Rules,
     table::Table,
     task::{Cancel, Ending, Place, QUARANTINE_AFTER, Task, TaskId, Terms},
-    worker::{Pace, Phase, STALL, Seat, WorkerId},
     window::Chunk,
+    worker::{Pace, Phase, STALL, Seat, WorkerId},
     workers::Workers,
 };
 use crate::supervisor::backoff::SplitMix64;
@@ -502,7 +502,8 @@ impl Scheduler {
 
     /// Whether a task may be in a chunk: any worker may run it, and it has killed none.
     fn travels_with_others(&self, id: TaskId) -> bool {
-        self.rules.chunk != Chunk::ONE && self.tasks.get(id).is_some_and(|task| task.worker.is_none() && task.kills == 0)
+        self.rules.chunk != Chunk::ONE
+            && self.tasks.get(id).is_some_and(|task| task.worker.is_none() && task.kills == 0)
     }
 
     /// Takes a task out of the queue for a worker; the how manieth time that is.

@@ -139,7 +139,8 @@ impl Shell {
             if self.closed && self.team.is_gone() {
                 return;
             }
-            let due = [self.scheduler.poll_timeout(), self.team.poll_timeout(), self.kill_at, self.chunks.poll_timeout()];
+            let due =
+                [self.scheduler.poll_timeout(), self.team.poll_timeout(), self.kill_at, self.chunks.poll_timeout()];
             tokio::select! {
                 biased;
                 () = self.shared.arrived.notified() => {}

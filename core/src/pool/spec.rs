@@ -250,7 +250,9 @@ impl PoolSpec {
             return bad("none of its workers could ever be started, at 0 at once");
         }
         if self.chunk == Chunk::Fixed(0) {
-            return bad("a chunk of 0 tasks would never come to an end: 1 is one task at a time, Chunk::Auto what is best");
+            return bad(
+                "a chunk of 0 tasks would never come to an end: 1 is one task at a time, Chunk::Auto what is best",
+            );
         }
         if self.spares > MOST {
             return bad(&format!("it would have {} spare workers: at most {MOST} are meant", self.spares));

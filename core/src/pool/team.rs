@@ -23,8 +23,8 @@ use crate::process::launcher::{Launcher, Order};
 use crate::process::limits::Limits;
 use crate::process::registration::ActorEntry;
 use crate::router::{EntryKey, NewEntry};
-use crate::supervisor::backoff::{Backoff, SplitMix64};
 use crate::shm::chunk::Places;
+use crate::supervisor::backoff::{Backoff, SplitMix64};
 use crate::sys::Child;
 use crate::wire::ids::{Destination, TypeHash};
 

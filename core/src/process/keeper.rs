@@ -72,7 +72,11 @@ pub(crate) struct End {
 }
 
 /// Runs an incarnation to its end. Never fails and never leaves a process behind: one that is dropped is killed.
-pub(crate) async fn keep(incarnation: Incarnation, mut wish: watch::Receiver<Wish>, ready: impl FnOnce(&Child, Places)) -> End {
+pub(crate) async fn keep(
+    incarnation: Incarnation,
+    mut wish: watch::Receiver<Wish>,
+    ready: impl FnOnce(&Child, Places),
+) -> End {
     let name = incarnation.name.clone();
     let lines = incarnation.lines.clone();
     let capture = lines.is_some();

@@ -59,7 +59,8 @@ impl Shell {
         {
             match self.chunks.begin(now, worker, places, tasks) {
                 Ok(sending) => {
-                    let size = |id: &TaskId| self.tasks.get(*id).map_or(0, |pending| pending.task.message.payload.len() + 4);
+                    let size =
+                        |id: &TaskId| self.tasks.get(*id).map_or(0, |pending| pending.task.message.payload.len() + 4);
                     let mut payload =
                         BytesMut::with_capacity(CHUNK_HEADER + sending.tasks.iter().map(size).sum::<usize>());
                     payload.put_u64_le(sending.id.0);
