@@ -212,7 +212,7 @@ async fn every_task_ends_exactly_once_however_many_workers_are_killed() {
     let mut killed = HashMap::new();
     let mut random = 7_u64;
     while let Some(completion) = within(outcomes.next()).await {
-        if ended.len() % 80 == 79 {
+        if ended.len() % 60 == 59 {
             let workers: Vec<_> = pool.workers().await.into_iter().filter_map(|worker| worker.pid).collect();
             let alive: Vec<_> = workers.into_iter().filter(|pid| !killed.contains_key(pid)).collect();
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
