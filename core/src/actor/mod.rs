@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod claim;
+pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod fence;
 pub(crate) mod held;
@@ -18,3 +19,4 @@ pub(crate) mod run;
 pub(crate) mod service;
 pub(crate) mod target;
 pub(crate) mod traits;
+pub(crate) mod wheel;
