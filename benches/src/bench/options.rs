@@ -15,9 +15,6 @@ pub(crate) struct Options {
     /// How many times each contestant runs, in turn with the others.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
-    /// Only the rows whose name begins so.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) only: Option<String>,
     /// One line of JSON for each figure, in place of the table.
     #[arg(long)]
     pub(crate) json: bool,

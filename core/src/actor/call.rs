@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::time::Sleep;
 
 use super::message::{self, Message};
-use super::node::{Node, Waited};
+use super::node::{Asked, Node, Requested, Waited};
 use super::parcel::Parcel;
 use super::traits::Payload;
 use crate::error::call::{CallError, CodecError, NoError};
@@ -76,7 +76,12 @@ struct Request {
 
 enum State {
     Unsent(Message),
-    Sent { token: Token, call: CallKey, deadline: Option<Instant>, sleep: Option<Pin<Box<Sleep>>> },
+    /// Under way, with a timer of its own where the process has no clock.
+    Sent {
+        token: Token,
+        call: CallKey,
+        clock: Option<Pin<Box<Sleep>>>,
+    },
     Done,
 }
 
@@ -200,7 +205,7 @@ impl Future for Cast {
 impl Monitor {
     pub(crate) fn new(to: Destination) -> Self {
         let (token, call) = Node::here().submit(|router, token| router.monitor(token, &to));
-        Self { request: Request { to, state: State::Sent { token, call, deadline: None, sleep: None } } }
+        Self { request: Request { to, state: State::Sent { token, call, clock: None } } }
     }
 }
 
@@ -224,9 +229,14 @@ impl Request {
 
     fn poll(&mut self, kind: Kind, cx: &mut Context<'_>) -> Poll<Result<Waited, CallError<NoError>>> {
         if let State::Unsent(_) = self.state {
-            self.send(kind)?;
+            if let Some(waited) = self.send(kind, cx)? {
+                return Poll::Ready(Ok(waited));
+            }
+            if let State::Sent { clock: None, .. } = self.state {
+                return Poll::Pending;
+            }
         }
-        let State::Sent { token, call, deadline, sleep } = &mut self.state else {
+        let State::Sent { token, call, clock } = &mut self.state else {
             panic!("a request was polled after it had ended");
         };
         let node = Node::here();
@@ -235,29 +245,25 @@ impl Request {
                 self.state = State::Done;
                 return Poll::Ready(Ok(waited));
             }
-            let Some(at) = *deadline else { return Poll::Pending };
-            let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+            let Some(sleep) = clock else { return Poll::Pending };
             ready!(sleep.as_mut().poll(cx));
             match node.with(|router| router.expire(*call)) {
                 // The outcome is there now.
-                Expired::Ended => *deadline = None,
-                Expired::Later(at) => {
-                    *deadline = Some(at);
-                    sleep.as_mut().reset(at.into());
-                }
+                Expired::Ended => *clock = None,
+                Expired::Later(at) => sleep.as_mut().reset(at.into()),
             }
         }
     }
 
-    fn send(&mut self, kind: Kind) -> Result<(), CallError<NoError>> {
-        let State::Unsent(message) = std::mem::replace(&mut self.state, State::Done) else { return Ok(()) };
+    /// Sends it; what became of it, if that is known at once.
+    fn send(&mut self, kind: Kind, cx: &mut Context<'_>) -> Result<Option<Waited>, CallError<NoError>> {
+        let State::Unsent(message) = std::mem::replace(&mut self.state, State::Done) else { return Ok(None) };
         let current = message::current();
-        let own = message.timeout.map(|timeout| Instant::now() + timeout);
+        let timeout = message.timeout;
         let inherited = current.and_then(|current| current.deadline).filter(|_| kind == Kind::Call);
-        let deadline = [own, inherited].into_iter().flatten().min();
-        let mut content = message.into_parts()?;
+        let mut message = message.into_parts()?;
         // What holds the handles until the router does.
-        let _keeper = content.make_bare();
+        let _keeper = message.make_bare();
         let caused_by = current.and_then(|current| current.call);
         let to = self.to;
         // Seen here, since an init, a tick and a stop are no messages that anyone on the way could know of.
@@ -266,10 +272,15 @@ impl Request {
         {
             return Err(CallError::WouldDeadlock { path });
         }
-        let (token, call) = Node::here()
-            .submit(|router, token| router.submit(token, to, kind == Kind::Call, deadline, caused_by, content));
-        self.state = State::Sent { token, call, deadline, sleep: None };
-        Ok(())
+        let asked = Asked { to, reply: kind == Kind::Call, timeout, inherited, caused_by, message };
+        match Node::here().request(asked, cx.waker()) {
+            Requested::Done(waited) => Ok(Some(waited)),
+            Requested::Waits { token, call, deadline, has_clock } => {
+                let sleep = |at: Instant| Box::pin(tokio::time::sleep_until(at.into()));
+                self.state = State::Sent { token, call, clock: deadline.filter(|_| !has_clock).map(sleep) };
+                Ok(None)
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod claim;
+pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod fence;
 pub(crate) mod held;
@@ -19,3 +20,4 @@ pub(crate) mod running;
 pub(crate) mod service;
 pub(crate) mod target;
 pub(crate) mod traits;
+pub(crate) mod wheel;

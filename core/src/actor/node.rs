@@ -4,13 +4,14 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::running::Running;
+use super::wheel::{Timer, Wheel};
 use crate::event::{self, Event};
 use crate::router::{
     Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, OwnMap, Router, Taken, Token,
@@ -19,6 +20,10 @@ use crate::shm::memories;
 use crate::wire::codec::Handle;
 use crate::wire::frame::Frame;
 use crate::wire::ids::{Destination, NodeId, RunId};
+
+mod requests;
+
+pub(crate) use requests::{Asked, Requested, Waited};
 
 static NODE: OnceLock<Node> = OnceLock::new();
 
@@ -33,6 +38,10 @@ struct Inner {
     peers: OwnMap<LinkKey, Arc<dyn Peer>>,
     locals: OwnMap<EntryKey, Arc<LocalEnd>>,
     effects: Vec<Effect>,
+    /// The deadlines of requests that futures wait for, by their tokens.
+    deadlines: Wheel<Token>,
+    /// When the clock looks at them next, if it will.
+    clock_at: Option<Instant>,
 }
 
 /// The process at the other end of a link, as the router speaks to it. Nothing here may block.
@@ -94,7 +103,7 @@ pub(crate) enum News {
 }
 
 enum Waiter {
-    Future { waker: Option<Waker>, state: State },
+    Future { waker: Option<Waker>, state: State, call: CallKey, deadline: Option<Timer> },
     Sink { sink: Arc<dyn Sink>, number: u64 },
 }
 
@@ -117,12 +126,6 @@ enum Effect {
     DeadLetters(u64, Arc<str>, u64),
 }
 
-/// What a waiting future finds.
-pub(crate) enum Waited {
-    Admitted,
-    Ended(Outcome),
-}
-
 impl Node {
     /// This process's node: the root of a new run, unless [`Node::enter`] came first.
     pub(crate) fn here() -> &'static Node {
@@ -142,6 +145,8 @@ impl Node {
                 peers: OwnMap::default(),
                 locals: OwnMap::default(),
                 effects: Vec::new(),
+                deadlines: Wheel::new(Instant::now()),
+                clock_at: None,
             }),
         }
     }
@@ -210,7 +215,8 @@ impl Node {
     pub(crate) fn submit(&self, submit: impl FnOnce(&mut Router, Token) -> CallKey) -> (Token, CallKey) {
         let mut inner = self.lock();
         inner.router.advance(Instant::now());
-        let token = inner.waiters.insert(Waiter::Future { waker: None, state: State::Pending });
+        let token =
+            inner.waiters.insert(Waiter::Future { waker: None, state: State::Pending, call: 0, deadline: None });
         let call = submit(&mut inner.router, token);
         self.react(inner);
         (token, call)
@@ -264,41 +270,6 @@ impl Node {
         }
     }
 
-    /// What became of a submitted request; a call is not interested in its admission.
-    pub(crate) fn poll(&self, token: Token, admission: bool, cx: &mut Context<'_>) -> Poll<Waited> {
-        let mut inner = self.lock();
-        let Some(Waiter::Future { waker, state }) = inner.waiters.get_mut(token) else { return Poll::Pending };
-        match state {
-            State::Admitted if admission => {
-                inner.waiters.remove(token);
-                Poll::Ready(Waited::Admitted)
-            }
-            State::Ended(_) => match inner.waiters.remove(token) {
-                Some(Waiter::Future { state: State::Ended(outcome), .. }) => {
-                    Poll::Ready(Waited::Ended(outcome_held(outcome)))
-                }
-                _ => Poll::Pending,
-            },
-            State::Pending | State::Admitted => {
-                if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    *waker = Some(cx.waker().clone());
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    /// The waiting future is gone; the request is taken back.
-    pub(crate) fn abandon(&self, token: Token, call: CallKey) {
-        let waiter = self.lock().waiters.remove(token);
-        self.with(|router| {
-            if let Some(Waiter::Future { state: State::Ended(outcome), .. }) = &waiter {
-                router.let_go(outcome.handles());
-            }
-            router.cancel(call);
-        });
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // The router's own code does not panic half way through a change; a poisoned lock tells of a panic in a test.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -306,6 +277,10 @@ impl Node {
 
     fn react(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.react();
+        self.perform(inner);
+    }
+
+    fn perform(&self, mut inner: MutexGuard<'_, Inner>) {
         if inner.effects.is_empty() {
             return;
         }
@@ -331,14 +306,14 @@ impl Inner {
                 Action::Flush(link) => self.peers.get(&link).map(|peer| Effect::Flush(peer.clone())),
                 Action::Wake(entry) if woken == Some(entry) => continue,
                 Action::Admitted(token) => match self.waiters.get_mut(token) {
-                    Some(Waiter::Future { waker, state }) => {
+                    Some(Waiter::Future { waker, state, .. }) => {
                         *state = State::Admitted;
                         waker.take().map(Effect::Wake)
                     }
                     _ => None,
                 },
                 Action::Ended(token, outcome) => match self.waiters.get_mut(token) {
-                    Some(Waiter::Future { waker, state }) => {
+                    Some(Waiter::Future { waker, state, .. }) => {
                         *state = State::Ended(outcome);
                         waker.take().map(Effect::Wake)
                     }

@@ -54,7 +54,7 @@ async fn whoever_is_killed_nothing_is_left_and_others_read_on() {
                 calls.push(tokio::spawn(to.keep(blob.slice(1..))));
             }
         }
-        let others = tokio::spawn(readers[1].pass_on(leaf.clone(), made.clone()));
+        let others = tokio::spawn(readers[1].pass_on(leaf, made.clone()));
         for _ in 0..draws.below(4) {
             tokio::task::yield_now().await;
         }

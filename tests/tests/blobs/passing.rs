@@ -56,15 +56,15 @@ async fn a_blob_goes_from_worker_to_worker_and_through_a_supervisor_below() {
     // Made by one worker, kept by another two processes further on.
     let made = within(readers[0].make(50_000, 3)).await.unwrap();
     let want = Ok((50_000, 150_000));
-    assert_eq!(within(readers[0].pass_on(readers[1].clone(), made.clone())).await, want);
-    assert_eq!(within(readers[1].pass_on(leaf.clone(), made.clone())).await, want);
+    assert_eq!(within(readers[0].pass_on(readers[1], made.clone())).await, want);
+    assert_eq!(within(readers[1].pass_on(leaf, made.clone())).await, want);
     within(leaf.keep(made)).await.unwrap();
     system::kill(within(readers[0].pid()).await.unwrap());
     assert_eq!(within(leaf.kept()).await.unwrap().first().map(|blob| sum(blob)), Some((50_000, 150_000)));
     // The other way: made at the leaf, read at the top and beside.
     let made = within(leaf.make(1234, 1)).await.unwrap();
     assert_eq!(sum(&made), (1234, 1234));
-    assert_eq!(within(leaf.pass_on(readers[1].clone(), made.clone())).await, Ok((1234, 1234)));
+    assert_eq!(within(leaf.pass_on(readers[1], made.clone())).await, Ok((1234, 1234)));
     drop(made);
     within(leaf.drop_all()).await.unwrap();
     nothing_is_left().await;

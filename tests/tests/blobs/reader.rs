@@ -173,7 +173,7 @@ impl Branch {
 
     #[call]
     pub(crate) fn leaf(&self) -> Address<Reader> {
-        self.leaf.clone()
+        self.leaf
     }
 
     #[call]

@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use bytes::Bytes;
 use postcard::ser_flavors::Flavor;
 use serde::{Serialize, Serializer, ser};
@@ -18,11 +20,28 @@ const MANY: usize = 1 << 20;
 /// [`EncodeError::TooLarge`]; [`EncodeError::TooDeep`] where a receiver with the default budget would refuse the depth;
 /// [`EncodeError::Serialize`] with the words of the value's own `Serialize`, or where it needs a self-describing format.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Bytes, EncodeError> {
-    // Most messages are short: one piece of memory for them, instead of one that grows.
-    let output = Limited { bytes: Vec::with_capacity(limit.min(64)), limit, overflowed: false };
+    // A `Serialize` that encodes something by itself finds no memory here, and has its own.
+    let output = Limited { bytes: SCRATCH.try_with(Cell::take).unwrap_or_default(), limit, overflowed: false };
     let mut encoder = Encoder { postcard: postcard::Serializer { output }, depth: MAX_DEPTH };
     value.serialize(&mut encoder)?;
-    Ok(Bytes::from(encoder.postcard.output.bytes))
+    let mut bytes = encoder.postcard.output.bytes;
+    if bytes.len() > SHORT {
+        return Ok(Bytes::from(bytes));
+    }
+    // Most messages are short: a piece of memory of their size for them, and none that grows.
+    let short = Bytes::copy_from_slice(&bytes);
+    bytes.clear();
+    // A thread that ends has none any more.
+    let _ = SCRATCH.try_with(|scratch| scratch.set(bytes));
+    Ok(short)
+}
+
+/// What is copied out of the memory that it was encoded in.
+const SHORT: usize = 1 << 10;
+
+thread_local! {
+    /// Memory in which short messages are encoded.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Postcard's encoding with our errors, a depth, and no way to leave out a field.

@@ -311,7 +311,7 @@ impl World {
         let taken: Vec<_> = process.sent.drain(1 + pick % (process.sent.len() - 1)..).map(TaskId).collect();
         process.given -= taken.len() as u64;
         self.scheduler.handle_taken_back(now, &taken);
-        if pick % 2 == 0 {
+        if pick.is_multiple_of(2) {
             let worker = self.processes.iter().find(|(_, process)| process.since.is_some()).map(|(at, _)| *at);
             worker.into_iter().for_each(|worker| self.scheduler.handle_stuck(now, WorkerId(worker)));
         }
