@@ -39,7 +39,7 @@ pub(crate) struct Connection {
 struct Writing {
     data: Outgoing<Shared>,
     control: BytesMut,
-    /// Memory that goes with a byte of data, and the place of that in the stream.
+    /// Memory that goes with a byte of data, and with which one of all that were written ever.
     memories: VecDeque<(u64, SharedMemory)>,
     /// Who waits until what there is has been written, or is safe.
     waiting: Option<Waker>,
@@ -72,7 +72,7 @@ pub(crate) enum Passed {
 /// Whence bytes to write come, and the memory that goes ahead of some of them, in order.
 pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> Vec<Given>;
 /// The same, from somebody who says whether there will be more at once.
-pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> (bool, Vec<Given>);
+pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> (Vec<Given>, bool);
 
 /// Memory that the peer is to be given ahead of what refers to it.
 #[derive(Debug)]
@@ -86,9 +86,18 @@ pub(crate) struct Given {
 }
 
 impl Connection {
-    /// A connection; its peer finds in the outbox what was not written, and loses that with this process where there is none.
-    /// The child is the process at the other end.
-    pub(crate) fn new(data: Stream, control: Option<Stream>, child: Option<Child>, outbox: Option<Outbox>) -> Self {
+    /// A connection whose bytes are lost with this process until they are written.
+    pub(crate) fn new(data: Stream, control: Option<Stream>, child: Option<Child>) -> Self {
+        Self::with_outbox(data, control, child, None)
+    }
+
+    /// One whose peer finds in the outbox what was not written.
+    pub(crate) fn with_outbox(
+        data: Stream,
+        control: Option<Stream>,
+        child: Option<Child>,
+        outbox: Option<Outbox>,
+    ) -> Self {
         let writing = Writing {
             data: Outgoing::new(outbox),
             control: BytesMut::new(),
@@ -116,13 +125,12 @@ impl Connection {
     pub(crate) fn pass(&self, now: Instant, pass: Pass<'_>) -> Passed {
         let mut writing = self.lock();
         let writing = &mut *writing;
-        let (more, given) = pass(writing.data.bytes_mut(), &mut writing.control);
+        let (given, more) = pass(writing.data.bytes_mut(), &mut writing.control);
         self.give(writing, given);
         if writing.data.is_empty() && writing.control.is_empty() {
             return Passed::Written;
         }
-        // Memory is the peer's only when it has been written.
-        if writing.data.is_due(more && writing.memories.is_empty(), now) {
+        if !writing.memories.is_empty() || writing.data.is_due(more, now) {
             if self.write_now(writing) == Blocked::default() {
                 return Passed::Written;
             }
@@ -174,38 +182,13 @@ impl Connection {
             Some(control) => !write_control(control, &mut writing.control, &mut writing.broken),
             None => false,
         };
-        let mut moved = false;
-        while !writing.data.is_empty() && !writing.broken {
-            // No further than to the next byte with which memory goes; from there to the one after it.
-            let next = writing.memories.front().map(|(place, _)| writing.data.before(*place));
-            let written = match (next, writing.memories.front()) {
-                (Some(0), Some((_, memory))) => {
-                    let after = writing.memories.get(1).map(|(place, _)| writing.data.before(*place));
-                    let until = after.unwrap_or(writing.data.bytes().len());
-                    self.data.try_write_with(&writing.data.bytes()[..until], memory)
-                }
-                (before, _) => {
-                    self.data.try_write(&writing.data.bytes()[..before.unwrap_or(writing.data.bytes().len())])
-                }
-            };
-            match written {
-                Ok(n) => {
-                    writing.data.take(n);
-                    moved = true;
-                    if next == Some(0) && n > 0 {
-                        writing.memories.pop_front();
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => writing.broken = true,
-            }
-        }
+        let before = writing.data.taken();
+        self.write_data(writing);
         if writing.broken {
-            writing.data.give_up();
             writing.memories.clear();
-            moved = true;
+            writing.data.give_up();
         }
+        let moved = writing.data.taken() != before;
         writing.publish();
         // Whoever waits looks for themselves whether it is enough.
         if moved && let Some(waker) = writing.waiting.take() {
@@ -214,17 +197,43 @@ impl Connection {
         Blocked { data: !writing.data.is_empty(), control }
     }
 
+    /// Writes data, and memory with its byte.
+    fn write_data(&self, writing: &mut Writing) {
+        while !writing.data.is_empty() && !writing.broken {
+            let bytes = writing.data.bytes();
+            let taken = writing.data.taken();
+            // No further than to the byte with which the next memory goes.
+            let until = |at: usize| writing.memories.get(at).map_or(bytes.len(), |(next, _)| (next - taken) as usize);
+            let (written, with_memory) = match writing.memories.front() {
+                Some((at, memory)) if *at == taken => (self.data.try_write_with(&bytes[..until(1)], memory), true),
+                _ => (self.data.try_write(&bytes[..until(0)]), false),
+            };
+            match written {
+                Ok(n) => {
+                    writing.data.take(n);
+                    if with_memory && n > 0 {
+                        writing.memories.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => writing.broken = true,
+            }
+        }
+    }
+
     /// Puts in front of what refers to memory what tells of it.
     fn give(&self, writing: &mut Writing, given: Vec<Given>) {
         if given.is_empty() {
             return;
         }
-        let mut rest = std::mem::take(writing.data.bytes_mut());
+        let taken = writing.data.taken();
+        let data = writing.data.bytes_mut();
+        let mut rest = std::mem::take(data);
         let mut moved = 0;
         for Given { at, handle, tag, memory } in given {
             let before = rest.split_to(at - moved);
             moved = at;
-            let data = writing.data.bytes_mut();
             if data.is_empty() {
                 *data = before
             } else {
@@ -246,11 +255,11 @@ impl Connection {
                 None => MemoryAbout { tag, len: 0, told: 0, form: MemoryForm::Lost },
             };
             if let Some((_, memory)) = offered {
-                writing.memories.push_back((writing.data.place(), memory));
+                writing.memories.push_back((taken + data.len() as u64, memory));
             }
-            Frame::Memory { handle, about }.encode(writing.data.bytes_mut());
+            Frame::Memory { handle, about }.encode(data);
         }
-        writing.data.bytes_mut().unsplit(rest);
+        data.unsplit(rest);
     }
 
     /// Takes the memory that the peer has told of; nothing where there was no room for it on its way here.
@@ -286,9 +295,10 @@ impl Connection {
 }
 
 impl Writing {
-    /// Whether the peer has all, even if this process ended now.
+    /// Whether the peer has all of it, even if this process ends now. Memory does not go by the outbox, nor what comes after.
     fn publish(&mut self) -> bool {
-        self.data.publish(self.memories.front().map(|(place, _)| *place))
+        let first = self.memories.front().map_or(usize::MAX, |(at, _)| (at - self.data.taken()) as usize);
+        self.data.publish(first)
     }
 }
 

@@ -74,21 +74,16 @@ impl<W: Words> Outgoing<W> {
         now.saturating_duration_since(*self.since.get_or_insert(now)) >= PATIENCE
     }
 
-    /// The place of the next byte that is appended, in the stream.
-    pub(crate) fn place(&self) -> u64 {
-        self.taken + self.bytes.len() as u64
+    /// How many the stream has taken ever.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
-    /// How many of the bytes come before this place in the stream.
-    pub(crate) fn before(&self, place: u64) -> usize {
-        usize::try_from(place.saturating_sub(self.taken)).unwrap_or(usize::MAX).min(self.bytes.len())
-    }
-
-    /// Puts into the ring what fits, and nothing from the place `until` on. Whether the reader has all of them, even if this
-    /// process ended now.
-    pub(crate) fn publish(&mut self, until: Option<u64>) -> bool {
+    /// Puts into the ring what fits, and no more than so many. Whether the reader has all of them, even if this process ended
+    /// now.
+    pub(crate) fn publish(&mut self, most: usize) -> bool {
         // Nothing that the stream has not taken is overwritten.
-        let end = until.map_or(self.bytes.len(), |until| self.before(until)).min(SIZE);
+        let end = self.bytes.len().min(SIZE).min(most);
         if self.published < end
             && let Some(ring) = &self.ring
         {
@@ -127,9 +122,9 @@ mod tests {
         let mut outgoing = Outgoing::<Mortal>::new(None);
         outgoing.bytes_mut().extend_from_slice(b"one");
         assert!(outgoing.is_due(true, Instant::now()));
-        assert!(!outgoing.publish(None));
+        assert!(!outgoing.publish(usize::MAX));
         outgoing.take(3);
-        assert!(outgoing.publish(None));
+        assert!(outgoing.publish(usize::MAX));
     }
 
     #[derive(Clone, Debug)]
@@ -172,7 +167,7 @@ mod tests {
                         safe = safe.max(stream.len());
                     }
                     Step::Publish => {
-                        if outgoing.publish(None) && !words.is_dead() {
+                        if outgoing.publish(usize::MAX) && !words.is_dead() {
                             safe = said.len();
                         }
                     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
-use super::drive::{DriveEnd, deliver, drive};
+use super::drive::{DriveEnd, drive, hear_out};
 use super::entry::Children;
 use super::limits::Limits;
 use super::registration::{ActorEntry, build};
@@ -21,7 +21,6 @@ use crate::event::{self, Event};
 use crate::router::{EntryKey, LinkKey};
 use crate::shm::chunk::Places;
 use crate::shm::journal::Journal;
-use crate::shm::outbox::Outbox;
 use crate::sys::{self, Child, Endpoint, ExitKind, Launch};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
@@ -145,14 +144,14 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         event::publish(incarnation.owner, Event::LimitNotEnforced { child: name.clone(), limit, why });
     }
     let greeting = incarnation.hello.encode(build());
-    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.segment())
+    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.page())
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         return Err(failed(Some(child))(error));
     }
     let data = data.into_stream().map_err(failed(Some(child.clone())))?;
     let control = control.into_stream().map_err(failed(Some(child.clone())))?;
-    let connection = Arc::new(Connection::new(data, Some(control), Some(child.clone()), None));
+    let connection = Arc::new(Connection::new(data, Some(control), Some(child.clone())));
     let peer = Arc::new(Downlink { connection: connection.clone(), inbox: Mutex::default(), arrived: Notify::new() });
     let node = Node::here();
     let link = node.add_link(|_| peer.clone());
@@ -288,16 +287,11 @@ impl Keeper {
 
     /// Hears what the process, which has ended, left in its outbox.
     fn hear_out(&mut self, reader: &mut Reader) {
-        let mut frames = Vec::new();
-        let read = match Outbox::of(self.born.journal.segment()) {
-            // Who has lost the thread of its frames has nothing more to say.
-            Some(outbox) if !self.is_refused => reader.read_on(&outbox, &mut frames),
-            _ => Ok(()),
-        };
-        let (taken, ()) = deliver(Node::here(), self.born.link, &self.born.connection, &mut frames, |_| ());
-        if let Err(error) = read {
-            self.refuse(error.to_string());
-        } else if let Err(error) = taken {
+        // Who has lost the thread of its frames has nothing more to say.
+        if !self.is_refused
+            && let Some(outbox) = self.born.journal.outbox()
+            && let Err(error) = hear_out(Node::here(), self.born.link, &self.born.connection, reader, &outbox)
+        {
             self.refuse(error.to_string());
         }
     }

@@ -25,7 +25,6 @@ use crate::error::exit::{ExitCause, StopReason};
 use crate::error::start::StartFailure;
 use crate::router::{LinkKey, NewEntry, Router};
 use crate::shm::journal::Journal;
-use crate::shm::outbox::Outbox;
 use crate::sys::{self, BlockingStream, Endpoint, Greeting};
 use crate::wire::codec;
 use crate::wire::frame::{CONTROL_LIMIT, Decoder, Frame, PAYLOAD_LIMIT};
@@ -106,8 +105,7 @@ async fn serve(
 ) -> Result<i32, String> {
     let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
     let control = control.into_blocking().map_err(|error| error.to_string())?;
-    let outbox = Outbox::of(journal.segment());
-    let connection = Arc::new(Connection::new(stream, None, None, outbox));
+    let connection = Arc::new(Connection::with_outbox(stream, None, None, journal.outbox()));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
     let stop = Stop::new();
@@ -272,11 +270,11 @@ impl Turn for WorkerTurn {
 
     fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) {
         let passed = self.connection.pass(now, &mut |data, control| {
-            let (more, ahead) = Node::here().at(now, |router| {
+            let (ahead, more) = Node::here().at(now, |router| {
                 let more = act(router);
-                (more, router.take_output(self.link, data, control))
+                (router.take_output(self.link, data, control), more)
             });
-            (more, given(ahead))
+            (given(ahead), more)
         });
         self.passed.set(passed);
         if passed == (Passed::Waiting { unwatched: true }) && !self.flusher.borrow_mut().watch() {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::layout::CHUNKS;
+use super::layout;
 use crate::sys::Segment;
 
 /// Chunks that a worker may have at once: one that runs, one that is ready, and some of which little is left.
@@ -54,7 +54,7 @@ pub(crate) trait Words: Send + Sync {
 
 impl Words for Segment {
     fn words(&self) -> &[AtomicU64] {
-        self.words().get(CHUNKS.start..CHUNKS.end()).unwrap_or_default()
+        self.words().get(layout::CHUNKS).unwrap_or_default()
     }
 }
 

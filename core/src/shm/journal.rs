@@ -1,4 +1,4 @@
-//! The words by which a supervisor sees how far its worker has come, without a message.
+//! The page by which a supervisor sees how far its worker has come, without a message.
 //!
 //! One thread of the worker writes it, the supervisor reads it: at a death, to tell what was started from what was not.
 //! Nothing in it is trusted further than that: a worker that lies in its journal changes what is said of its own
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::chunk::Places;
-use super::layout::{JOURNAL, WORDS};
+use super::layout;
+use super::outbox::Outbox;
 use super::progress::Progress;
 use crate::sys::Segment;
 
@@ -22,28 +23,31 @@ const ENTERED: usize = 4;
 /// Either end of a worker's journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    segment: Arc<Segment>,
+    page: Arc<Segment>,
 }
 
 impl Journal {
-    /// The journal in a new segment, which has room for all that the two share.
     pub(crate) fn create() -> std::io::Result<Self> {
-        Ok(Self { segment: Arc::new(Segment::create(WORDS)?) })
+        Ok(Self { page: Arc::new(Segment::create(layout::WORDS)?) })
     }
 
-    /// The journal in the segment that came with the greeting.
-    pub(crate) fn open(segment: Segment) -> Self {
-        Self { segment: Arc::new(segment) }
+    /// The page that came with the greeting.
+    pub(crate) fn open(page: Segment) -> Self {
+        Self { page: Arc::new(page) }
     }
 
-    /// The segment that it is in.
-    pub(crate) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
+    pub(crate) fn page(&self) -> &Segment {
+        &self.page
+    }
+
+    /// The end of what the worker has said, in the same segment; none where that has no room for it.
+    pub(crate) fn outbox(&self) -> Option<Outbox> {
+        Outbox::of(&self.page)
     }
 
     /// Where in the same segment tasks are that travel together.
     pub(crate) fn chunks(&self) -> Places {
-        Places::new(self.segment.clone())
+        Places::new(self.page.clone())
     }
 
     /// The process has become a worker.
@@ -58,10 +62,11 @@ impl Journal {
 
     /// The handler of this message starts, `age` after the worker's own start.
     pub(crate) fn start(&self, seq: u64, method: u16, age: Duration) {
-        self.word(METHOD).store(u64::from(method), Ordering::Relaxed);
-        self.word(SINCE).store(age.as_micros() as u64, Ordering::Relaxed);
+        let words = &self.page.words()[layout::JOURNAL];
+        words[METHOD].store(u64::from(method), Ordering::Relaxed);
+        words[SINCE].store(age.as_micros() as u64, Ordering::Relaxed);
         // Last: whoever sees the number sees what belongs to it.
-        self.word(STARTED).store(seq, Ordering::Release);
+        words[STARTED].store(seq, Ordering::Release);
     }
 
     /// The handler of this message has ended.
@@ -70,7 +75,7 @@ impl Journal {
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
-        &self.segment.words()[JOURNAL.start + at]
+        &self.page.words()[layout::JOURNAL][at]
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod chunk;
 pub(crate) mod journal;
-pub(crate) mod layout;
+mod layout;
 pub(crate) mod memories;
 pub(crate) mod outbox;
 pub(crate) mod progress;

@@ -17,7 +17,7 @@ pub(crate) struct Shared(Arc<Segment>);
 impl Outbox {
     /// The outbox in a segment of ours; nothing where the segment has no room for one.
     pub(crate) fn of(segment: &Arc<Segment>) -> Option<Self> {
-        (segment.words().len() >= OUTBOX.end()).then(|| Self::new(Shared(segment.clone())))
+        (segment.words().len() >= OUTBOX.end).then(|| Self::new(Shared(segment.clone())))
     }
 }
 

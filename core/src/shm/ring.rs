@@ -12,8 +12,11 @@ pub(crate) const SIZE: usize = 64 << 10;
 /// The word with the published place.
 const END: usize = 0;
 /// The first word of the bytes.
-const BYTES: usize = 8;
+pub(super) const HEAD: usize = 8;
 const WORD: usize = size_of::<u64>();
+
+/// Words that a ring takes.
+pub(super) const WORDS: usize = HEAD + SIZE / WORD;
 
 /// Shared words: a store is whole or not there, and whoever sees it sees those before it.
 pub(crate) trait Words {
@@ -44,7 +47,7 @@ impl<W: Words> Ring<W> {
         let mut at = (place % SIZE as u64) as usize;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (word, skip) = (BYTES + at / WORD, at % WORD);
+            let (word, skip) = (HEAD + at / WORD, at % WORD);
             let value = match rest.first_chunk::<WORD>() {
                 Some(whole) if skip == 0 => {
                     rest = &rest[WORD..];
@@ -78,7 +81,7 @@ impl<W: Words> Ring<W> {
         let mut bytes = Vec::with_capacity(words * WORD);
         for word in 0..words {
             let word = (first / WORD + word) % (SIZE / WORD);
-            bytes.extend_from_slice(&self.0.load(BYTES + word).to_le_bytes());
+            bytes.extend_from_slice(&self.0.load(HEAD + word).to_le_bytes());
         }
         bytes.truncate(skip + len);
         bytes.drain(..skip);
@@ -102,7 +105,7 @@ pub(crate) mod tests {
 
     impl Mortal {
         pub(crate) fn new(stores: usize) -> Self {
-            let words = vec![0; BYTES + SIZE / WORD];
+            let words = vec![0; WORDS];
             Self { words: Rc::new(RefCell::new(words)), left: Rc::new(Cell::new(stores)) }
         }
 
