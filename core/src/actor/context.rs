@@ -1,6 +1,5 @@
 //! What a handler knows of its actor.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::call::Cast;
@@ -33,8 +31,6 @@ pub(crate) struct Shared {
     pub(crate) registry: Option<Destination>,
     pub(crate) stop: Stop,
     pub(crate) end: Arc<LocalEnd>,
-    /// The token of the message that is being handled.
-    pub(crate) message: RefCell<CancellationToken>,
 }
 
 /// The wish that an actor ends, from whichever side it comes; the first one counts.
@@ -100,24 +96,24 @@ impl<A: Handlers> Context<A> {
 
     /// Completes when the caller of the message that is being handled has gone; never for a cast.
     pub fn cancelled(&self) -> impl Future<Output = ()> + use<A> {
-        let token = self.shared.message.borrow().clone();
+        let token = self.shared.end.cancellation();
         async move { token.cancelled().await }
     }
 
     /// Whether the caller of the message that is being handled has gone: a flag for loops that compute.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.shared.message.borrow().is_cancelled()
+        self.shared.end.is_cancelled()
     }
 
-    /// The flag of the message that is being handled: set when its caller has gone.
     /// Tells the supervisor of something that failed without a caller.
     pub(crate) fn tell_failed(&self, method: &str, error: String) {
         self.shared.end.cast_failed(method, error);
     }
 
-    pub(crate) fn cancellation(&self) -> CancellationToken {
-        self.shared.message.borrow().clone()
+    /// Where the actor's messages come from.
+    pub(crate) fn end(&self) -> &Arc<LocalEnd> {
+        &self.shared.end
     }
 
     /// What is left of the deadline of the call that is being handled; none for a cast, whose time is for its room in the

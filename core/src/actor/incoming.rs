@@ -101,7 +101,7 @@ impl Incoming {
     /// Answers with a value.
     pub fn answer<T: Payload>(mut self, value: T) {
         if let Some(answer) = self.answer.take() {
-            answer.value(&value);
+            answer.encode(&value, Outcome::Value).at_end();
         }
     }
 
@@ -109,8 +109,8 @@ impl Incoming {
     pub fn answer_result<T: Payload, E: Payload>(mut self, result: Result<T, E>) {
         if let Some(answer) = self.answer.take() {
             match result {
-                Ok(value) => answer.value(&value),
-                Err(error) => answer.error(&error),
+                Ok(value) => answer.encode(&value, Outcome::Value).at_end(),
+                Err(error) => answer.encode(&error, Outcome::HandlerError).at_end(),
             }
         }
     }
@@ -125,7 +125,7 @@ impl Incoming {
     /// Ends a call in an outcome that is encoded already.
     pub(crate) fn end(mut self, outcome: Outcome) {
         if let Some(answer) = self.answer.take() {
-            answer.give(outcome);
+            Answered(answer, outcome).at_end();
         }
     }
 
@@ -144,7 +144,7 @@ impl Incoming {
 
     fn fail(&mut self, error: CallError<NoError>) {
         match self.answer.take() {
-            Some(answer) => answer.give(Outcome::Failed(error)),
+            Some(answer) => Answered(answer, Outcome::Failed(error)).at_end(),
             None => self.end.cast_failed(self.name, error.to_string()),
         }
     }
@@ -153,12 +153,12 @@ impl Incoming {
 impl<T: Payload, E: Payload> Reply<T, E> {
     /// Answers with a value.
     pub fn send(self, value: T) {
-        self.answer.value(&value);
+        self.answer.encode(&value, Outcome::Value).now();
     }
 
     /// Answers with the method's own error.
     pub fn fail(self, error: E) {
-        self.answer.error(&error);
+        self.answer.encode(&error, Outcome::HandlerError).now();
     }
 
     /// Answers with a value or the method's own error.
@@ -177,31 +177,45 @@ impl<T, E> fmt::Debug for Reply<T, E> {
 }
 
 impl Answer {
-    fn value<T: Serialize>(self, value: &T) {
-        self.encoded(value, Outcome::Value);
-    }
-
-    fn error<E: Serialize>(self, error: &E) {
-        self.encoded(error, Outcome::HandlerError);
-    }
-
-    fn encoded<T: Serialize>(self, value: &T, outcome: impl FnOnce(Bytes, Handles) -> Outcome) {
+    fn encode<T: Serialize>(self, value: &T, outcome: impl FnOnce(Bytes, Handles) -> Outcome) -> Answered {
         // The value is there until the answer is given, and holds what is in it.
-        let encoded = codec::encode_message(value, PAYLOAD_LIMIT);
-        let outcome = match encoded {
+        let outcome = match codec::encode_message(value, PAYLOAD_LIMIT) {
             Ok((bytes, handles)) => outcome(bytes, handles.into()),
             Err(error) => {
                 let method = self.name.to_owned();
                 Outcome::Failed(CallError::Codec(CodecError::Answer { method, error }))
             }
         };
-        self.give(outcome);
+        Answered(self, outcome)
+    }
+}
+
+/// An answer that is known.
+struct Answered(Answer, Outcome);
+
+impl Answered {
+    /// Gives it when the handler has ended, together with that.
+    fn at_end(self) {
+        let Self(mut answer, outcome) = self;
+        answer.given = true;
+        let call = answer.call;
+        if outcome.handles().is_empty() {
+            if let Err(outcome) = answer.end.answer(call, outcome) {
+                Node::here().answer(call, outcome);
+            }
+        } else {
+            // What holds them is the value, which goes when the handler ends.
+            answer.end.leave(call);
+            Node::here().answer(call, outcome);
+        }
     }
 
-    fn give(mut self, outcome: Outcome) {
-        self.given = true;
-        self.end.leave(self.call);
-        Node::here().answer(self.call, outcome);
+    /// Gives it from anywhere.
+    fn now(self) {
+        let Self(mut answer, outcome) = self;
+        answer.given = true;
+        answer.end.leave(answer.call);
+        Node::here().answer(answer.call, outcome);
     }
 }
 

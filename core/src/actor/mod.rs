@@ -15,6 +15,7 @@ pub(crate) mod parcel;
 pub(crate) mod party;
 pub(crate) mod restart;
 pub(crate) mod run;
+pub(crate) mod running;
 pub(crate) mod service;
 pub(crate) mod target;
 pub(crate) mod traits;

@@ -1,6 +1,5 @@
 //! This process as its threads see it: the router behind a lock, and who waits for what it decides.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +10,11 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::running::Running;
 use crate::event::{self, Event};
-use crate::router::{Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, Router, Taken, Token};
+use crate::router::{
+    Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, OwnMap, Router, Taken, Token,
+};
 use crate::shm::memories;
 use crate::wire::codec::Handle;
 use crate::wire::frame::Frame;
@@ -28,8 +30,8 @@ pub(crate) struct Node {
 struct Inner {
     router: Router,
     waiters: Arena<Waiter>,
-    peers: HashMap<LinkKey, Arc<dyn Peer>>,
-    locals: HashMap<EntryKey, Arc<LocalEnd>>,
+    peers: OwnMap<LinkKey, Arc<dyn Peer>>,
+    locals: OwnMap<EntryKey, Arc<LocalEnd>>,
     effects: Vec<Effect>,
 }
 
@@ -75,7 +77,7 @@ pub(crate) struct LocalEnd {
     /// There may be something to take.
     pub(crate) wake: Notify,
     closed: AtomicBool,
-    running: Mutex<HashMap<CallKey, CancellationToken>>,
+    running: Mutex<Running>,
     /// What a service is told beside its messages.
     news: Mutex<Vec<News>>,
 }
@@ -137,8 +139,8 @@ impl Node {
             inner: Mutex::new(Inner {
                 router: Router::new(run, NodeId(random()), Instant::now()),
                 waiters: Arena::new(),
-                peers: HashMap::new(),
-                locals: HashMap::new(),
+                peers: OwnMap::default(),
+                locals: OwnMap::default(),
                 effects: Vec::new(),
             }),
         }
@@ -146,8 +148,13 @@ impl Node {
 
     /// Does something to the router, and then what it asked for.
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Router) -> R) -> R {
+        self.at(Instant::now(), act)
+    }
+
+    /// The same, for whoever has looked at the clock.
+    pub(crate) fn at<R>(&self, now: Instant, act: impl FnOnce(&mut Router) -> R) -> R {
         let mut inner = self.lock();
-        inner.router.advance(Instant::now());
+        inner.router.advance(now);
         let result = act(&mut inner.router);
         self.react(inner);
         result
@@ -170,9 +177,7 @@ impl Node {
     /// Takes the next message of an entry that this process serves. What it refers to is held until the message's handles
     /// are dropped.
     pub(crate) fn take(&self, entry: EntryKey) -> Option<Taken> {
-        let mut taken = self.with(|router| router.take(entry))?;
-        taken.message.handles = held(taken.message.handles);
-        Some(taken)
+        self.with(|router| router.take(entry)).map(taken_held)
     }
 
     /// Answers a taken call; whether its caller still awaits that.
@@ -318,16 +323,13 @@ impl Node {
 
 impl Inner {
     fn react(&mut self) {
-        let mut flushed = None;
+        let mut woken = None;
         while let Some(action) = self.router.poll_action() {
             let effect = match action {
-                Action::Flush(link) => {
-                    if flushed == Some(link) {
-                        continue;
-                    }
-                    flushed = Some(link);
-                    self.peers.get(&link).map(|peer| Effect::Flush(peer.clone()))
-                }
+                // Nothing is to be written any more where the event has fetched it.
+                Action::Flush(link) if !self.router.has_output(link) => continue,
+                Action::Flush(link) => self.peers.get(&link).map(|peer| Effect::Flush(peer.clone())),
+                Action::Wake(entry) if woken == Some(entry) => continue,
                 Action::Admitted(token) => match self.waiters.get_mut(token) {
                     Some(Waiter::Future { waker, state }) => {
                         *state = State::Admitted;
@@ -354,7 +356,10 @@ impl Inner {
                     let end = self.router.entry_of(handle.actor).and_then(|entry| self.locals.get(&entry));
                     end.map(|end| Effect::Unheld(end.clone(), handle.kind))
                 }
-                Action::Wake(entry) => self.locals.get(&entry).map(|end| Effect::Local(end.clone())),
+                Action::Wake(entry) => {
+                    woken = Some(entry);
+                    self.locals.get(&entry).map(|end| Effect::Local(end.clone()))
+                }
                 Action::Cancel(entry, call) => self.locals.get(&entry).map(|end| Effect::Cancel(end.clone(), call)),
                 Action::Refuse(link, why) => self.peers.get(&link).map(|peer| Effect::Refuse(peer.clone(), why)),
                 Action::Peer(link, frame) => self.peers.get(&link).map(|peer| Effect::Frame(peer.clone(), frame)),
@@ -403,16 +408,34 @@ impl LocalEnd {
         }
     }
 
-    /// Registers a call whose handler starts; the token fires when its caller has gone.
-    pub(crate) fn enter(&self, call: CallKey) -> CancellationToken {
-        let token = CancellationToken::new();
-        self.lock().insert(call, token.clone());
-        token
+    /// The handler of a message starts: a call, or a cast that nobody can cancel.
+    pub(crate) fn enter(&self, call: Option<CallKey>) {
+        self.running().enter(call);
     }
 
     /// The call has its answer.
     pub(crate) fn leave(&self, call: CallKey) {
-        self.lock().remove(&call);
+        self.running().leave(call);
+    }
+
+    /// Keeps what the handler that runs has answered until it has ended; given back where it was not its own call.
+    pub(crate) fn answer(&self, call: CallKey, outcome: Outcome) -> Result<(), Outcome> {
+        self.running().answer(call, outcome)
+    }
+
+    /// What the handler that has ended has answered.
+    pub(crate) fn take_answer(&self) -> Option<Outcome> {
+        self.running().take_answer()
+    }
+
+    /// Whether the caller of the message that is handled has gone.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.running().is_cancelled()
+    }
+
+    /// Fires when that caller goes.
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        self.running().token()
     }
 
     /// The actor has ended: what it still had to answer is told by its death.
@@ -428,9 +451,7 @@ impl LocalEnd {
         if self.is_service {
             return self.tell(News::Cancelled(call));
         }
-        if let Some(token) = self.lock().get(&call) {
-            token.cancel();
-        }
+        self.running().cancel(call);
     }
 
     /// Tells a service something.
@@ -450,7 +471,7 @@ impl LocalEnd {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CallKey, CancellationToken>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -477,6 +498,12 @@ pub(crate) fn held(handles: Handles) -> Handles {
     }
     let list = handles.list().to_vec();
     Handles::kept(list.clone(), Box::new(Hold(list)))
+}
+
+/// A message that was taken out of its mailbox, which holds what it refers to.
+pub(crate) fn taken_held(mut taken: Taken) -> Taken {
+    taken.message.handles = held(taken.message.handles);
+    taken
 }
 
 fn outcome_held(outcome: Outcome) -> Outcome {

@@ -1,7 +1,6 @@
 //! The loop that runs an actor on its thread: one handler at a time.
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -11,20 +10,19 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::context::{Context, Shared, Stop};
 use super::incoming::Incoming;
 use super::leaving;
 use super::message::{self, Current};
-use super::node::{LocalEnd, Node};
+use super::node::{LocalEnd, Node, taken_held};
 use super::parcel::Parcel;
 use super::traits::Handlers;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::start::StartFailure;
-use crate::router::{EntryKey, Outcome, Taken};
+use crate::router::{EntryKey, Outcome, Router, Taken};
 use crate::wire::ids::Destination;
 
 /// Messages handled in a row before other tasks of the thread have a turn.
@@ -52,11 +50,16 @@ pub(crate) struct Hosting {
 /// What happens around each handler, beside the handler.
 pub(crate) trait Turn {
     /// The handler of this message starts.
-    fn started(&self, seq: u64, method: u16);
+    fn started(&self, seq: u64, method: u16, now: Instant);
     /// It has ended.
     fn finished(&self, seq: u64);
-    /// Ready when what the handler sent is out of this process: a result leaves before the next message starts.
-    fn poll_flush(&self, cx: &mut TaskContext<'_>) -> Poll<()>;
+    /// Does something to the router and passes on what that comes to, and what the handler has sent. `act` says whether the
+    /// next handler starts at once.
+    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool);
+    /// Ready when all that was passed on is heard, even if this process ended then: no handler starts before that.
+    fn poll_safe(&self, cx: &mut TaskContext<'_>) -> Poll<()>;
+    /// The handler waits for something: what was passed on need not wait as well.
+    fn paused(&self);
 }
 
 /// A [`Turn`] in a process that keeps no journal.
@@ -64,11 +67,15 @@ pub(crate) trait Turn {
 pub(crate) struct NoTurn;
 
 impl Turn for NoTurn {
-    fn started(&self, _: u64, _: u16) {}
+    fn started(&self, _: u64, _: u16, _: Instant) {}
     fn finished(&self, _: u64) {}
-    fn poll_flush(&self, _: &mut TaskContext<'_>) -> Poll<()> {
+    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) {
+        Node::here().at(now, act);
+    }
+    fn poll_safe(&self, _: &mut TaskContext<'_>) -> Poll<()> {
         Poll::Ready(())
     }
+    fn paused(&self) {}
 }
 
 /// How an actor's loop ended.
@@ -86,15 +93,7 @@ pub(crate) enum Ended {
 pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
     let Hosting { to, registry, entry, end, name, incarnation, parent, stop, init, ready, turn } = hosting;
     message::settle(to, incarnation, &name);
-    let shared = Rc::new(Shared {
-        name,
-        incarnation,
-        parent,
-        registry,
-        stop: stop.clone(),
-        end: end.clone(),
-        message: RefCell::new(CancellationToken::new()),
-    });
+    let shared = Rc::new(Shared { name, incarnation, parent, registry, stop: stop.clone(), end: end.clone() });
     let ctx = Context::<A>::new(Address::new(to), shared.clone());
     let args: A::Init = match init.open() {
         Ok(args) => args,
@@ -107,7 +106,7 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
         Err(message) => return Ended::StartFailed(StartFailure::Panicked(message)),
     };
     ready();
-    let mut runner = Runner { entry, end, shared, stop, turn, ctx };
+    let mut runner = Runner { entry, end, stop, turn, ctx };
     let ended = runner.serve(&mut actor).await;
     if let Ended::Stopped(reason) = ended
         && let Err(message) = caught(handling(Current::default(), actor.stop(&runner.ctx, reason))).await
@@ -132,7 +131,6 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
 struct Runner<A: Handlers> {
     entry: EntryKey,
     end: Arc<LocalEnd>,
-    shared: Rc<Shared>,
     stop: Stop,
     turn: Box<dyn Turn>,
     ctx: Context<A>,
@@ -141,7 +139,14 @@ struct Runner<A: Handlers> {
 enum Next {
     Stop(StopReason),
     Tick(usize),
-    Message(Taken),
+    Message(Due),
+}
+
+/// A message to handle now.
+struct Due {
+    taken: Taken,
+    /// When it was taken.
+    at: Instant,
 }
 
 impl<A: Handlers> Runner<A> {
@@ -155,18 +160,32 @@ impl<A: Handlers> Runner<A> {
             })
             .collect();
         let mut in_a_row = 0;
+        let mut next = None;
         loop {
-            let ended = match self.next(&mut ticks).await {
-                Next::Stop(reason) => return Ended::Stopped(reason),
-                Next::Tick(index) => self.tick(actor, index).await,
-                Next::Message(taken) => self.message(actor, taken).await,
+            let present = match next.take() {
+                Some(due) => Next::Message(due),
+                None => self.next(&mut ticks).await,
             };
-            poll_fn(|cx| self.turn.poll_flush(cx)).await;
-            if let Err(panic) = ended {
-                return Ended::Panicked(panic);
-            }
             in_a_row += 1;
-            if in_a_row == BATCH {
+            match present {
+                Next::Stop(reason) => return Ended::Stopped(reason),
+                Next::Tick(index) => {
+                    let ended = self.tick(actor, index).await;
+                    self.turn.pass(Instant::now(), &mut |_| false);
+                    poll_fn(|cx| self.turn.poll_safe(cx)).await;
+                    if let Err(panic) = ended {
+                        return Ended::Panicked(panic);
+                    }
+                }
+                Next::Message(due) => {
+                    let go_on = ticks.is_empty() && in_a_row < BATCH;
+                    next = match self.message(actor, due, go_on).await {
+                        Ok(next) => next,
+                        Err(panic) => return Ended::Panicked(panic),
+                    };
+                }
+            }
+            if in_a_row >= BATCH && next.is_none() {
                 in_a_row = 0;
                 tokio::task::yield_now().await;
             }
@@ -190,8 +209,9 @@ impl<A: Handlers> Runner<A> {
                 }
             }
             loop {
-                if let Some(taken) = node.take(self.entry) {
-                    return Poll::Ready(Next::Message(taken));
+                let at = Instant::now();
+                if let Some(taken) = node.at(at, |router| router.take(self.entry)) {
+                    return Poll::Ready(Next::Message(Due { taken: taken_held(taken), at }));
                 }
                 // Registered before the last look, so that a message in between is not overlooked.
                 if woken.as_mut().poll(cx).is_pending() {
@@ -204,46 +224,60 @@ impl<A: Handlers> Runner<A> {
         .await
     }
 
-    async fn message(&mut self, actor: &mut A, mut taken: Taken) -> Result<(), Panic> {
+    /// Handles a message; what is to be handled after it, if `go_on` and if that is known already.
+    async fn message(&mut self, actor: &mut A, due: Due, go_on: bool) -> Result<Option<Due>, Panic> {
+        let Due { mut taken, at } = due;
         let method = taken.message.method;
         let payload = Parcel {
             bytes: std::mem::take(&mut taken.message.payload),
             handles: std::mem::take(&mut taken.message.handles),
         };
         let call = taken.reply.then_some(taken.call);
-        let token = match call {
-            Some(call) => self.end.enter(call),
-            None => CancellationToken::new(),
-        };
-        self.shared.message.replace(token.clone());
+        self.end.enter(call);
         let incoming = Incoming::new(A::METHODS, method, payload, call, &self.end);
         let name = incoming.name;
         // That of a cast was for its room in the mailbox, which it has got.
         let current = Current { call: Some(taken.call), deadline: taken.deadline.filter(|_| taken.reply) };
-        self.turn.started(taken.seq, method);
-        let began = Instant::now();
-        let drops = A::METHODS.get(usize::from(method)).is_some_and(|method| method.cancel_drops);
+        self.turn.started(taken.seq, method, at);
         let result = {
             let mut handled = pin!(caught(handling(current, actor.handle(&self.ctx, incoming))));
-            let mut cancelled = pin!(token.cancelled());
-            poll_fn(|cx| {
-                if drops && cancelled.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Ok(()));
-                }
-                handled.as_mut().poll(cx)
-            })
-            .await
+            if A::METHODS.get(usize::from(method)).is_some_and(|method| method.cancel_drops) {
+                let token = self.end.cancellation();
+                let mut cancelled = pin!(token.cancelled());
+                poll_fn(|cx| match cancelled.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Ok(())),
+                    Poll::Pending => self.paused_where_pending(handled.as_mut().poll(cx)),
+                })
+                .await
+            } else {
+                poll_fn(|cx| self.paused_where_pending(handled.as_mut().poll(cx))).await
+            }
         };
         let result = result.map_err(|message| Panic { message, at: format!("{}::{name}", A::NAME) });
-        let node = Node::here();
-        node.with(|router| {
+        let mut answer = self.end.take_answer();
+        let go_on = go_on && result.is_ok() && self.stop.asked().is_none();
+        let (now, mut next) = (Instant::now(), None);
+        self.turn.pass(now, &mut |router| {
+            if let Some(answer) = answer.take() {
+                router.answer(taken.call, answer);
+            }
             if let Err(panic) = &result {
                 router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
             }
-            router.finish(self.entry, &taken, began.elapsed());
+            router.finish(self.entry, &taken, now.saturating_duration_since(at));
+            next = if go_on { router.take(self.entry) } else { None };
+            next.is_some()
         });
         self.turn.finished(taken.seq);
-        result
+        poll_fn(|cx| self.turn.poll_safe(cx)).await;
+        result.map(|()| next.map(|taken| Due { taken: taken_held(taken), at: now }))
+    }
+
+    fn paused_where_pending<T>(&self, poll: Poll<T>) -> Poll<T> {
+        if poll.is_pending() {
+            self.turn.paused();
+        }
+        poll
     }
 
     async fn tick(&mut self, actor: &mut A, index: usize) -> Result<(), Panic> {

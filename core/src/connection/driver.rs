@@ -4,12 +4,16 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use tokio::sync::Notify;
 
+use super::outgoing::Outgoing;
+use crate::shm::outbox::{Outbox, Shared};
+use crate::shm::ring::BeyondRing;
 use crate::sys::{Child, SharedMemory, Stream};
 use crate::wire::codec::Handle;
 use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, FrameError, MemoryAbout, MemoryForm};
@@ -31,17 +35,17 @@ pub(crate) struct Connection {
     pub(crate) wake: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Writing {
-    data: BytesMut,
+    data: Outgoing<Shared>,
     control: BytesMut,
-    /// How many bytes of data were written ever.
-    written: u64,
     /// Memory that goes with a byte of data, and with which one of all that were written ever.
     memories: VecDeque<(u64, SharedMemory)>,
-    /// Who waits for everything to be written.
-    flushed: Option<Waker>,
+    /// Who waits until what there is has been written, or is safe.
+    waiting: Option<Waker>,
     broken: bool,
+    /// Whether somebody will look after what waits to be written.
+    watched: bool,
 }
 
 /// Which streams have bytes left that they do not take now.
@@ -51,8 +55,24 @@ pub(crate) struct Blocked {
     pub(crate) control: bool,
 }
 
+/// What became of bytes that were to be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// They are written.
+    Written,
+    /// They wait for others; the peer has them even if this process ends now.
+    Waiting {
+        /// Whether nobody has been asked yet to look after them.
+        unwatched: bool,
+    },
+    /// Neither, since the peer does not read: [`Connection::poll_safe`].
+    Blocked,
+}
+
 /// Whence bytes to write come, and the memory that goes ahead of some of them, in order.
 pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> Vec<Given>;
+/// The same, from somebody who says whether there will be more at once.
+pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> (Vec<Given>, bool);
 
 /// Memory that the peer is to be given ahead of what refers to it.
 #[derive(Debug)]
@@ -66,45 +86,158 @@ pub(crate) struct Given {
 }
 
 impl Connection {
+    /// A connection whose bytes are lost with this process until they are written.
     pub(crate) fn new(data: Stream, control: Option<Stream>, child: Option<Child>) -> Self {
-        Self { data, control, child, writing: Mutex::default(), wake: Notify::new() }
+        Self::with_outbox(data, control, child, None)
+    }
+
+    /// One whose peer finds in the outbox what was not written.
+    pub(crate) fn with_outbox(
+        data: Stream,
+        control: Option<Stream>,
+        child: Option<Child>,
+        outbox: Option<Outbox>,
+    ) -> Self {
+        let writing = Writing {
+            data: Outgoing::new(outbox),
+            control: BytesMut::new(),
+            memories: VecDeque::new(),
+            waiting: None,
+            broken: false,
+            watched: false,
+        };
+        Self { data, control, child, writing: Mutex::new(writing), wake: Notify::new() }
     }
 
     /// Fetches what is to be written and writes what the streams take; says what is left.
     ///
     /// A stream that is closed takes everything: its reader learns of the end by itself.
     pub(crate) fn write(&self, fill: Fill<'_>) -> Blocked {
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = self.lock();
         let writing = &mut *writing;
-        let given = fill(&mut writing.data, &mut writing.control);
-        if !given.is_empty() {
-            self.give(writing, given);
+        let given = fill(writing.data.bytes_mut(), &mut writing.control);
+        self.give(writing, given);
+        self.write_now(writing)
+    }
+
+    /// Fetches what is to be written. It is written now, or a little later where there will be more and the peer would have
+    /// it in any case.
+    pub(crate) fn pass(&self, now: Instant, pass: Pass<'_>) -> Passed {
+        let mut writing = self.lock();
+        let writing = &mut *writing;
+        let (given, more) = pass(writing.data.bytes_mut(), &mut writing.control);
+        self.give(writing, given);
+        if writing.data.is_empty() && writing.control.is_empty() {
+            return Passed::Written;
         }
+        if !writing.memories.is_empty() || writing.data.is_due(more, now) {
+            if self.write_now(writing) == Blocked::default() {
+                return Passed::Written;
+            }
+            // The driver learns when the peer reads again.
+            self.wake.notify_one();
+        }
+        match writing.publish() {
+            true => Passed::Waiting { unwatched: !std::mem::replace(&mut writing.watched, true) },
+            false => Passed::Blocked,
+        }
+    }
+
+    /// Writes what has waited; false, and nobody looks after what comes next, where there was nothing.
+    pub(crate) fn relieve(&self, fill: Fill<'_>) -> bool {
+        let mut writing = self.lock();
+        let writing = &mut *writing;
+        let given = fill(writing.data.bytes_mut(), &mut writing.control);
+        self.give(writing, given);
+        writing.watched = !writing.data.is_empty();
+        if writing.watched {
+            self.write_now(writing);
+        }
+        writing.watched
+    }
+
+    /// Ready when all that was passed is written, which the connection's driver goes on with meanwhile.
+    pub(crate) fn poll_flush(&self, fill: Fill<'_>, cx: &mut Context<'_>) -> Poll<()> {
+        self.write(fill);
+        self.poll_until(cx, |writing| writing.data.is_empty() && writing.control.is_empty())
+    }
+
+    /// Ready when the peer has all that was passed, even if this process ended then.
+    pub(crate) fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, Writing::publish)
+    }
+
+    fn poll_until(&self, cx: &mut Context<'_>, is_so: impl FnOnce(&mut Writing) -> bool) -> Poll<()> {
+        let mut writing = self.lock();
+        if is_so(&mut writing) {
+            return Poll::Ready(());
+        }
+        writing.waiting = Some(cx.waker().clone());
+        self.wake.notify_one();
+        Poll::Pending
+    }
+
+    fn write_now(&self, writing: &mut Writing) -> Blocked {
         let control = match &self.control {
-            Some(control) => !write_some(control, &mut writing.control, &mut writing.broken),
+            Some(control) => !write_control(control, &mut writing.control, &mut writing.broken),
             None => false,
         };
-        let data = !self.write_data(writing);
-        if !data
-            && !control
-            && let Some(waker) = writing.flushed.take()
-        {
+        let before = writing.data.taken();
+        self.write_data(writing);
+        if writing.broken {
+            writing.memories.clear();
+            writing.data.give_up();
+        }
+        let moved = writing.data.taken() != before;
+        writing.publish();
+        // Whoever waits looks for themselves whether it is enough.
+        if moved && let Some(waker) = writing.waiting.take() {
             waker.wake();
         }
-        Blocked { data, control }
+        Blocked { data: !writing.data.is_empty(), control }
+    }
+
+    /// Writes data, and memory with its byte.
+    fn write_data(&self, writing: &mut Writing) {
+        while !writing.data.is_empty() && !writing.broken {
+            let bytes = writing.data.bytes();
+            let taken = writing.data.taken();
+            // No further than to the byte with which the next memory goes.
+            let until = |at: usize| writing.memories.get(at).map_or(bytes.len(), |(next, _)| (next - taken) as usize);
+            let (written, with_memory) = match writing.memories.front() {
+                Some((at, memory)) if *at == taken => (self.data.try_write_with(&bytes[..until(1)], memory), true),
+                _ => (self.data.try_write(&bytes[..until(0)]), false),
+            };
+            match written {
+                Ok(n) => {
+                    writing.data.take(n);
+                    if with_memory && n > 0 {
+                        writing.memories.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => writing.broken = true,
+            }
+        }
     }
 
     /// Puts in front of what refers to memory what tells of it.
     fn give(&self, writing: &mut Writing, given: Vec<Given>) {
-        let mut rest = std::mem::take(&mut writing.data);
+        if given.is_empty() {
+            return;
+        }
+        let taken = writing.data.taken();
+        let data = writing.data.bytes_mut();
+        let mut rest = std::mem::take(data);
         let mut moved = 0;
         for Given { at, handle, tag, memory } in given {
             let before = rest.split_to(at - moved);
             moved = at;
-            if writing.data.is_empty() {
-                writing.data = before
+            if data.is_empty() {
+                *data = before
             } else {
-                writing.data.unsplit(before)
+                data.unsplit(before)
             }
             // Who cannot be given it is told so: that costs one message, and not the connection.
             let offered = memory.and_then(|memory| {
@@ -122,46 +255,11 @@ impl Connection {
                 None => MemoryAbout { tag, len: 0, told: 0, form: MemoryForm::Lost },
             };
             if let Some((_, memory)) = offered {
-                writing.memories.push_back((writing.written + writing.data.len() as u64, memory));
+                writing.memories.push_back((taken + data.len() as u64, memory));
             }
-            Frame::Memory { handle, about }.encode(&mut writing.data);
+            Frame::Memory { handle, about }.encode(data);
         }
-        writing.data.unsplit(rest);
-    }
-
-    /// Writes data, and the memory with its byte.
-    fn write_data(&self, writing: &mut Writing) -> bool {
-        while let Some((at, memory)) = writing.memories.front()
-            && !writing.broken
-        {
-            let before = (at - writing.written) as usize;
-            // No further than to the byte with which the next one goes.
-            let until =
-                writing.memories.get(1).map_or(writing.data.len(), |(next, _)| (next - writing.written) as usize);
-            let written = match before {
-                0 => self.data.try_write_with(&writing.data[..until], memory),
-                before => self.data.try_write(&writing.data[..before]),
-            };
-            match written {
-                Ok(n) => {
-                    writing.data.advance(n);
-                    writing.written += n as u64;
-                    if before == 0 && n > 0 {
-                        writing.memories.pop_front();
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => writing.broken = true,
-            }
-        }
-        if writing.broken {
-            writing.memories.clear();
-        }
-        let len = writing.data.len();
-        let done = write_some(&self.data, &mut writing.data, &mut writing.broken);
-        writing.written += (len - writing.data.len()) as u64;
-        done
+        data.unsplit(rest);
     }
 
     /// Takes the memory that the peer has told of; nothing where there was no room for it on its way here.
@@ -174,19 +272,8 @@ impl Connection {
         self.data.take_memory(self.child.as_ref(), about.told, about.len, parted)
     }
 
-    /// Ready when all is written, which the connection's driver goes on with meanwhile.
-    pub(crate) fn poll_flush(&self, fill: Fill<'_>, cx: &mut Context<'_>) -> Poll<()> {
-        let blocked = self.write(fill);
-        if !blocked.data && !blocked.control {
-            return Poll::Ready(());
-        }
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        if writing.data.is_empty() && writing.control.is_empty() {
-            return Poll::Ready(());
-        }
-        writing.flushed = Some(cx.waker().clone());
-        self.wake.notify_one();
-        Poll::Pending
+    fn lock(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until there is something to read, something new to write, or room for what is blocked.
@@ -207,7 +294,15 @@ impl Connection {
     }
 }
 
-fn write_some(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bool {
+impl Writing {
+    /// Whether the peer has all of it, even if this process ends now. Memory does not go by the outbox, nor what comes after.
+    fn publish(&mut self) -> bool {
+        let first = self.memories.front().map_or(usize::MAX, |(at, _)| (at - self.data.taken()) as usize);
+        self.data.publish(first)
+    }
+}
+
+fn write_control(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bool {
     while !bytes.is_empty() && !*broken {
         match stream.try_write(bytes) {
             Ok(n) => bytes.advance(n),
@@ -227,6 +322,8 @@ fn write_some(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bool 
 pub(crate) struct Reader {
     buffer: BytesMut,
     decoder: Decoder,
+    /// Bytes that have come over the stream.
+    received: u64,
 }
 
 /// What a turn of reading found at its end.
@@ -242,7 +339,7 @@ pub(crate) enum ReadEnd {
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Self { buffer: BytesMut::new(), decoder: Decoder::new(FRAME_LIMIT) }
+        Self { buffer: BytesMut::new(), decoder: Decoder::new(FRAME_LIMIT), received: 0 }
     }
 
     /// Reads what is there and takes every whole frame out of it.
@@ -254,6 +351,7 @@ impl Reader {
                 Ok(0) => return Ok(ReadEnd::Closed),
                 Ok(n) => {
                     taken += n;
+                    self.received += n as u64;
                     self.decoder.take_all(&mut self.buffer, frames)?;
                     if taken >= READ_TURN {
                         return Ok(ReadEnd::Turn);
@@ -272,10 +370,27 @@ impl Reader {
         }
     }
 
+    /// Reads on in the outbox of a process that has ended, where its stream has ended.
+    pub(crate) fn read_on(&mut self, outbox: &Outbox, frames: &mut Vec<Frame>) -> Result<(), LastWordsError> {
+        let rest = outbox.rest(self.received)?;
+        self.received += rest.len() as u64;
+        self.buffer.extend_from_slice(&rest);
+        Ok(self.decoder.take_all(&mut self.buffer, frames)?)
+    }
+
     /// Lets go of a large buffer that has become empty.
     fn relax(&mut self) {
         if self.buffer.is_empty() && self.buffer.capacity() > 4 * READ {
             self.buffer = BytesMut::new();
         }
     }
+}
+
+/// Why the last words of a process are not heard.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LastWordsError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Outbox(#[from] BeyondRing),
 }

@@ -15,6 +15,7 @@ use super::function::{self, CALL_HEADER, RESULT_HEADER, Running, TaskArguments, 
 use super::state;
 use crate::actor::context::Context;
 use crate::actor::incoming::Incoming;
+use crate::actor::node::LocalEnd;
 use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::text_of;
@@ -115,7 +116,7 @@ impl TaskRunner {
         };
         call.bytes.advance(CALL_HEADER);
         let soft = soft.map(|soft| Instant::now() + soft);
-        let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation(), soft }.enter();
+        let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft }.enter();
         match run(entry.run, TaskArguments { task: entry.name, payload: call }).await {
             Ok(Ok(value)) => Outcome::Value(value.bytes, value.handles),
             Ok(Err(error)) => Outcome::Failed(CallError::Codec(error)),
@@ -156,7 +157,7 @@ impl TaskRunner {
     async fn hook(&self, mut call: Parcel, ctx: &Context<Self>) -> Result<(), Failure> {
         let (entry, _) = function::entry(&call.bytes).ok_or_else(|| Failure::new("the worker does not have it"))?;
         call.bytes.advance(CALL_HEADER);
-        let _entered = TaskContext { worker: self.name.clone(), cancelled: ctx.cancellation(), soft: None }.enter();
+        let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.enter();
         let made = run(entry.run, TaskArguments { task: entry.name, payload: call }).await;
         let mut made = made.map_err(|panic| Failure::new(format!("{} panicked: {panic}", entry.name)))??;
         made.bytes.advance(RESULT_HEADER);
@@ -208,11 +209,18 @@ pub struct TaskContext {
     soft: Option<Instant>,
 }
 
-thread_local! {
-    static CURRENT: RefCell<Option<TaskContext>> = const { RefCell::new(None) };
+/// The same, for a task that has not asked.
+struct Entered {
+    worker: Arc<str>,
+    end: Arc<LocalEnd>,
+    soft: Option<Instant>,
 }
 
-impl TaskContext {
+thread_local! {
+    static CURRENT: RefCell<Option<Entered>> = const { RefCell::new(None) };
+}
+
+impl Entered {
     /// Is what [`task_context`] tells until the result is dropped.
     fn enter(self) -> impl Drop {
         struct Leave;
@@ -224,7 +232,9 @@ impl TaskContext {
         CURRENT.replace(Some(self));
         Leave
     }
+}
 
+impl TaskContext {
     /// The name of the worker, such as `primes#1`.
     #[must_use]
     pub fn worker(&self) -> &str {
@@ -270,5 +280,8 @@ impl TaskContext {
 /// may be called as any other.
 #[must_use]
 pub fn task_context() -> Option<TaskContext> {
-    CURRENT.with_borrow(Clone::clone)
+    CURRENT.with_borrow(|entered| {
+        let Entered { worker, end, soft } = entered.as_ref()?;
+        Some(TaskContext { worker: worker.clone(), cancelled: end.cancellation(), soft: *soft })
+    })
 }

@@ -8,9 +8,10 @@ use bytes::BytesMut;
 use tokio::time::Sleep;
 
 use crate::actor::node::Node;
-use crate::connection::driver::{Connection, Given, ReadEnd, Reader};
-use crate::router::LinkKey;
+use crate::connection::driver::{Connection, Given, LastWordsError, ReadEnd, Reader};
+use crate::router::{Ahead, LinkKey, Router};
 use crate::shm::memories::{self, Known};
+use crate::shm::outbox::Outbox;
 use crate::wire::frame::{Frame, FrameError};
 
 /// Why a connection is driven no further.
@@ -38,16 +39,7 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
         }
         let busy = !frames.is_empty();
         let deadline = node.with(|router| {
-            for frame in frames.drain(..) {
-                match frame {
-                    Frame::Memory { handle, .. } => {
-                        if let Some((number, lost)) = given.pop_front() {
-                            router.handle_memory(link, handle, number, lost);
-                        }
-                    }
-                    frame => router.handle_frame(link, frame),
-                }
-            }
+            handle(router, link, &mut frames, given);
             router.handle_timeout(link);
             router.poll_timeout(link)
         });
@@ -83,7 +75,11 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
 
 /// Fetches what the router has for the peer, and the memory that goes with it.
 pub(crate) fn output(node: &Node, link: LinkKey, data: &mut BytesMut, control: &mut BytesMut) -> Vec<Given> {
-    let ahead = node.with(|router| router.take_output(link, data, control));
+    given(node.with(|router| router.take_output(link, data, control)))
+}
+
+/// The memory that goes ahead of frames.
+pub(crate) fn given(ahead: Vec<Ahead>) -> Vec<Given> {
     let given = ahead.into_iter().map(|ahead| {
         let known = memories::find(ahead.handle.actor.0);
         let tag = known.as_ref().map_or(0, |known| known.tag);
@@ -91,6 +87,35 @@ pub(crate) fn output(node: &Node, link: LinkKey, data: &mut BytesMut, control: &
         Given { at: ahead.at, handle: ahead.handle, tag, memory }
     });
     given.collect()
+}
+
+/// Hands the router what has come.
+fn handle(router: &mut Router, link: LinkKey, frames: &mut Vec<Frame>, mut given: VecDeque<(u64, bool)>) {
+    for frame in frames.drain(..) {
+        match frame {
+            Frame::Memory { handle, .. } => {
+                if let Some((number, lost)) = given.pop_front() {
+                    router.handle_memory(link, handle, number, lost);
+                }
+            }
+            frame => router.handle_frame(link, frame),
+        }
+    }
+}
+
+/// Reads on in the outbox of a process that has ended, from where its stream has ended.
+pub(crate) fn hear_out(
+    node: &Node,
+    link: LinkKey,
+    connection: &Connection,
+    reader: &mut Reader,
+    outbox: &Outbox,
+) -> Result<(), LastWordsError> {
+    let (mut frames, mut given) = (Vec::new(), VecDeque::new());
+    let read = reader.read_on(outbox, &mut frames);
+    let taken = take_memories(connection, &mut frames, &mut given);
+    node.with(|router| handle(router, link, &mut frames, given));
+    read.and(taken.map_err(LastWordsError::from))
 }
 
 /// Takes the memory that frames tell of, in order: its number here, and whether it came without the memory itself. At the

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
-use super::drive::{DriveEnd, drive};
+use super::drive::{DriveEnd, drive, hear_out};
 use super::entry::Children;
 use super::limits::Limits;
 use super::registration::{ActorEntry, build};
@@ -85,7 +85,9 @@ pub(crate) async fn keep(
     match begin(&incarnation, &witness, capture).await {
         Ok(born) => {
             let guard = Guard { child: Some(born.child.clone()), link: Some(born.link) };
-            Keeper { incarnation, witness, born, guard, cause: None, failed: None }.live(&mut wish, ready).await
+            Keeper { incarnation, witness, born, guard, cause: None, failed: None, is_refused: false }
+                .live(&mut wish, ready)
+                .await
         }
         Err(begun) => {
             // A process that exists ends before it is spoken of.
@@ -167,6 +169,8 @@ struct Keeper {
     /// What the end will be put down to, where more is known than the system says.
     cause: Option<ExitCause>,
     failed: Option<StartError>,
+    /// Whether it has broken the protocol.
+    is_refused: bool,
 }
 
 /// A rung of the ladder by which a process ends, and when the next one is due.
@@ -252,16 +256,18 @@ impl Keeper {
                 }
             }
         }
-        // What it sent before its end still counts.
-        if !driven {
-            let _ = tokio::time::timeout(LAST_WORDS, &mut driving).await;
-            for arrival in peer.take() {
-                if let Arrival::Frame(frame) = arrival {
-                    self.hear(frame);
-                }
-            }
+        // What it sent before its end still counts, and so does what it had no time to write.
+        if !driven && let Ok(DriveEnd::Bad(error)) = tokio::time::timeout(LAST_WORDS, &mut driving).await {
+            self.refuse(error.to_string());
         }
         drop(driving);
+        self.hear_out(&mut reader);
+        for arrival in peer.take() {
+            match arrival {
+                Arrival::Frame(frame) => self.hear(frame),
+                Arrival::Refused(why) => self.refuse(why),
+            }
+        }
         let said = self.failed.as_ref().map(|error| ExitCause::StartFailed(error.to_string()));
         let exit = mourn(&self.born.child, &self.witness, self.cause.take().or(said)).await;
         let failed = match (self.failed.take(), starting) {
@@ -277,6 +283,17 @@ impl Keeper {
         };
         self.guard.disarm();
         End { exit, failed, link: Some(link) }
+    }
+
+    /// Hears what the process, which has ended, left in its outbox.
+    fn hear_out(&mut self, reader: &mut Reader) {
+        // Who has lost the thread of its frames has nothing more to say.
+        if !self.is_refused
+            && let Some(outbox) = self.born.journal.outbox()
+            && let Err(error) = hear_out(Node::here(), self.born.link, &self.born.connection, reader, &outbox)
+        {
+            self.refuse(error.to_string());
+        }
     }
 
     fn hear(&mut self, frame: Frame) {
@@ -313,6 +330,7 @@ impl Keeper {
     }
 
     fn refuse(&mut self, why: String) {
+        self.is_refused = true;
         event::publish(
             self.incarnation.owner,
             Event::Refused { child: self.incarnation.name.clone(), why: why.clone() },

@@ -2,6 +2,7 @@
 
 pub(crate) mod drive;
 pub(crate) mod entry;
+mod flusher;
 pub(crate) mod keeper;
 pub(crate) mod launcher;
 pub(crate) mod limits;

@@ -1,5 +1,6 @@
 //! The life of a worker process, from its first act to its exit.
 
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -9,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::drive::{DriveEnd, drive, output};
+use super::drive::{DriveEnd, drive, given, output};
+use super::flusher::Flusher;
 use super::place;
 use super::registration::{ActorEntry, build, registered};
 use super::witness::MARKER;
@@ -18,10 +20,10 @@ use crate::actor::node::{LocalEnd, Node, Peer, held};
 use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::{Ended, Hosting, Turn};
-use crate::connection::driver::{Connection, Reader};
+use crate::connection::driver::{Connection, Passed, Reader};
 use crate::error::exit::{ExitCause, StopReason};
 use crate::error::start::StartFailure;
-use crate::router::{LinkKey, NewEntry};
+use crate::router::{LinkKey, NewEntry, Router};
 use crate::shm::journal::Journal;
 use crate::sys::{self, BlockingStream, Endpoint, Greeting};
 use crate::wire::codec;
@@ -103,7 +105,7 @@ async fn serve(
 ) -> Result<i32, String> {
     let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
     let control = control.into_blocking().map_err(|error| error.to_string())?;
-    let connection = Arc::new(Connection::new(stream, None, None));
+    let connection = Arc::new(Connection::with_outbox(stream, None, None, journal.outbox()));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
     let stop = Stop::new();
@@ -143,7 +145,7 @@ async fn serve(
         stop,
         init,
         ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
-        turn: Box::new(WorkerTurn { journal, connection: connection.clone(), link, born: Instant::now() }),
+        turn: Box::new(WorkerTurn::new(journal, connection.clone(), link)),
     };
     let (last, code) = match (actor.host)(hosting).await {
         Ended::StartFailed(failure) => (Frame::StartFailed { payload: encoded(&failure) }, EXIT_START),
@@ -245,19 +247,49 @@ struct WorkerTurn {
     connection: Arc<Connection>,
     link: LinkKey,
     born: Instant,
+    flusher: RefCell<Flusher>,
+    /// What became of what was passed on last.
+    passed: Cell<Passed>,
+}
+
+impl WorkerTurn {
+    fn new(journal: Journal, connection: Arc<Connection>, link: LinkKey) -> Self {
+        let flusher = RefCell::new(Flusher::new(connection.clone(), link));
+        Self { journal, connection, link, born: Instant::now(), flusher, passed: Cell::new(Passed::Written) }
+    }
 }
 
 impl Turn for WorkerTurn {
-    fn started(&self, seq: u64, method: u16) {
-        self.journal.start(seq, method, self.born.elapsed());
+    fn started(&self, seq: u64, method: u16, now: Instant) {
+        self.journal.start(seq, method, now.saturating_duration_since(self.born));
     }
 
     fn finished(&self, seq: u64) {
         self.journal.finish(seq);
     }
 
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<()> {
-        flush(&self.connection, self.link, cx)
+    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) {
+        let passed = self.connection.pass(now, &mut |data, control| {
+            let (ahead, more) = Node::here().at(now, |router| {
+                let more = act(router);
+                (router.take_output(self.link, data, control), more)
+            });
+            (given(ahead), more)
+        });
+        self.passed.set(passed);
+        if passed == (Passed::Waiting { unwatched: true }) && !self.flusher.borrow_mut().watch() {
+            speak(&self.connection, self.link);
+        }
+    }
+
+    fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.passed.get() == Passed::Blocked { self.connection.poll_safe(cx) } else { Poll::Ready(()) }
+    }
+
+    fn paused(&self) {
+        if self.passed.replace(Passed::Written) != Passed::Written {
+            speak(&self.connection, self.link);
+        }
     }
 }
 

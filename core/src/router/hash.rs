@@ -5,11 +5,11 @@ use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 /// A map whose keys no peer can choose: nobody can make them collide.
-pub(super) type OwnMap<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+pub(crate) type OwnMap<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
 /// Multiplies and folds (the finalizer of wyhash): two instructions for a key of eight bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Mix(u64);
+pub(crate) struct Mix(u64);
 
 impl Hasher for Mix {
     fn write(&mut self, bytes: &[u8]) {

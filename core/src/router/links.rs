@@ -66,6 +66,11 @@ impl Router {
         ahead
     }
 
+    /// Whether there is anything that waits to be written.
+    pub(crate) fn has_output(&self, link: LinkKey) -> bool {
+        self.links.get(link).is_some_and(|l| l.flush_asked)
+    }
+
     /// Sends an actor's first argument to the process that is to host it.
     pub(crate) fn send_init(&mut self, link: LinkKey, payload: Bytes, handles: &[Handle]) {
         let handles = self.handles_sent(link, handles);

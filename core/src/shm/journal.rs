@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::chunk::Places;
 use super::layout;
+use super::outbox::Outbox;
 use super::progress::Progress;
 use crate::sys::Segment;
 
@@ -37,6 +38,11 @@ impl Journal {
 
     pub(crate) fn page(&self) -> &Segment {
         &self.page
+    }
+
+    /// The end of what the worker has said, in the same segment; none where that has no room for it.
+    pub(crate) fn outbox(&self) -> Option<Outbox> {
+        Outbox::of(&self.page)
     }
 
     /// Where in the same segment tasks are that travel together.

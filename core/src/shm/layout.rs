@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use super::chunk;
+use super::{chunk, ring};
 
-/// The journal: how far the worker has come with its messages. A page of its own.
-pub(super) const JOURNAL: Range<usize> = 0..512;
-/// How far it has come with tasks that travel together, and their results.
-pub(super) const CHUNKS: Range<usize> = JOURNAL.end..JOURNAL.end + chunk::WORDS;
+/// The journal: how far the worker has come with its messages. At the front in every version: it is written before the
+/// greeting is understood.
+pub(super) const JOURNAL: Range<usize> = 0..512 - ring::HEAD;
+/// The end of what the worker has said. Its head ends the first page, so that an idle worker touches no other.
+pub(super) const OUTBOX: Range<usize> = JOURNAL.end..JOURNAL.end + ring::WORDS;
+/// How far the worker has come with tasks that travel together, and their results.
+pub(super) const CHUNKS: Range<usize> = OUTBOX.end..OUTBOX.end + chunk::WORDS;
 /// All of it.
 pub(super) const WORDS: usize = CHUNKS.end;

@@ -4,4 +4,6 @@ pub(crate) mod chunk;
 pub(crate) mod journal;
 mod layout;
 pub(crate) mod memories;
+pub(crate) mod outbox;
 pub(crate) mod progress;
+pub(crate) mod ring;
