@@ -22,7 +22,6 @@ mod exit;
 mod greeting;
 mod guardian;
 mod guardian_main;
-mod handover;
 mod launch;
 mod limits;
 mod listener;

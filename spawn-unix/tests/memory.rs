@@ -20,7 +20,7 @@ mod linux {
     use std::process::ExitCode;
     use std::ptr;
 
-    use procession_spawn_unix::{Endpoint, Memory};
+    use procession_spawn_unix::{Endpoint, Memory, SealedMemory, SharedMemory};
     use rustix::fs::{
         FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, ftruncate, memfd_create,
     };
@@ -28,7 +28,7 @@ mod linux {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-    use crate::harness::{self, PATIENCE, tests};
+    use crate::harness::{self, tests};
 
     pub(crate) fn main() -> ExitCode {
         harness::main(
@@ -76,22 +76,43 @@ mod linux {
         fs::read_to_string("/proc/self/maps").unwrap().lines().filter(|line| line.contains("memfd:")).count()
     }
 
+    /// Descriptors and mappings, those included that the first runtime makes for all.
+    fn before() -> (usize, usize) {
+        harness::block_on(async {});
+        (open_descriptors(), mappings())
+    }
+
+    /// What comes over a bare socket and is announced as sealed memory.
+    fn received(stream: Endpoint) -> io::Result<SealedMemory> {
+        harness::block_on(async {
+            let stream = stream.into_stream()?;
+            let mut len = [0; 8];
+            stream.ready(false).await?;
+            assert_eq!(stream.try_read(&mut len)?, 8);
+            match stream.take_memory(None, 0, u64::from_le_bytes(len), false)? {
+                Some(SharedMemory::Sealed(memory)) => Ok(memory),
+                other => panic!("{other:?} is not sealed memory"),
+            }
+        })
+    }
+
     /// Refused for what it brings, of which nothing stays open and nothing was mapped.
     fn is_refused(len: u64, descriptors: &[BorrowedFd<'_>]) {
+        let before = before();
         let (ours, theirs) = Endpoint::pair().unwrap();
-        let before = (open_descriptors(), mappings());
         send(&ours, len, descriptors);
-        let refused = theirs.receive_memory(PATIENCE).unwrap_err();
+        let refused = received(theirs).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{refused}");
+        drop(ours);
         assert_eq!((open_descriptors(), mappings()), before);
     }
 
     fn what_is_sealed_and_set_aside_is_received() {
-        let (ours, theirs) = Endpoint::pair().unwrap();
-        let before = (open_descriptors(), mappings());
+        let before = before();
         for size in [1, 4096, 5000] {
+            let (ours, theirs) = Endpoint::pair().unwrap();
             send(&ours, size, &[memory(size, ALL).as_fd()]);
-            assert_eq!(theirs.receive_memory(PATIENCE).unwrap()[..], vec![0; size as usize]);
+            assert_eq!(received(theirs).unwrap()[..], vec![0; size as usize]);
         }
         assert_eq!((open_descriptors(), mappings()), before);
     }
@@ -140,7 +161,7 @@ mod linux {
     fn a_write_mapping_of_what_was_received_is_refused() {
         let (ours, theirs) = Endpoint::pair().unwrap();
         send(&ours, 4096, &[Memory::create(4096).unwrap().seal().unwrap().as_fd()]);
-        let received = theirs.receive_memory(PATIENCE).unwrap();
+        let received = received(theirs).unwrap();
         for protection in [ProtFlags::WRITE, ProtFlags::READ | ProtFlags::WRITE] {
             // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
             let mapped = unsafe { mmap(ptr::null_mut(), 4096, protection, MapFlags::SHARED, &received, 0) };

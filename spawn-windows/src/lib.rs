@@ -21,7 +21,6 @@ mod event;
 mod exit;
 mod greeting;
 mod guardian;
-mod handover;
 mod job;
 mod launch;
 mod limits;

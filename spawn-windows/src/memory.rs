@@ -33,7 +33,7 @@ const PAGE: u64 = 4096;
 
 /// Memory that its maker writes, once, before anybody else sees it.
 ///
-/// It is zero at first. [`seal`](Self::seal) makes it what can be handed to a child, after which nobody writes it.
+/// It is zero at first. [`seal`](Self::seal) makes it what can be given to other processes, after which nobody writes it.
 ///
 /// # Platform-specific behavior
 /// On Linux a memfd, on Windows a section of the paging file that has no name.
@@ -44,7 +44,7 @@ pub struct Memory {
 
 /// Memory that stays as it is, as bytes; cheap to clone.
 ///
-/// It goes to a child by [`Endpoint::send_memory`](crate::Endpoint::send_memory) and lives as long as one process has it.
+/// It goes to another process by [`Stream::try_write_with`](crate::Stream::try_write_with) and lives as long as one has it.
 ///
 /// # Platform-specific behavior
 /// On Linux the system itself refuses every write from then on, by anybody: a memfd with the seals `WRITE`, `SHRINK`, `GROW`

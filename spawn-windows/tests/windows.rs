@@ -272,12 +272,14 @@ mod windows {
             ("very much", 1 << 60, memory.number()),
             ("all there is", u64::MAX, memory.number()),
         ] {
-            let (sender, receiver) = Endpoint::pair().unwrap();
-            let mut sender = sender.into_blocking().unwrap();
-            sender.write_all(&u64::to_le_bytes(len)).unwrap();
-            sender.write_all(&handle.to_le_bytes()).unwrap();
-            let refused = receiver.receive_memory(PATIENCE).expect_err(what);
-            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{what}");
+            for parted in [false, true] {
+                let (_sender, receiver) = Endpoint::pair().unwrap();
+                let refused = block_on(async {
+                    let stream = receiver.into_stream().unwrap();
+                    stream.take_memory(None, handle, len, parted).expect_err(what)
+                });
+                assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{what}");
+            }
         }
         // And they are still ours.
         assert!(file.metadata().is_ok());

@@ -113,3 +113,22 @@ fn a_bank_whose_tellers_crash_neither_loses_nor_makes_money() {
     assert_eq!(said.lines().filter(|line| line.contains("account ")).count(), 8, "{said}");
     line(&said, "the sum is 800");
 }
+
+#[test]
+fn numbers_in_a_blob_are_summed_and_changed_by_all_workers() {
+    let said = run("blob");
+    line(&said, "right: true");
+    line(&said, "the same: true");
+    line(&said, "2 blobs take up 512 MiB, once for all processes");
+}
+
+#[test]
+fn a_picture_that_workers_draw_is_right_though_one_of_them_dies() {
+    let said = run("mandelbrot");
+    line(&said, "13 rows of 480 were drawn again here, all the same: true");
+    line(&said, "slice 7 was drawn by another worker");
+    let written = line(&said, "720 x 480 pixels are in ").rsplit(" are in ").next().expect("a path");
+    let picture = std::fs::read(written).expect("the picture");
+    std::fs::remove_file(written).expect("it is not needed any more");
+    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 10_000, "{} bytes", picture.len());
+}

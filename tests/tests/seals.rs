@@ -10,7 +10,7 @@ procession::test_workers!();
 
 use std::fs;
 
-use hostile::{Gift, Hostile, HostileApi};
+use hostile::{Gift, Hostile, HostileApi, Limited};
 use processes::{end, event, start, within};
 use procession::Event;
 use procession::blob::{Blob, BlobWriter};
@@ -79,6 +79,29 @@ async fn whoever_gives_what_is_no_blob_is_killed_and_nobody_else() {
         assert_eq!(within(honest.length(blob.clone())).await, Ok(10_000));
     }
     assert!(is_as_written(&blob));
+    end(sup).await;
+}
+
+#[tokio::test]
+async fn a_process_that_may_have_no_more_is_told_so_and_lives() {
+    let sup = start().await;
+    let worker = within(sup.spawn::<Hostile>("worker", ())).await.unwrap();
+    let pid = within(worker.pid()).await;
+    for (what, limit) in [(Limited::Addresses, 1), (Limited::Files, 9_999), (Limited::Descriptors, 3)] {
+        let refused = within(worker.make_within(what, limit, 10_000)).await.unwrap_err().to_string();
+        assert!(refused.contains("10000 bytes are not to be had for a blob"), "{what:?}: {refused}");
+    }
+    assert_eq!(within(worker.make_within(Limited::Files, 10_000, 10_000)).await.unwrap().len(), 10_000);
+    // A blob that it has no descriptor for costs it one message, and nothing else.
+    let blob = written(10_000);
+    within(worker.fill_descriptors(true)).await.unwrap();
+    for _ in 0..100 {
+        let lost = within(worker.length(blob.clone())).await.unwrap_err().to_string();
+        assert!(lost.contains("the memory did not get here"), "{lost}");
+    }
+    within(worker.fill_descriptors(false)).await.unwrap();
+    assert_eq!(within(worker.length(blob.clone())).await, Ok(10_000));
+    assert_eq!(within(worker.pid()).await, pid);
     end(sup).await;
 }
 

@@ -41,7 +41,8 @@ impl BlobWriter {
     /// addresses, descriptors. Once it is made no access fails.
     ///
     /// # Platform-specific behavior
-    /// On Linux the limit of memory that a control group sets is not foreseen: who exceeds it is killed by the system.
+    /// On Linux the limit of memory that a control group sets is not foreseen: who exceeds it is killed by the system. The
+    /// limits of the process are (`RLIMIT_AS`, `RLIMIT_FSIZE`, `RLIMIT_NOFILE`).
     pub fn with_len(len: usize) -> Result<Self, BlobError> {
         let mut writer = Self::with_capacity(len)?;
         writer.len = len;

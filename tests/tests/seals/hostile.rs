@@ -6,11 +6,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use procession::blob::Blob;
+use procession::blob::{Blob, BlobWriter};
 use procession::prelude::*;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::process::{
+    PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, getpid, getrlimit, pidfd_getfd, pidfd_open, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the worker gives in place of a blob.
@@ -33,9 +35,18 @@ pub(crate) enum Gift {
     Unknown,
 }
 
+/// What a process may have so much of.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Limited {
+    Addresses,
+    Files,
+    Descriptors,
+}
+
 #[derive(Actor, Default)]
 pub(crate) struct Hostile {
     kept: Vec<Blob>,
+    files: Vec<File>,
 }
 
 #[handlers]
@@ -95,6 +106,36 @@ impl Hostile {
             }
         }
         (attempts, successes)
+    }
+
+    /// Makes a blob where the process may have no more than this of that.
+    #[call]
+    pub(crate) fn make_within(&mut self, what: Limited, limit: u64, len: usize) -> Result<Blob, Failure> {
+        let which = match what {
+            Limited::Addresses => Resource::As,
+            Limited::Files => Resource::Fsize,
+            Limited::Descriptors => Resource::Nofile,
+        };
+        let before = getrlimit(which);
+        let limited = Rlimit { current: Some(limit), maximum: before.maximum };
+        setrlimit(which, limited)?;
+        let made = BlobWriter::with_len(len).and_then(BlobWriter::finish);
+        setrlimit(which, before)?;
+        Ok(made?)
+    }
+
+    /// From now on the process has no room for another descriptor, or has it again.
+    #[call]
+    pub(crate) fn fill_descriptors(&mut self, full: bool) -> Result<(), Failure> {
+        self.files.clear();
+        if full {
+            let limited = Rlimit { current: Some(64), maximum: getrlimit(Resource::Nofile).maximum };
+            setrlimit(Resource::Nofile, limited)?;
+            while let Ok(file) = File::open("/dev/null") {
+                self.files.push(file);
+            }
+        }
+        Ok(())
     }
 
     /// Gives what is no blob, and waits for what becomes of that.
