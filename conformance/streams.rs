@@ -107,6 +107,7 @@ fn readiness_tells_of_bytes_and_of_room() {
             }
         }
         assert!(ours.ready(true).await.unwrap().writable);
+        ours.writable().await.unwrap();
         assert!(ours.try_write(&piece).unwrap() > 0);
     });
 }

@@ -65,6 +65,17 @@ impl Stream {
         Ok(Ready { readable: ready.is_readable(), writable: ready.is_writable() })
     }
 
+    /// Waits until the stream is writable, whatever there is to read.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is written.
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
     /// Reads what is there into `buf`, which must not be empty; `Ok(0)` means that the peer is gone.
     ///
     /// What the peer had sent before its end is read first. Memory that comes with the bytes waits for

@@ -87,6 +87,21 @@ impl Stream {
         .await
     }
 
+    /// Waits until the stream is writable, whatever there is to read.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is written.
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    pub async fn writable(&self) -> io::Result<()> {
+        while !self.is_writable() {
+            // A permit may be left of an earlier write; only what is so counts.
+            self.written.notified().await;
+        }
+        Ok(())
+    }
+
     /// Reads what is there into `buf`, which must not be empty; `Ok(0)` means that the peer is gone.
     ///
     /// What the peer had sent before its end is read first.

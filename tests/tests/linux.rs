@@ -5,6 +5,10 @@
 
 mod life;
 
+// The root of a test crate is not a `mod.rs`: its parts say where they are.
+#[path = "linux/flood.rs"]
+mod flood;
+
 use std::path::Path;
 
 use life::probe::{Plan, Probe, ProbeApi};

@@ -109,6 +109,11 @@ impl Connection {
         Self { data, control, child, writing: Mutex::new(writing), wake: Notify::new() }
     }
 
+    /// Whether it leads to a process that this one has started.
+    pub(crate) fn leads_down(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Fetches what is to be written and writes what the streams take; says what is left.
     ///
     /// A stream that is closed takes everything: its reader learns of the end by itself.
@@ -277,7 +282,9 @@ impl Connection {
     }
 
     /// Waits until there is something to read, something new to write, or room for what is blocked.
-    pub(crate) async fn ready(&self, blocked: Blocked) {
+    ///
+    /// Nothing to read counts while the connection is `stalled`.
+    pub(crate) async fn ready(&self, blocked: Blocked, stalled: bool) {
         let control = async {
             match &self.control {
                 Some(control) if blocked.control => {
@@ -286,8 +293,11 @@ impl Connection {
                 _ => std::future::pending().await,
             }
         };
+        let data = async {
+            let _ = if stalled { self.data.writable().await } else { self.data.ready(blocked.data).await.map(drop) };
+        };
         tokio::select! {
-            _ = self.data.ready(blocked.data) => {}
+            () = data => {}
             () = control => {}
             () = self.wake.notified() => {}
         }

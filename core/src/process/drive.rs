@@ -32,7 +32,9 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
     let mut sleep: Option<Pin<Box<Sleep>>> = None;
     loop {
         let blocked = connection.write(&mut |data, control| output(node, link, data, control));
-        let mut read = reader.read(connection, &mut frames);
+        // A worker always reads, so this ends; whoever is above it is waited for by nobody's reading.
+        let stalled = blocked.data && connection.leads_down() && node.with(|router| router.is_deaf(link));
+        let mut read = if stalled { Ok(ReadEnd::Drained) } else { reader.read(connection, &mut frames) };
         let mut given = VecDeque::new();
         if let Err(error) = take_memories(connection, &mut frames, &mut given) {
             read = Err(error);
@@ -58,14 +60,14 @@ pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, r
             Ok(ReadEnd::Drained) => {}
         }
         match deadline {
-            None => connection.ready(blocked).await,
+            None => connection.ready(blocked, stalled).await,
             Some(at) => {
                 let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
                 if sleep.deadline().into_std() != at {
                     sleep.as_mut().reset(at.into());
                 }
                 tokio::select! {
-                    () = connection.ready(blocked) => {}
+                    () = connection.ready(blocked, stalled) => {}
                     () = sleep => {}
                 }
             }

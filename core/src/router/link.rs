@@ -33,6 +33,9 @@ pub(super) const MEMORIES_LIMIT: usize = 512;
 pub(super) const MEMORIES_KNOWN: usize = 65_536;
 /// Bytes that may wait for a peer that does not read: far more than all windows hold.
 pub(super) const UNREAD_LIMIT: usize = 512 << 20;
+/// Answers that a peer has not read, in frames and in bytes, from which on nothing more is read from it: one that asks without
+/// reading the answers waits. Both, so that neither many small ones nor a few large ones hold up whoever computes for a while.
+const UNREAD_ANSWERS: Answers = Answers { frames: 64, bytes: 1 << 20 };
 /// Cancels that have overtaken their requests and are remembered.
 const EARLY_CANCELS: usize = 64;
 /// Recalls that have overtaken their requests and are remembered: far more than there can be on the way at once, since
@@ -52,6 +55,10 @@ pub(super) struct Link {
     /// How much memory the peer has given, and how much of which it could only tell.
     pub(super) got: usize,
     pub(super) got_lost: usize,
+    /// What of the data stream is not written yet and is no request: nobody's credit bounds it.
+    pub(super) answers: Answers,
+    /// The same of what was fetched for writing.
+    pub(super) fetched: Answers,
     /// Whether it was said that there are frames to write, and they were not fetched since.
     pub(super) flush_asked: bool,
     /// Open requests that came in over this link, by the number their sender gave them.
@@ -85,7 +92,20 @@ pub(super) struct Link {
     pub(super) refused: bool,
 }
 
+/// Frames that a peer has asked for, or brought about, by its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Answers {
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
+}
+
 impl Link {
+    /// Whether the peer asks and does not read the answers.
+    pub(super) fn is_deaf(&self) -> bool {
+        let frames = self.answers.frames + self.fetched.frames;
+        frames >= UNREAD_ANSWERS.frames && self.answers.bytes + self.fetched.bytes >= UNREAD_ANSWERS.bytes
+    }
+
     /// Calls that the peer has in flight.
     pub(super) fn open_calls(&self) -> usize {
         self.inbound.len() - self.monitors

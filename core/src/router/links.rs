@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::entry::{Consumer, FIRST_WINDOW, LARGEST_WINDOW, Source};
 use super::handles::Handles;
 use super::identity::Behind;
-use super::link::{CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
+use super::link::{Answers, CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
 use super::memories::Ahead;
 use super::record::{Message, Origin, Outcome, Phase, Record};
 use super::router::{Action, Expired, Router};
@@ -53,6 +53,13 @@ impl Router {
             return Vec::new();
         };
         l.flush_asked = false;
+        // What was fetched before is written.
+        if out.is_empty() {
+            l.fetched = Answers::default();
+        }
+        let answers = mem::take(&mut l.answers);
+        l.fetched.frames += answers.frames;
+        l.fetched.bytes += answers.bytes;
         let mut ahead = mem::take(&mut l.ahead);
         for one in &mut ahead {
             one.at += out.len();
@@ -71,6 +78,11 @@ impl Router {
         self.links.get(link).is_some_and(|l| l.flush_asked)
     }
 
+    /// Whether the peer asks and does not read the answers: nothing more is to be read from it until it does.
+    pub(crate) fn is_deaf(&self, link: LinkKey) -> bool {
+        self.links.get(link).is_some_and(Link::is_deaf)
+    }
+
     /// Sends an actor's first argument to the process that is to host it.
     pub(crate) fn send_init(&mut self, link: LinkKey, payload: Bytes, handles: &[Handle]) {
         let handles = self.handles_sent(link, handles);
@@ -79,7 +91,22 @@ impl Router {
 
     /// Sends a frame.
     pub(crate) fn send(&mut self, link: LinkKey, frame: &Frame) {
-        self.write(link, |out| frame.encode(out));
+        self.write_answer(link, |out| frame.encode(out));
+    }
+
+    /// Sends what is appended, which is no request.
+    #[inline]
+    pub(super) fn write_answer(&mut self, link: LinkKey, append: impl FnOnce(&mut BytesMut)) {
+        let mut len = 0;
+        self.write(link, |out| {
+            let before = out.len();
+            append(out);
+            len = out.len() - before;
+        });
+        if let Some(l) = self.links.get_mut(link) {
+            l.answers.frames += 1;
+            l.answers.bytes += len;
+        }
     }
 
     /// Sends what is appended.

@@ -544,7 +544,7 @@ impl Router {
     pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
         let handles = self.handles_sent(link, outcome.handles());
         let mut reply = |status, payload: &[u8]| {
-            self.write(link, |out| encode_reply(out, call, status, &handles, payload));
+            self.write_answer(link, |out| encode_reply(out, call, status, &handles, payload));
         };
         match outcome {
             Outcome::Value(payload, _) => reply(Status::Value, &payload),

@@ -74,6 +74,17 @@ impl Hello {
 }
 
 #[cfg(test)]
+impl Hello {
+    /// What every greeting of this build begins with.
+    pub(crate) fn start_of(build: TypeHash) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&build.0.to_le_bytes());
+        bytes
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::super::ids::{ActorId, NodeId, RunId};
     use super::*;

@@ -5,3 +5,5 @@ pub(crate) mod codec;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod ids;
+#[cfg(test)]
+pub(crate) mod mutations;

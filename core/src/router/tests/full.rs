@@ -1,7 +1,12 @@
 //! Full mailboxes: senders wait, the others go on.
 
-use super::*;
 use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::*;
+use crate::wire::frame::Frame;
+use crate::wire::ids::{ActorId, CallId, Destination};
 
 #[test]
 fn an_actor_that_is_called_may_cast_to_its_caller_whose_mailbox_is_full() {
@@ -194,4 +199,24 @@ fn whoever_may_not_wait_is_told_that_there_is_no_room() {
         }
         assert!(!w.router(from).has_room(&to_a.to, 100));
     }
+}
+
+#[test]
+fn who_asks_without_reading_the_answers_is_told_apart_from_who_is_sent_much() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (_, a) = w.worker(hub, "a");
+    let (to_b, b) = w.worker(hub, "b");
+    let (from_a, to_the_worker_b) = (w.link(a.wire, hub), w.link(b.wire, hub));
+    let nobody = Destination { actor: ActorId(77), ..to_b.to };
+    for number in 0..40_000 {
+        w.frame(hub, from_a, Frame::Monitor { call: CallId(1 << 40 | number), to: nobody });
+    }
+    // As many bytes, which nobody there has asked for.
+    w.submit_bytes(hub, to_b.to, false, None, None, vec![0; 2 << 20].into());
+    assert!(w.router(hub).is_deaf(from_a), "it is fetched and not written");
+    assert!(!w.router(hub).is_deaf(to_the_worker_b));
+    // Whoever fetches has nothing left: it was written.
+    w.router(hub).take_output(from_a, &mut BytesMut::new(), &mut BytesMut::new());
+    assert!(!w.router(hub).is_deaf(from_a));
 }

@@ -1,10 +1,12 @@
 //! A peer that sends whatever it likes: nothing panics, nothing grows, the others go on.
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::frame::{Frame, Request, Route, Status, Trace};
+use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, Request, Route, Status, Trace};
 use crate::wire::ids::{CallId, Destination, NodeId};
+use crate::wire::mutations::{self, Mutations};
 
 /// A frame of numbers that mean something, more often than not.
 fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
@@ -106,5 +108,80 @@ proptest! {
                 prop_assert!(left.is_empty(), "left in process {}: {:#?}", id, left);
             }
         }
+    }
+}
+
+/// Answers whatever there is, whatever it says.
+fn serve_all(w: &mut World, worker: &Worker) {
+    w.drive();
+    while let Some(taken) = w.take(worker) {
+        if taken.reply {
+            w.answer(worker.process, taken.call, "served");
+        }
+        w.router(worker.process).let_go(taken.message.handles.list());
+        w.finish(worker, &taken);
+        w.drive();
+    }
+}
+
+/// The bytes of what a peer says, changed anywhere: the same holds as for whole frames.
+#[test]
+fn mutated_bytes_of_a_peer_end_it_alone_and_leave_nothing() {
+    let mut random = Mutations::new();
+    for _ in 0..mutations::wanted(200_000) / 1_000 {
+        let mut w = World::new();
+        let root = w.process();
+        let (to_a, a) = w.worker(root, "a");
+        let (to_b, b) = w.worker(root, "b");
+        let to_t = w.local(root, "t", 4);
+        let link = w.link(b.wire, root);
+        let destinations = [to_a.to, to_b.to, to_t.to];
+        let keys: Vec<_> = (0..8).chain([u64::MAX, 1 << 32, 2 << 32]).collect();
+        let honest: Vec<_> = (0..4).map(|_| w.call(root, to_a, "honest")).collect();
+        w.call(root, to_b, "to the bad one");
+        w.monitor(root, to_b.to);
+        let originals: Vec<_> = (0..20)
+            .map(|_| {
+                let draw = std::array::from_fn(|_| random.next() as u32);
+                let mut bytes = BytesMut::new();
+                frame(&keys, &destinations, &draw).encode(&mut bytes);
+                bytes.to_vec()
+            })
+            .collect();
+        let decoder = Decoder::new(FRAME_LIMIT);
+        for _ in 0..100 {
+            let mut bytes = originals[random.below(originals.len())].clone();
+            for _ in 0..=random.below(2) {
+                random.mutate(&mut bytes, &originals);
+            }
+            let mut buffer = BytesMut::from(&bytes[..]);
+            // What is no frame would end it before the router hears of it.
+            while let Ok(Some(frame)) = decoder.next(&mut buffer) {
+                w.frame(root, link, frame);
+            }
+            if let Some(taken) = w.take_local(to_t) {
+                w.router(root).let_go(taken.message.handles.list());
+                w.finish_local(to_t, &taken);
+            }
+        }
+        for (refused, why) in &w.processes[root].refused {
+            assert_eq!(*refused, link, "another one was refused: {why}");
+        }
+        w.kill(to_b, &b);
+        serve_all(&mut w, &a);
+        for call in honest {
+            text(w.outcome(root, call));
+        }
+        for owned in [to_t, to_b] {
+            w.router(root).retire(owned.entry, &NotDelivered::Stopped, None);
+        }
+        w.pump(root);
+        serve_all(&mut w, &a);
+        // What came with answers.
+        for outcome in std::mem::take(&mut w.processes[root].ended).into_values().flatten() {
+            w.router(root).let_go(outcome.handles());
+        }
+        let left = w.router(root).left_over();
+        assert!(left.is_empty(), "left: {left:#?}");
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::decoder::decode_metered;
 use super::error::MAX_TEXT;
 use super::*;
+use crate::wire::mutations::{self, Mutations, varint};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Shape {
@@ -385,10 +386,6 @@ fn refused_within<T: DeserializeOwned + Debug>(most: Duration, bytes: &[u8]) -> 
     error
 }
 
-fn varint(value: u64) -> Vec<u8> {
-    postcard::to_stdvec(&value).unwrap()
-}
-
 /// A sequence of `length` elements, each of which is the same bytes.
 fn sequence(length: usize, element: &[u8]) -> Vec<u8> {
     [varint(length as u64), element.repeat(length)].concat()
@@ -508,52 +505,9 @@ impl From<Vec<(u8, Bytes)>> for Shared {
     }
 }
 
-/// Steele, Lea and Flood's generator: small, seeded, good enough to break things with.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn mutate(&mut self, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
-        if bytes.is_empty() {
-            bytes.push(self.next() as u8);
-        }
-        let at = self.below(bytes.len());
-        match self.below(8) {
-            0 => bytes[at] ^= 1 << self.below(8),
-            1 => bytes[at] = self.next() as u8,
-            2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][self.below(5)],
-            3 => bytes.insert(at, self.next() as u8),
-            4 => drop(bytes.remove(at)),
-            5 => bytes.truncate(at),
-            6 => {
-                let length = 1u64 << self.below(64);
-                bytes.splice(at..=at, varint(length - self.next() % 2));
-            }
-            _ => {
-                let other = &others[self.below(others.len())];
-                let from = self.below(other.len());
-                bytes.truncate(at);
-                bytes.extend_from_slice(&other[from..]);
-            }
-        }
-    }
-}
-
 #[test]
 fn mutated_encodings_never_panic_and_stay_within_the_budget() {
-    let mutations = std::env::var("PROCESSION_MUTATIONS").map_or(200_000, |n| n.parse().expect("a number"));
-    let seed = std::env::var("PROCESSION_SEED").map_or(0x5eed, |n| n.parse().expect("a number"));
+    let mutations = mutations::wanted(200_000);
     let job = Job {
         id: 1 << 40,
         nothing: Nothing,
@@ -580,7 +534,7 @@ fn mutated_encodings_never_panic_and_stay_within_the_budget() {
         postcard::to_stdvec(&HashMap::from([("key".to_owned(), vec![Some(1u64), None])])).unwrap(),
         sequence(200, &[0]),
     ];
-    let mut random = SplitMix64(seed);
+    let mut random = Mutations::new();
     let (mut most, mut slowest) = (0, Duration::ZERO);
     let began = Instant::now();
     for _ in 0..mutations {

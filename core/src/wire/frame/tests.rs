@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::hello::Hello;
 use crate::wire::ids::{RunId, TypeHash};
+use crate::wire::mutations::{self, Mutations};
 
 fn destination() -> impl Strategy<Value = Destination> {
     any::<[u64; 4]>().prop_map(|[run, node, actor, hash]| Destination {
@@ -179,4 +181,49 @@ fn a_length_beyond_the_limit_is_refused_before_room_is_made() {
     let error = Decoder::new(FRAME_LIMIT).next(&mut buffer).unwrap_err();
     assert!(matches!(error, FrameError::TooLong { limit: FRAME_LIMIT, .. }));
     assert_eq!(buffer.capacity(), before);
+}
+
+/// Frames of all kinds, as they are written, one and several in a row.
+fn originals() -> Vec<Vec<u8>> {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut some = |strategy: BoxedStrategy<Vec<Frame>>| {
+        let mut wire = BytesMut::new();
+        for frame in strategy.new_tree(&mut runner).unwrap().current() {
+            frame.encode(&mut wire);
+        }
+        wire.to_vec()
+    };
+    (0..200).map(|at| some(proptest::collection::vec(frame(), 1..=1 + at % 4).boxed())).collect()
+}
+
+#[test]
+fn mutated_frames_and_greetings_never_panic_and_take_little_memory_for_what_is_not_there() {
+    let mutations = mutations::wanted(200_000);
+    let mut random = Mutations::new();
+    let (originals, decoder) = (originals(), Decoder::new(FRAME_LIMIT));
+    let (mut whole, mut refused, mut most) = (0_u64, 0_u64, 0);
+    let mut frames = Vec::new();
+    for _ in 0..mutations {
+        let mut bytes = originals[random.below(originals.len())].clone();
+        for _ in 0..=random.below(4) {
+            random.mutate(&mut bytes, &originals);
+        }
+        let mut buffer = BytesMut::from(&bytes[..]);
+        let end = decoder.take_all(&mut buffer, &mut frames);
+        whole += frames.len() as u64;
+        refused += u64::from(end.is_err());
+        most = most.max(buffer.capacity()).max(frames.len());
+        frames.clear();
+        // The beginning of a greeting is checked first; what it says must not be trusted either.
+        let ours = TypeHash(7);
+        let mut greeting = Hello::start_of(ours);
+        greeting.extend_from_slice(&bytes);
+        let _ = Hello::decode(&greeting, ours);
+    }
+    println!(
+        "{mutations}: {whole} frames were whole, {refused} refused, at most {most} bytes kept for the rest of one"
+    );
+    // Room for a mebibyte is made at a time, however long a frame is said to be.
+    assert!(most < (1 << 20) + (64 << 10), "{most} bytes are kept for what was not sent");
+    assert!(whole > 0 && refused > 0);
 }
