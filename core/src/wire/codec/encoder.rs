@@ -1,3 +1,5 @@
+use std::mem;
+
 use bytes::Bytes;
 use postcard::ser_flavors::Flavor;
 use serde::{Serialize, Serializer, ser};
@@ -19,10 +21,32 @@ const MANY: usize = 1 << 20;
 /// [`EncodeError::Serialize`] with the words of the value's own `Serialize`, or where it needs a self-describing format.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Bytes, EncodeError> {
     // Most messages are short: one piece of memory for them, instead of one that grows.
-    let output = Limited { bytes: Vec::with_capacity(limit.min(64)), limit, overflowed: false };
+    let mut bytes = Vec::with_capacity(limit.min(64));
+    encode_into(value, limit, &mut bytes)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// The same behind what is in `into` already, which an error leaves as it was.
+///
+/// # Errors
+/// Those of [`encode`].
+pub(crate) fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    limit: usize,
+    into: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let from = into.len();
+    let output = Limited { bytes: mem::take(into), limit: from.saturating_add(limit), overflowed: false };
     let mut encoder = Encoder { postcard: postcard::Serializer { output }, depth: MAX_DEPTH };
-    value.serialize(&mut encoder)?;
-    Ok(Bytes::from(encoder.postcard.output.bytes))
+    let result = value.serialize(&mut encoder);
+    *into = encoder.postcard.output.bytes;
+    result.map_err(|fault| {
+        into.truncate(from);
+        match EncodeError::from(fault) {
+            EncodeError::TooLarge { .. } => EncodeError::TooLarge { limit },
+            other => other,
+        }
+    })
 }
 
 /// Postcard's encoding with our errors, a depth, and no way to leave out a field.
