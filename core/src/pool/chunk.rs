@@ -287,3 +287,6 @@ pub(super) struct Sending<'a> {
 pub(super) fn senseless() -> Outcome {
     Outcome::Failed(CallError::Version("the worker said nothing that makes sense of this task".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

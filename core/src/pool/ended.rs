@@ -142,7 +142,7 @@ impl Value {
         }
     }
 
-    fn to_bytes(&self) -> Bytes {
+    pub(super) fn to_bytes(&self) -> Bytes {
         match self {
             Self::Short { .. } => Bytes::copy_from_slice(self.as_slice()),
             Self::Long(bytes) => bytes.clone(),
