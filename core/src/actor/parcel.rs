@@ -37,6 +37,15 @@ impl Parcel {
         Ok(Self { bytes, handles: Node::here().hold(handles) })
     }
 
+    /// Encodes a value behind what is in `into` already, and holds what it refers to.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); `into` is as it was then.
+    pub(crate) fn write<T: Serialize + ?Sized>(value: &T, into: &mut Vec<u8>) -> Result<Handles, EncodeError> {
+        let handles = codec::encode_message_into(value, PAYLOAD_LIMIT, into)?;
+        Ok(if handles.is_empty() { Handles::none() } else { Node::here().hold(handles) })
+    }
+
     /// Decodes the value.
     ///
     /// # Errors

@@ -1,12 +1,18 @@
 //! Tasks that travelled to a worker together, and what became of each.
 
-use std::ops::Range;
+use std::iter;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use super::ended::{How, RanOn, Value};
 use super::task::TaskId;
 use super::worker::WorkerId;
-use crate::router::CallKey;
-use crate::shm::chunk::{Garbled, Head, PLACES, Place, Places};
+use crate::actor::call::failure;
+use crate::error::call::CallError;
+use crate::router::{CallKey, Outcome};
+use crate::shm::chunk::{Garbled, Head, Kind, PLACES, Place, Places};
 
 /// How often somebody looks how far a chunk has come that is not over yet.
 pub(super) const LOOK: Duration = Duration::from_micros(2500);
@@ -20,6 +26,16 @@ const COUNT_BITS: u32 = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChunkId(pub(super) u64);
 
+/// What a worker was sent: a task, or a chunk of them.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) worker: WorkerId,
+    pub(super) ran_on: Arc<RanOn>,
+    pub(super) since: Instant,
+    /// The call that carries it, once it is on its way.
+    pub(super) call: Option<CallKey>,
+}
+
 /// A chunk that a worker was sent and has not answered.
 ///
 /// Each of its tasks is in one of four parts, in this order: those that have been *reported*; those that have been begun,
@@ -28,8 +44,7 @@ pub(super) struct ChunkId(pub(super) u64);
 #[derive(Debug)]
 pub(super) struct SentChunk {
     pub(super) id: ChunkId,
-    /// The call that carries it, once it is on its way.
-    pub(super) call: Option<CallKey>,
+    pub(super) sent: Sent,
     places: Places,
     place: usize,
     tasks: Vec<TaskId>,
@@ -45,27 +60,12 @@ pub(super) struct SentChunk {
     look_at: Option<Instant>,
 }
 
-/// A task that has come to its end.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Finished {
-    pub(super) task: TaskId,
-    pub(super) head: Result<Head, Garbled>,
-    /// Where its bytes are among those of all.
-    pub(super) bytes: Range<usize>,
-}
-
-impl Finished {
-    pub(super) fn ran(&self) -> Duration {
-        self.head.map_or(Duration::ZERO, |head| head.ran)
-    }
-}
-
 /// What somebody found who looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// It goes on, or has not begun.
     Moving,
-    /// It has been at one task since the last look.
+    /// It has been at one task since a look some time ago.
     Stuck,
 }
 
@@ -82,21 +82,43 @@ impl SentChunk {
         }
     }
 
-    /// Reads the results that are new: what they are, and behind `bytes` their bytes.
-    pub(super) fn collect(&mut self, bytes: &mut Vec<u8>, finished: &mut Vec<Finished>) {
-        let Some(place) = self.places.get(self.place) else { return };
-        let done = usize::try_from(place.done()).unwrap_or(usize::MAX).min(self.end);
-        if done <= self.reported {
-            return;
-        }
-        bytes.reserve((done - self.reported) * 16);
-        finished.reserve(done - self.reported);
-        for &task in &self.tasks[self.reported..done] {
-            let from = bytes.len();
-            let head = place.read(&mut self.at, bytes);
-            finished.push(Finished { task, head, bytes: from..bytes.len() });
-        }
-        self.reported = done;
+    /// How many tasks it had.
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// How many results there are.
+    fn done(&self) -> usize {
+        let done = self.place().map_or(0, Place::done);
+        usize::try_from(done).unwrap_or(usize::MAX).clamp(self.reported, self.end)
+    }
+
+    /// Whether there are results that have not been read.
+    pub(super) fn has_news(&self) -> bool {
+        self.done() > self.reported
+    }
+
+    /// Reads the results that are new, with how long each took.
+    pub(super) fn results(&mut self) -> impl Iterator<Item = (TaskId, Duration, (Head, How))> + '_ {
+        let done = self.done();
+        let Self { places, place, tasks, reported, at, .. } = self;
+        let place = places.get(*place);
+        let mut bytes = Vec::new();
+        iter::from_fn(move || {
+            let task = *tasks[..done].get(*reported)?;
+            *reported += 1;
+            bytes.clear();
+            let head = place.ok_or(Garbled).and_then(|place| place.read(at, &mut bytes));
+            let (head, how) = match head {
+                Ok(head) if head.kind == Kind::Error => {
+                    let error = failure(Outcome::FailedElsewhere(Bytes::copy_from_slice(&bytes)));
+                    (head, How::Reported(Box::new(Outcome::Failed(error))))
+                }
+                Ok(head) => (head, How::Value(Value::from(&bytes[..]))),
+                Err(Garbled) => (Head { kind: Kind::Error, ran: Duration::ZERO }, How::Reported(Box::new(senseless()))),
+            };
+            Some((task, head.ran, (head, how)))
+        })
     }
 
     /// How many results have been read.
@@ -145,7 +167,7 @@ impl SentChunk {
         // Where only the task is left that runs there is nothing more to look for.
         self.look_at = (!self.closed || self.end > self.reported + 1).then_some(now + LOOK);
         match (before, self.seen) {
-            (Some((before, _)), Some((running, _))) if before == running => Look::Stuck,
+            (Some((before, since)), Some((running, _))) if before == running && now >= since + LOOK => Look::Stuck,
             _ => Look::Moving,
         }
     }
@@ -172,15 +194,14 @@ pub(super) struct SentChunks {
 }
 
 impl SentChunks {
-    /// Makes room in a worker's memory for a chunk of these tasks; none where there is none at present.
+    /// Makes room in a worker's memory for a chunk of these tasks; they come back where there is none at present.
     pub(super) fn begin(
         &mut self,
-        now: Instant,
-        worker: WorkerId,
+        sent: Sent,
         places: &Places,
         tasks: Vec<TaskId>,
     ) -> Result<Sending<'_>, Vec<TaskId>> {
-        let index = worker.0 as usize;
+        let index = sent.worker.0 as usize;
         if self.of.len() <= index {
             self.of.resize_with(index + 1, Vec::new);
         }
@@ -190,11 +211,12 @@ impl SentChunks {
         let (Some(place), Ok(count)) = (free, u32::try_from(tasks.len())) else { return Err(tasks) };
         let Some(memory) = places.get(place) else { return Err(tasks) };
         self.count += 1;
-        let id = ChunkId(IS_CHUNK | worker.0 << COUNT_BITS | self.count & ((1 << COUNT_BITS) - 1));
+        let id = ChunkId(IS_CHUNK | sent.worker.0 << COUNT_BITS | self.count & ((1 << COUNT_BITS) - 1));
         memory.begin(id.0, count);
-        chunks.push(SentChunk {
+        let chunk = SentChunk {
             id,
-            call: None,
+            look_at: Some(sent.since + LOOK),
+            sent,
             places: places.clone(),
             place,
             reported: 0,
@@ -203,10 +225,14 @@ impl SentChunks {
             closed: false,
             at: 0,
             seen: None,
-            look_at: Some(now + LOOK),
-        });
-        let chunk = &chunks[chunks.len() - 1];
-        Ok(Sending { id, place, tasks: &chunk.tasks })
+        };
+        chunks.push(chunk);
+        let tasks = chunks.last().map_or(&[][..], |chunk| &chunk.tasks);
+        Ok(Sending { id, place, tasks })
+    }
+
+    pub(super) fn get(&self, id: ChunkId) -> Option<&SentChunk> {
+        self.of.get(id.worker().0 as usize)?.iter().find(|chunk| chunk.id == id)
     }
 
     pub(super) fn get_mut(&mut self, id: ChunkId) -> Option<&mut SentChunk> {
@@ -242,10 +268,10 @@ impl SentChunks {
         self.of.iter().flatten().filter_map(|chunk| chunk.look_at).min()
     }
 
-    /// Those that somebody should look at now.
-    pub(super) fn due(&self, now: Instant) -> Vec<ChunkId> {
-        let due = |chunk: &&SentChunk| chunk.look_at.is_some_and(|at| at <= now);
-        self.of.iter().flatten().filter(due).map(|chunk| chunk.id).collect()
+    /// The workers at whose chunks somebody should look now.
+    pub(super) fn due(&self, now: Instant) -> Vec<WorkerId> {
+        let is_due = |chunks: &Vec<SentChunk>| chunks.iter().any(|chunk| chunk.look_at.is_some_and(|at| at <= now));
+        self.of.iter().zip(0..).filter(|(chunks, _)| is_due(chunks)).map(|(_, worker)| WorkerId(worker)).collect()
     }
 }
 
@@ -256,3 +282,11 @@ pub(super) struct Sending<'a> {
     pub(super) place: usize,
     pub(super) tasks: &'a [TaskId],
 }
+
+/// What is to be said of a task whose worker does not do as it should.
+pub(super) fn senseless() -> Outcome {
+    Outcome::Failed(CallError::Version("the worker said nothing that makes sense of this task".to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -48,11 +48,11 @@ pub struct Completion<R> {
 impl<R: Payload> Completion<R> {
     pub(super) fn of(ended: &Ended) -> Self {
         Self {
-            task: ended.id,
-            index: ended.index,
+            task: ended.end.id,
+            index: ended.end.index,
             name: ended.name.to_owned(),
             outcome: ended.result(),
-            duration: ended.ran,
+            duration: ended.end.ran,
             worker: ended.worker.as_deref().cloned(),
         }
     }

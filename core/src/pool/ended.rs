@@ -15,6 +15,8 @@ use crate::actor::traits::Payload;
 use crate::error::call::{CallError, CodecError, Executed};
 use crate::error::exit::{Exit, ExitCause};
 use crate::router::{Handles, Outcome};
+use crate::wire::budget::Budget;
+use crate::wire::codec;
 
 /// Whoever is told how tasks end. Called by the pool's task: it must not block.
 pub(super) trait Receiver: Send + Sync {
@@ -22,18 +24,26 @@ pub(super) trait Receiver: Send + Sync {
     fn begun(&self) {}
     /// The task has ended. Called once for each.
     fn ended(&self, ended: Ended);
-    /// Several have, in this order.
-    fn all_ended(&self, ended: Vec<Ended>) {
-        ended.into_iter().for_each(|ended| self.ended(ended));
+    /// Several have.
+    fn all_ended(&self, batch: Batch) {
+        batch.for_each(|ended| self.ended(ended));
     }
 }
 
 /// The end of one task.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
-    pub(super) id: TaskId,
     /// The function's name.
     pub(super) name: &'static str,
+    /// The worker that had it last.
+    pub(super) worker: Option<Arc<RanOn>>,
+    pub(super) end: TaskEnd,
+}
+
+/// What there is to say of the end of one task alone.
+#[derive(Clone, Debug)]
+pub(super) struct TaskEnd {
+    pub(super) id: TaskId,
     /// Its place in the input it came from.
     pub(super) index: u64,
     /// The bytes of its arguments.
@@ -43,17 +53,53 @@ pub(super) struct Ended {
     pub(super) failed: bool,
     /// How long it ran; zero where it was never begun.
     pub(super) ran: Duration,
-    /// The worker that had it last.
-    pub(super) worker: Option<Arc<RanOn>>,
+}
+
+/// The ends of tasks of one function that one worker had, in order.
+#[derive(Debug)]
+pub(super) struct Batch {
+    name: &'static str,
+    worker: Option<Arc<RanOn>>,
+    ends: std::vec::IntoIter<TaskEnd>,
+}
+
+impl Batch {
+    pub(super) fn new(name: &'static str, worker: Option<Arc<RanOn>>, ends: Vec<TaskEnd>) -> Self {
+        Self { name, worker, ends: ends.into_iter() }
+    }
+
+    pub(super) fn as_slice(&self) -> &[TaskEnd] {
+        self.ends.as_slice()
+    }
+
+    /// The end of one of them.
+    pub(super) fn ended(&self, end: TaskEnd) -> Ended {
+        Ended { name: self.name, worker: self.worker.clone(), end }
+    }
+}
+
+impl From<Ended> for Batch {
+    fn from(Ended { name, worker, end }: Ended) -> Self {
+        Self::new(name, worker, vec![end])
+    }
+}
+
+impl Iterator for Batch {
+    type Item = Ended;
+
+    fn next(&mut self) -> Option<Ended> {
+        let end = self.ends.next()?;
+        Some(self.ended(end))
+    }
 }
 
 /// How a task ended.
 #[derive(Clone, Debug)]
 pub(super) enum How {
     /// Its worker reported.
-    Reported(Outcome),
+    Reported(Box<Outcome>),
     /// Its worker had put its value, without what stands in front of it, where it was found.
-    Value(Bytes),
+    Value(Value),
     /// The scheduler ended it.
     Ending {
         ending: Ending,
@@ -65,6 +111,43 @@ pub(super) enum How {
     },
     /// It was not taken.
     NotTaken(Box<TaskError>),
+}
+
+/// An encoded value; a short one needs no memory of its own.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Bytes),
+}
+
+/// As many bytes as take up no more room than the handle of shared ones.
+const SHORT: usize = 30;
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        if value.len() > SHORT {
+            return Self::Long(Bytes::copy_from_slice(value));
+        }
+        let mut bytes = [0; SHORT];
+        bytes[..value.len()].copy_from_slice(value);
+        Self::Short { length: value.len() as u8, bytes }
+    }
+}
+
+impl Value {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+
+    pub(super) fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Short { .. } => Bytes::copy_from_slice(self.as_slice()),
+            Self::Long(bytes) => bytes.clone(),
+        }
+    }
 }
 
 /// The worker that ran a task.
@@ -81,41 +164,49 @@ impl Ended {
     /// The end of a task that was not taken.
     pub(super) fn not_taken(name: &'static str, index: u64, why: TaskError) -> Self {
         Self {
-            // Nobody else has this number.
-            id: TaskId(u64::MAX),
             name,
-            index,
-            size: 0,
-            how: How::NotTaken(Box::new(why)),
-            failed: true,
-            ran: Duration::ZERO,
             worker: None,
+            end: TaskEnd {
+                // Nobody else has this number.
+                id: TaskId(u64::MAX),
+                index,
+                size: 0,
+                how: How::NotTaken(Box::new(why)),
+                failed: true,
+                ran: Duration::ZERO,
+            },
         }
     }
 
     /// The task's value or its failure.
     pub(super) fn result<R: Payload>(&self) -> Result<R, TaskError> {
-        self.value()?.open().map_err(|error| TaskError::Codec(CodecError::Reply { error }))
+        let decoded = match &self.end.how {
+            How::Value(value) => codec::decode_slice(value.as_slice(), Budget::default()),
+            _ => self.value()?.open(),
+        };
+        decoded.map_err(|error| TaskError::Codec(CodecError::Reply { error }))
     }
 
     /// The same, without a look at the value.
     pub(super) fn value(&self) -> Result<Parcel, TaskError> {
         let task = || self.name.to_owned();
-        match &self.how {
-            How::Value(bytes) => Ok(Parcel { bytes: bytes.clone(), handles: Handles::none() }),
-            How::Reported(Outcome::Value(bytes, handles)) => {
-                let mut bytes = bytes.clone();
-                bytes.advance(RESULT_HEADER.min(bytes.len()));
-                Ok(Parcel { bytes, handles: handles.clone() })
-            }
-            How::Reported(outcome) => Err(match failure(outcome.clone()) {
-                CallError::Panicked(panic) => TaskError::Panicked(panic),
-                CallError::Codec(error) => TaskError::Codec(error),
-                CallError::Died { exit, executed } => TaskError::Died { task: task(), exit, executed },
-                CallError::Version(why) => TaskError::Version(why),
-                CallError::Cancelled => TaskError::Cancelled { task: task() },
-                other => TaskError::Version(format!("the worker answered {}: {other}", self.name)),
-            }),
+        match &self.end.how {
+            How::Value(value) => Ok(Parcel { bytes: value.to_bytes(), handles: Handles::none() }),
+            How::Reported(outcome) => match &**outcome {
+                Outcome::Value(bytes, handles) => {
+                    let mut bytes = bytes.clone();
+                    bytes.advance(RESULT_HEADER.min(bytes.len()));
+                    Ok(Parcel { bytes, handles: handles.clone() })
+                }
+                outcome => Err(match failure(outcome.clone()) {
+                    CallError::Panicked(panic) => TaskError::Panicked(panic),
+                    CallError::Codec(error) => TaskError::Codec(error),
+                    CallError::Died { exit, executed } => TaskError::Died { task: task(), exit, executed },
+                    CallError::Version(why) => TaskError::Version(why),
+                    CallError::Cancelled => TaskError::Cancelled { task: task() },
+                    other => TaskError::Version(format!("the worker answered {}: {other}", self.name)),
+                }),
+            },
             How::Ending { ending, attempts, exit, cause } => {
                 let exit = || exit.clone().unwrap_or_else(unknown);
                 Err(match ending {
@@ -123,7 +214,7 @@ impl Ended {
                     Ending::Lost => TaskError::Died { task: task(), exit: exit(), executed: Executed::Maybe },
                     Ending::Quarantined => TaskError::Quarantined { task: task(), attempts: *attempts, exit: exit() },
                     Ending::Killed => TaskError::Killed { task: task() },
-                    Ending::TimedOut => TaskError::TimedOut { task: task(), ran: self.ran },
+                    Ending::TimedOut => TaskError::TimedOut { task: task(), ran: self.end.ran },
                     Ending::Aborted => TaskError::Aborted { task: task() },
                     Ending::NoWorkers => TaskError::NoWorkers {
                         task: task(),

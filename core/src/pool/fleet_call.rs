@@ -19,6 +19,7 @@ use super::task::{Cancel, Ending, TaskId, Terms};
 use super::worker::WorkerId;
 use crate::actor::call::answer;
 use crate::actor::message::{self, Message};
+use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
 use crate::error::call::{CallError, Executed, NoError, NotDelivered};
 use crate::error::exit::{Exit, ExitCause};
@@ -106,8 +107,10 @@ impl Sending {
             To::Worker(worker) => terms.worker = Some(worker),
             To::Key(key) => terms.key = Some(key),
         }
+        let message = self.message.into_parts()?;
         let job = Job {
             name,
+            method: message.method,
             caused_by: message::current().and_then(|current| current.call),
             terms,
             deadline,
@@ -115,8 +118,8 @@ impl Sending {
             description: None,
             also: None,
         };
-        let task = NewTask { job: Arc::new(job), index: 0, message: self.message.into_parts()? };
-        match self.handle.shared.submit(task) {
+        let call = Parcel { bytes: message.payload, handles: message.handles };
+        match self.handle.shared.submit(Arc::new(job), NewTask { index: 0, call }) {
             Ok(id) => Ok((self.handle, id)),
             Err(NotTaken::Closed(_)) => Err(CallError::NotDelivered(NotDelivered::Stopped)),
             Err(NotTaken::Full) => Err(CallError::NotDelivered(NotDelivered::TooMany)),
@@ -204,9 +207,9 @@ impl<T, E> Drop for PoolCall<T, E> {
 }
 
 fn result<T: Payload, E: Payload>(ended: Ended) -> Result<T, CallError<E>> {
-    let Ended { how, worker, .. } = ended;
-    let (ending, exit, cause) = match how {
-        How::Reported(outcome) => return answer(outcome),
+    let Ended { worker, end, .. } = ended;
+    let (ending, exit, cause) = match end.how {
+        How::Reported(outcome) => return answer(*outcome),
         // Messages come one by one.
         How::Value(_) => return Err(CallError::NoReply),
         How::NotTaken(_) => return Err(CallError::NotDelivered(NotDelivered::Stopped)),
@@ -289,11 +292,14 @@ struct Letter {
 
 impl Receiver for Letter {
     fn ended(&self, ended: Ended) {
-        let lost = match &ended.how {
-            // What a handler without an answer answers.
-            How::Reported(Outcome::Failed(CallError::NoReply) | Outcome::Value(..)) => false,
-            // Its failure is told by whoever ran it.
-            How::Reported(Outcome::Failed(CallError::Panicked(_))) => false,
+        let lost = match &ended.end.how {
+            How::Reported(outcome) => !matches!(
+                **outcome,
+                // What a handler without an answer answers.
+                Outcome::Failed(CallError::NoReply) | Outcome::Value(..)
+                    // Its failure is told by whoever ran it.
+                    | Outcome::Failed(CallError::Panicked(_))
+            ),
             _ => true,
         };
         if lost {

@@ -1,12 +1,13 @@
 //! A function that a pool can run in another process: known by its type here, by its name there.
 
 use std::any::TypeId;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use crate::actor::parcel::Parcel;
 use crate::actor::traits::Payload;
 use crate::error::call::CodecError;
 use crate::error::start::StartError;
+use crate::router::Handles;
 use crate::wire::codec::EncodeError;
 use crate::wire::ids::TypeHash;
 
@@ -183,6 +185,8 @@ impl fmt::Debug for TaskEntry {
 pub struct TaskArguments {
     pub(super) task: &'static str,
     pub(super) payload: Parcel,
+    /// Memory for the result, which may have had another before.
+    pub(super) room: RefCell<Vec<u8>>,
 }
 
 /// One run of a task function.
@@ -190,20 +194,26 @@ pub struct TaskArguments {
 pub struct TaskRun(pub(super) Running);
 
 /// What a task function made of its arguments.
-pub(super) type Made = Result<Parcel, CodecError>;
+#[derive(Debug)]
+pub(super) struct Made {
+    /// Room for a header, and the value behind it.
+    pub(super) bytes: Vec<u8>,
+    pub(super) handles: Handles,
+    /// Whether the function says by itself that it failed.
+    pub(super) failed: bool,
+}
 
 pub(super) enum Running {
-    Done(Made),
-    Future(Pin<Box<dyn Future<Output = Made>>>),
+    Done(Result<Made, CodecError>),
+    Future(Pin<Box<dyn Future<Output = Result<Made, CodecError>>>>),
 }
 
 impl TaskRun {
     /// Runs a function that returns its value, and whether that is a failure.
     pub fn sync<A: DeserializeOwned, R: Payload>(arguments: &TaskArguments, run: impl FnOnce(A) -> (R, bool)) -> Self {
         Self(Running::Done(arguments.decode().and_then(|decoded| {
-            let began = Instant::now();
             let (value, failed) = run(decoded);
-            encode(arguments.task, &value, failed, began.elapsed())
+            Made::new(arguments.task, &value, failed, arguments.room.take())
         })))
     }
 
@@ -212,15 +222,14 @@ impl TaskRun {
         arguments: &TaskArguments,
         run: impl FnOnce(A) -> F,
     ) -> Self {
-        let task = arguments.task;
+        let (task, room) = (arguments.task, arguments.room.take());
         Self(match arguments.decode() {
             Err(error) => Running::Done(Err(error)),
             Ok(decoded) => {
-                let began = Instant::now();
                 let future = run(decoded);
                 Running::Future(Box::pin(async move {
                     let (value, failed) = future.await;
-                    encode(task, &value, failed, began.elapsed())
+                    Made::new(task, &value, failed, room)
                 }))
             }
         })
@@ -233,11 +242,27 @@ impl TaskArguments {
     }
 }
 
-fn encode<R: Serialize>(task: &str, value: &R, failed: bool, ran: Duration) -> Made {
-    let mut header = [0; RESULT_HEADER];
-    header[0] = failed.into();
-    header[1..].copy_from_slice(&u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
-    Parcel::new(&(header, value)).map_err(|error| CodecError::Answer { method: task.to_owned(), error })
+impl Made {
+    fn new<R: Serialize>(task: &str, value: &R, failed: bool, room: Vec<u8>) -> Result<Self, CodecError> {
+        let mut bytes = room;
+        bytes.clear();
+        bytes.resize(RESULT_HEADER, 0);
+        let handles =
+            Parcel::write(value, &mut bytes).map_err(|error| CodecError::Answer { method: task.to_owned(), error })?;
+        Ok(Self { bytes, handles, failed })
+    }
+
+    /// The value.
+    pub(super) fn value(&self) -> &[u8] {
+        &self.bytes[RESULT_HEADER..]
+    }
+
+    /// The value, and in front of it that it took so long.
+    pub(super) fn into_result(mut self, ran: Duration) -> Parcel {
+        self.bytes[0] = self.failed.into();
+        self.bytes[1..RESULT_HEADER].copy_from_slice(&u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
+        Parcel { bytes: self.bytes.into(), handles: self.handles }
+    }
 }
 
 /// What stands in front of a result.
@@ -264,8 +289,23 @@ impl Function {
 
     /// A call of it: its id, how long it may run before it is told, then its arguments, as bytes.
     pub(super) fn call<A: Serialize>(self, soft: Option<Duration>, arguments: &A) -> Result<Parcel, EncodeError> {
+        let mut bytes = Vec::new();
+        let handles = self.write_call(soft, arguments, &mut bytes)?;
+        Ok(Parcel { bytes: bytes.into(), handles })
+    }
+
+    /// The same behind what is in `into` already, which an error leaves as it was; what the arguments refer to.
+    pub(super) fn write_call<A: Serialize>(
+        self,
+        soft: Option<Duration>,
+        arguments: &A,
+        into: &mut Vec<u8>,
+    ) -> Result<Handles, EncodeError> {
         let soft = soft.map_or(0, |soft| u32::try_from(soft.as_millis()).unwrap_or(u32::MAX).max(1));
-        Parcel::new(&(self.id.to_le_bytes(), soft.to_le_bytes(), arguments))
+        let from = into.len();
+        into.extend_from_slice(&self.id.to_le_bytes());
+        into.extend_from_slice(&soft.to_le_bytes());
+        Parcel::write(arguments, into).inspect_err(|_| into.truncate(from))
     }
 }
 

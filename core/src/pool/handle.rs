@@ -1,6 +1,7 @@
 //! The pool as its user holds it.
 
 use std::any::TypeId;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,9 +35,8 @@ use crate::actor::traits::{Handlers, Payload};
 use crate::error::call::CodecError;
 use crate::error::start::StartError;
 use crate::process::registration::{ActorEntry, actor_id, registered};
-use crate::router::{CallKey, Message};
+use crate::router::{CallKey, Handles};
 use crate::supervisor::handle::{Dependent, Ended, Supervisor, Winding};
-use crate::wire::frame::Trace;
 
 /// How long a pool may take to finish what runs when its supervisor shuts down.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -242,9 +242,11 @@ impl TaskPool {
         let taken = Function::of::<F>().map_err(|name| (name, TaskError::NotATask { name: name.to_owned() })).and_then(
             |function| {
                 let job = Arc::new(self.job::<F::Output>(function, None, slot.clone()));
-                let taken = self
-                    .new_task::<Args, F>(&job, function, input, 0)
-                    .and_then(|task| shared.submit(task).map_err(|error| not_taken(error, function.name)));
+                let mut bytes = Vec::new();
+                let taken = self.write_call::<Args, F>(function, input, &mut bytes).and_then(|handles| {
+                    let task = NewTask { index: 0, call: Parcel { bytes: bytes.into(), handles } };
+                    shared.submit(job, task).map_err(|error| not_taken(error, function.name))
+                });
                 taken.map_err(|error| (function.name, error))
             },
         );
@@ -271,23 +273,27 @@ impl TaskPool {
         inputs: impl IntoIterator<Item = F::Input>,
     ) -> Result<Vec<F::Output>, TasksFailed<F::Output>> {
         let mut ends = self.outcomes(task, inputs);
-        let mut outcomes: Vec<Option<Result<F::Output, TaskError>>> = Vec::new();
-        let mut failed = false;
+        let mut values: Vec<Option<F::Output>> = Vec::new();
+        let mut failures = BTreeMap::new();
         while let Some(ended) = ends.next_ended().await {
-            let index = ended.index as usize;
-            if outcomes.len() <= index {
-                outcomes.resize_with(index + 1, || None);
+            let index = ended.end.index as usize;
+            if values.len() <= index {
+                values.resize_with(index + 1, || None);
             }
-            let result = ended.result();
-            failed |= result.is_err();
-            outcomes[index] = Some(result);
+            match ended.result() {
+                Ok(value) => values[index] = Some(value),
+                Err(error) => drop(failures.insert(index, error)),
+            }
         }
         let refused = ends.refused();
-        let outcomes = outcomes.into_iter().flatten();
-        if !failed && refused.is_none() {
-            return Ok(outcomes.filter_map(Result::ok).collect());
+        if failures.is_empty() && refused.is_none() {
+            return Ok(values.into_iter().flatten().collect());
         }
-        Err(TasksFailed { outcomes: outcomes.collect(), refused })
+        let outcome = |(index, value): (usize, Option<F::Output>)| match value {
+            Some(value) => Some(Ok(value)),
+            None => failures.remove(&index).map(Err),
+        };
+        Err(TasksFailed { outcomes: values.into_iter().enumerate().filter_map(outcome).collect(), refused })
     }
 
     /// Runs a function that returns a `Result` over every input, and returns the values in order; the first failure,
@@ -309,7 +315,7 @@ impl TaskPool {
         let mut ends = self.outcomes(task, inputs);
         let mut values: Vec<Option<T>> = Vec::new();
         while let Some(ended) = ends.next_ended().await {
-            let index = ended.index as usize;
+            let index = ended.end.index as usize;
             if values.len() <= index {
                 values.resize_with(index + 1, || None);
             }
@@ -431,6 +437,7 @@ impl TaskPool {
     ) -> Job {
         Job {
             name: function.name,
+            method: RUN,
             caused_by,
             terms: self.options.terms(function.idempotent, &self.shared().defaults),
             deadline: None,
@@ -440,25 +447,18 @@ impl TaskPool {
         }
     }
 
-    /// A task of this function, to be submitted.
-    pub(super) fn new_task<Args: Payload, F: Task<Args>>(
+    /// Encodes a call of this function behind what is in `into` already, which an error leaves as it was; what the call
+    /// refers to.
+    pub(super) fn write_call<Args: Payload, F: Task<Args>>(
         &self,
-        job: &Arc<Job>,
         function: Function,
         input: F::Input,
-        index: u64,
-    ) -> Result<NewTask, TaskError> {
-        let arguments = function
-            .call(self.options.soft_timeout.or(self.shared().defaults.soft_timeout), &F::arguments(input))
-            .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))?;
-        let message = Message {
-            method: RUN,
-            priority: 0,
-            trace: Trace::default(),
-            handles: arguments.handles,
-            payload: arguments.bytes,
-        };
-        Ok(NewTask { job: job.clone(), index, message })
+        into: &mut Vec<u8>,
+    ) -> Result<Handles, TaskError> {
+        let soft = self.options.soft_timeout.or(self.shared().defaults.soft_timeout);
+        function
+            .write_call(soft, &F::arguments(input), into)
+            .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))
     }
 }
 

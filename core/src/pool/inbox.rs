@@ -19,8 +19,9 @@ use super::task::{Cancel, TaskId, Terms};
 use super::window;
 use super::worker::WorkerId;
 use crate::actor::node::Sink;
+use crate::actor::parcel::Parcel;
 use crate::process::keeper::End;
-use crate::router::{CallKey, Message, Outcome};
+use crate::router::{CallKey, Outcome};
 use crate::shm::chunk::Places;
 use crate::sys::Child;
 
@@ -68,9 +69,9 @@ struct Inbox {
 }
 
 pub(super) enum Arrival {
-    Submit(NewTask),
+    Submit(Arc<Job>, NewTask),
     /// Several, in order.
-    SubmitAll(Vec<NewTask>),
+    SubmitAll(Arc<Job>, Vec<NewTask>),
     /// The call for this task has ended.
     Reported(TaskId, Outcome),
     /// The call for this chunk has.
@@ -92,6 +93,8 @@ pub(super) enum Arrival {
 /// What many tasks have in common.
 pub(super) struct Job {
     pub(super) name: &'static str,
+    /// The number of the method that runs it.
+    pub(super) method: u16,
     /// The message whose handler submitted it.
     pub(super) caused_by: Option<CallKey>,
     pub(super) terms: Terms,
@@ -105,9 +108,9 @@ pub(super) struct Job {
 
 /// A task on its way to the scheduler.
 pub(super) struct NewTask {
-    pub(super) job: Arc<Job>,
+    /// Its place in the input it comes from.
     pub(super) index: u64,
-    pub(super) message: Message,
+    pub(super) call: Parcel,
 }
 
 /// A task was not taken.
@@ -162,13 +165,13 @@ impl Shared {
     }
 
     /// Queues a task and returns its number.
-    pub(super) fn submit(&self, task: NewTask) -> Result<TaskId, NotTaken> {
-        self.enqueue(1, Arrival::Submit(task))
+    pub(super) fn submit(&self, job: Arc<Job>, task: NewTask) -> Result<TaskId, NotTaken> {
+        self.enqueue(1, Arrival::Submit(job, task))
     }
 
     /// Queues tasks, in order.
-    pub(super) fn submit_all(&self, tasks: Vec<NewTask>) -> Result<(), NotTaken> {
-        self.enqueue(tasks.len(), Arrival::SubmitAll(tasks)).map(drop)
+    pub(super) fn submit_all(&self, job: Arc<Job>, tasks: Vec<NewTask>) -> Result<(), NotTaken> {
+        self.enqueue(tasks.len(), Arrival::SubmitAll(job, tasks)).map(drop)
     }
 
     fn enqueue(&self, count: usize, arrival: Arrival) -> Result<TaskId, NotTaken> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ended::{Ended, RanOn};
+use super::ended::{RanOn, TaskEnd};
 use super::task::TaskId;
 
 /// Tasks that are kept as the slowest.
@@ -60,18 +60,29 @@ pub struct SlowTask {
 pub(super) struct Slowest(Vec<SlowTask>);
 
 impl Slowest {
-    /// A task has ended.
-    pub(super) fn handle(&mut self, ended: &Ended, description: Option<&Arc<str>>) {
+    /// Whether the end of a task is one to be kept.
+    pub(super) fn takes(&self, end: &TaskEnd) -> bool {
         let full = self.0.len() == SLOWEST;
-        if ended.ran.is_zero() || full && self.0.last().is_some_and(|last| last.duration >= ended.ran) {
+        !end.ran.is_zero() && !(full && self.0.last().is_some_and(|last| last.duration >= end.ran))
+    }
+
+    /// A task of this function has ended.
+    pub(super) fn handle(
+        &mut self,
+        name: &str,
+        worker: Option<&Arc<RanOn>>,
+        end: &TaskEnd,
+        description: Option<&Arc<str>>,
+    ) {
+        if !self.takes(end) {
             return;
         }
-        let place = self.0.partition_point(|slow| slow.duration >= ended.ran);
+        let place = self.0.partition_point(|slow| slow.duration >= end.ran);
         let slow = SlowTask {
-            task: ended.id,
-            name: ended.name.to_owned(),
-            duration: ended.ran,
-            worker: ended.worker.as_deref().cloned(),
+            task: end.id,
+            name: name.to_owned(),
+            duration: end.ran,
+            worker: worker.map(|worker| (**worker).clone()),
             description: description.map(|description| (**description).to_owned()),
         };
         self.0.insert(place, slow);
@@ -86,6 +97,7 @@ impl Slowest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::ended::Ended;
     use crate::pool::error::TaskError;
 
     #[test]
@@ -93,7 +105,7 @@ mod tests {
         let mut slowest = Slowest::default();
         for n in [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 0] {
             let ended = Ended::not_taken("t", n, TaskError::Killed { task: "t".to_owned() });
-            slowest.handle(&Ended { ran: Duration::from_secs(n), ..ended }, None);
+            slowest.handle("t", None, &TaskEnd { ran: Duration::from_secs(n), ..ended.end }, None);
         }
         let seconds: Vec<_> = slowest.list().iter().map(|slow| slow.duration.as_secs()).collect();
         assert_eq!(seconds, [9, 9, 8, 7, 6, 5, 5, 5, 4, 3]);

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::function::{self, CALL_HEADER, RESULT_HEADER, Running, TaskArguments, result_header};
+use super::function::{self, CALL_HEADER, Made, RESULT_HEADER, Running, TaskArguments, TaskEntry};
 use super::state;
 use crate::actor::context::Context;
 use crate::actor::incoming::Incoming;
@@ -20,7 +20,7 @@ use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::text_of;
 use crate::actor::traits::{Actor, Handlers, Method, Tick};
-use crate::error::call::{CallError, Panic};
+use crate::error::call::{CallError, CodecError, NoError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::failure::Failure;
 use crate::process::place;
@@ -36,6 +36,8 @@ pub(super) const RUN_CHUNK: u16 = 1;
 
 /// What stands in front of the calls of a chunk: its number, and its place in shared memory.
 pub(super) const CHUNK_HEADER: usize = 8 + 4;
+/// What stands in front of each call: its length.
+pub(super) const LENGTH: usize = 4;
 
 /// Runs task functions by their id. It has no state but what its init hook keeps, which builds it anew in each incarnation:
 /// a worker that is replaced has lost nothing.
@@ -47,6 +49,10 @@ pub(crate) struct TaskRunner {
     exit: Option<Parcel>,
     /// How many tasks it has run: each is a strand of its own.
     ran: u64,
+    /// The last call's header, and what it means.
+    last: Option<([u8; CALL_HEADER], &'static TaskEntry, Option<Duration>)>,
+    /// Memory for the next result.
+    room: Vec<u8>,
 }
 
 /// What a worker is told at its start.
@@ -80,7 +86,7 @@ impl Handlers for TaskRunner {
                 "the worker has other tasks than its supervisor: it is another build of the program",
             ));
         }
-        let runner = Self { name: ctx.name().into(), exit: work.exit, ran: 0 };
+        let runner = Self { name: ctx.name().into(), exit: work.exit, ran: 0, last: None, room: Vec::new() };
         if let Some(init) = work.init {
             runner.hook(init, ctx).await.map_err(|failure| failure.context("the init hook failed"))?;
         }
@@ -98,9 +104,13 @@ impl Handlers for TaskRunner {
 
     async fn handle(&mut self, ctx: &Context<Self>, mut incoming: Incoming) {
         let payload = std::mem::take(&mut incoming.payload);
+        let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.enter();
         let outcome = match incoming.method {
-            RUN_CHUNK => self.run_chunk(ctx, payload.bytes).await,
-            _ => self.run(ctx, payload).await,
+            RUN_CHUNK => self.run_chunk(payload.bytes).await,
+            _ => {
+                let began = Instant::now();
+                outcome(self.run(payload).await, began)
+            }
         };
         incoming.end(outcome);
     }
@@ -108,27 +118,38 @@ impl Handlers for TaskRunner {
 
 impl TaskRunner {
     /// Runs one task.
-    async fn run(&mut self, ctx: &Context<Self>, mut call: Parcel) -> Outcome {
+    async fn run(&mut self, mut call: Parcel) -> Result<Made, CallError<NoError>> {
         self.ran += 1;
         let _strand = party::enter(self.ran);
-        let Some((entry, soft)) = function::entry(&call.bytes) else {
-            return Outcome::Failed(CallError::Version("the worker does not have this task".to_owned()));
+        let Some((entry, soft)) = self.entry(&call.bytes) else {
+            return Err(CallError::Version("the worker does not have this task".to_owned()));
         };
         call.bytes.advance(CALL_HEADER);
-        let soft = soft.map(|soft| Instant::now() + soft);
-        let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft }.enter();
-        match run(entry.run, TaskArguments { task: entry.name, payload: call }).await {
-            Ok(Ok(value)) => Outcome::Value(value.bytes, value.handles),
-            Ok(Err(error)) => Outcome::Failed(CallError::Codec(error)),
-            Err(message) => Outcome::Failed(CallError::Panicked(Panic { message, at: entry.name.to_owned() })),
+        set_soft(soft);
+        let room = RefCell::new(std::mem::take(&mut self.room));
+        match run(entry.run, TaskArguments { task: entry.name, payload: call, room }).await {
+            Ok(made) => made.map_err(CallError::Codec),
+            Err(message) => Err(CallError::Panicked(Panic { message, at: entry.name.to_owned() })),
         }
+    }
+
+    /// The function that a call is for, and when it will have run for as long as it should. The next call is often for the
+    /// same one.
+    fn entry(&mut self, call: &[u8]) -> Option<(&'static TaskEntry, Option<Instant>)> {
+        let header: [u8; CALL_HEADER] = call.get(..CALL_HEADER)?.try_into().ok()?;
+        let (entry, soft) = match self.last {
+            Some((last, entry, soft)) if last == header => (entry, soft),
+            _ => function::entry(call)?,
+        };
+        self.last = Some((header, entry, soft));
+        Some((entry, soft.map(|soft| Instant::now() + soft)))
     }
 
     /// Runs the tasks of a chunk that are not taken back meanwhile, one after the other.
     ///
     /// Each result is put where the supervisor finds it before the next task is begun. One that does not fit there ends the
     /// chunk, and is the answer.
-    async fn run_chunk(&mut self, ctx: &Context<Self>, mut calls: Bytes) -> Outcome {
+    async fn run_chunk(&mut self, mut calls: Bytes) -> Outcome {
         let none = Outcome::Value(Bytes::new(), Handles::none());
         let malformed = || Outcome::Failed(CallError::Version("the chunk is not one of this build".to_owned()));
         let Some(places) = place::chunks().filter(|_| calls.len() >= CHUNK_HEADER) else { return malformed() };
@@ -136,19 +157,25 @@ impl TaskRunner {
         // One that was meant for an incarnation before this one: nothing is to be run for it.
         let Some(place) = places.get(place as usize).filter(|place| place.is_of(number)) else { return none };
         let (mut at, mut done) = (0, 0);
+        let mut began = Instant::now();
         while place.claim().is_some() {
-            let length = if calls.len() < 4 { usize::MAX } else { calls.get_u32_le() as usize };
+            let length = if calls.len() < LENGTH { usize::MAX } else { calls.get_u32_le() as usize };
             if calls.len() < length {
                 return malformed();
             }
-            let bytes = calls.split_to(length);
-            let began = Instant::now();
-            let outcome = self.run(ctx, Parcel { bytes, handles: Handles::none() }).await;
-            if !put(place, &mut at, &outcome, began) {
-                return outcome;
+            let made = self.run(Parcel { bytes: calls.split_to(length), handles: Handles::none() }).await;
+            let ended = Instant::now();
+            if !put(place, &mut at, &made, ended.duration_since(began)) {
+                return outcome(made, began);
             }
+            // The next one begins where this one ends: one look at the clock for each.
+            began = ended;
             done += 1;
             place.publish(done);
+            self.room = made.map(|made| made.bytes).unwrap_or_default();
+            if self.room.capacity() > KEEP {
+                self.room = Vec::new();
+            }
         }
         none
     }
@@ -158,28 +185,46 @@ impl TaskRunner {
         let (entry, _) = function::entry(&call.bytes).ok_or_else(|| Failure::new("the worker does not have it"))?;
         call.bytes.advance(CALL_HEADER);
         let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.enter();
-        let made = run(entry.run, TaskArguments { task: entry.name, payload: call }).await;
-        let mut made = made.map_err(|panic| Failure::new(format!("{} panicked: {panic}", entry.name)))??;
-        made.bytes.advance(RESULT_HEADER);
-        made.open::<Result<(), Failure>>()?
+        let arguments = TaskArguments { task: entry.name, payload: call, room: RefCell::default() };
+        let made = run(entry.run, arguments).await;
+        let made = made.map_err(|panic| Failure::new(format!("{} panicked: {panic}", entry.name)))??;
+        let mut result = made.into_result(Duration::ZERO);
+        result.bytes.advance(RESULT_HEADER);
+        result.open::<Result<(), Failure>>()?
+    }
+}
+
+/// Memory for results that is kept from one to the next.
+const KEEP: usize = 64 << 10;
+
+/// What came of a task that ends now, as an answer.
+fn outcome(made: Result<Made, CallError<NoError>>, began: Instant) -> Outcome {
+    match made {
+        Ok(made) => {
+            let Parcel { bytes, handles } = made.into_result(began.elapsed());
+            Outcome::Value(bytes, handles)
+        }
+        Err(error) => Outcome::Failed(error),
     }
 }
 
 /// Puts what came of a task where the supervisor finds it; false if there is no room for it, or it refers to something.
-fn put(place: Place<'_>, at: &mut usize, outcome: &Outcome, began: Instant) -> bool {
-    match outcome {
-        Outcome::Value(bytes, handles) if handles.is_empty() => result_header(bytes).is_some_and(|(failed, ran)| {
-            let kind = if failed { Kind::Failure } else { Kind::Value };
-            place.put(at, Head { kind, ran }, &bytes[RESULT_HEADER..])
-        }),
-        Outcome::Failed(error) => codec::encode(error, PAYLOAD_LIMIT)
-            .is_ok_and(|bytes| place.put(at, Head { kind: Kind::Error, ran: began.elapsed() }, &bytes)),
-        _ => false,
+fn put(place: Place<'_>, at: &mut usize, made: &Result<Made, CallError<NoError>>, ran: Duration) -> bool {
+    match made {
+        Ok(made) => {
+            let kind = if made.failed { Kind::Failure } else { Kind::Value };
+            made.handles.is_empty() && place.put(at, Head { kind, ran }, made.value())
+        }
+        Err(error) => codec::encode(error, PAYLOAD_LIMIT)
+            .is_ok_and(|bytes| place.put(at, Head { kind: Kind::Error, ran }, &bytes)),
     }
 }
 
 /// Runs a function to its end; a panic is its message.
-async fn run(run: fn(&TaskArguments) -> function::TaskRun, arguments: TaskArguments) -> Result<function::Made, String> {
+async fn run(
+    run: fn(&TaskArguments) -> function::TaskRun,
+    arguments: TaskArguments,
+) -> Result<Result<Made, CodecError>, String> {
     let began = catch_unwind(AssertUnwindSafe(|| run(&arguments))).map_err(|panic| text_of(&*panic))?;
     drop(arguments);
     match began.0 {
@@ -218,6 +263,15 @@ struct Entered {
 
 thread_local! {
     static CURRENT: RefCell<Option<Entered>> = const { RefCell::new(None) };
+}
+
+/// Says until when the task should have run that is about to.
+fn set_soft(soft: Option<Instant>) {
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(current) = current {
+            current.soft = soft;
+        }
+    });
 }
 
 impl Entered {

@@ -146,27 +146,27 @@ impl Scheduler {
     #[must_use]
     pub(crate) fn handle_done(&mut self, now: Instant, id: TaskId, ran: Duration) -> bool {
         let mut ended = false;
-        self.handle_all_done(now, [(id, ran)], |_| ended = true);
+        self.handle_all_done(now, [(id, ran, ())], |_, ()| ended = true);
         ended
     }
 
-    /// The same for tasks of one worker; `ended` is told of each that has ended by it.
-    pub(crate) fn handle_all_done(
+    /// The same for tasks of one worker; `ended` is told of each that has ended by it, with what came of it.
+    pub(crate) fn handle_all_done<R>(
         &mut self,
         now: Instant,
-        done: impl IntoIterator<Item = (TaskId, Duration)>,
-        mut ended: impl FnMut(TaskId),
+        done: impl IntoIterator<Item = (TaskId, Duration, R)>,
+        mut ended: impl FnMut(TaskId, R),
     ) {
         self.advance(now);
         let mut reported = None;
-        for (id, ran) in done {
+        for (id, ran, result) in done {
             let Some((_, worker)) = self.take_back(id) else { continue };
             self.report.done += 1;
             if let Some(index) = worker {
                 self.workers[index].handle_ran(ran);
                 reported = Some(index);
             }
-            ended(id);
+            ended(id, result);
         }
         if let Some(index) = reported {
             self.workers[index].handle_report(self.now);
@@ -219,6 +219,7 @@ impl Scheduler {
         self.advance(now);
         if let Some(index) = self.workers.find(worker)
             && !self.workers[index].held.is_empty()
+            && self.workers[index].pace == Pace::Moving
         {
             self.workers[index].pace = Pace::Stalled;
             self.workers.settle(index);

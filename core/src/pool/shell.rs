@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::jobs::{JobKey, Jobs};
 use super::action::{Action, Closing};
-use super::chunk::{ChunkId, SentChunk, SentChunks};
+use super::chunk::{ChunkId, Sent, SentChunk, SentChunks};
 use super::completion::Item;
-use super::ended::{Ended, How, RanOn};
+use super::ended::{Batch, Ended, How, TaskEnd};
 use super::error::TaskError;
 use super::inbox::{Arrival, Job, NewTask, Shared};
 use super::info::PoolReport;
@@ -22,14 +23,17 @@ use super::team::{Plan, Team};
 use super::worker::WorkerId;
 use crate::actor::call::failure;
 use crate::actor::node::{Node, Numbered, Sink};
+use crate::actor::parcel::Parcel;
 use crate::error::call::{CallError, Executed};
 use crate::error::exit::Exit;
 use crate::error::start::StartError;
 use crate::event::{self, Event};
 use crate::process::keeper::End;
-use crate::router::{CallKey, Outcome};
+use crate::router::{Message, Outcome};
+use crate::wire::frame::Trace;
 
 mod chunks;
+mod jobs;
 
 /// What a result says of itself: whether it is a failure, and how long it took where it says that.
 pub(super) type Read = fn(&Bytes) -> (bool, Option<Duration>);
@@ -45,6 +49,7 @@ pub(super) struct Shell {
     team: Team,
     read: Read,
     tasks: Table<Pending>,
+    jobs: Jobs,
     /// Chunks that workers have.
     chunks: SentChunks,
     /// Dispatched in this round and not sent yet.
@@ -67,30 +72,27 @@ enum Outgoing {
 
 /// A task that has not ended.
 struct Pending {
-    task: NewTask,
+    job: JobKey,
+    index: u64,
+    call: Parcel,
     /// Where it is, or was last.
     at: Option<At>,
-    ran: Duration,
-    /// The end of the last worker that died while it ran the task.
-    exit: Option<Box<Exit>>,
-}
-
-/// A worker that has a task.
-struct At {
-    worker: WorkerId,
-    ran_on: Arc<RanOn>,
-    /// When it was sent.
-    since: Instant,
-    by: By,
+    /// How its last run ended, if its worker died.
+    last: Option<Box<LastRun>>,
 }
 
 /// How a worker came by a task.
-#[derive(Clone, Copy)]
-enum By {
-    /// By a call of its own, which is known once it is on its way.
-    Call(Option<CallKey>),
+enum At {
+    /// By a call of its own.
+    Call(Box<Sent>),
     /// Together with others.
     Chunk(ChunkId),
+}
+
+/// A run in which a worker died.
+struct LastRun {
+    ran: Duration,
+    exit: Box<Exit>,
 }
 
 impl Shell {
@@ -107,6 +109,7 @@ impl Shell {
             shared,
             read,
             tasks: Table::default(),
+            jobs: Jobs::default(),
             chunks: SentChunks::default(),
             outgoing: Vec::new(),
             failed: 0,
@@ -151,15 +154,15 @@ impl Shell {
 
     fn handle(&mut self, now: Instant, arrival: Arrival) {
         match arrival {
-            Arrival::Submit(task) => self.submit(now, task),
-            Arrival::SubmitAll(tasks) => tasks.into_iter().for_each(|task| self.submit(now, task)),
+            Arrival::Submit(job, task) => self.submit(now, &job, [task]),
+            Arrival::SubmitAll(job, tasks) => self.submit(now, &job, tasks),
             Arrival::Reported(id, outcome) => self.handle_reported(now, id, outcome),
             Arrival::ChunkReported(id, outcome) => self.handle_chunk(now, id, outcome),
             Arrival::Cancel(id, how) => self.scheduler.cancel(now, id, how),
             Arrival::Abandon(receiver) => {
-                let wanted = |pending: &Pending| !Arc::ptr_eq(&pending.task.job.receiver, &receiver);
+                let is_abandoned = |pending: &Pending| Arc::ptr_eq(&self.jobs.get(pending.job).receiver, &receiver);
                 let abandoned: Vec<_> =
-                    self.tasks.iter().filter(|(_, pending)| !wanted(pending)).map(|(id, _)| id).collect();
+                    self.tasks.iter().filter(|(_, pending)| is_abandoned(pending)).map(|(id, _)| id).collect();
                 abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
             }
             Arrival::Ready(worker, child, places) => {
@@ -192,11 +195,17 @@ impl Shell {
         }
     }
 
-    fn submit(&mut self, now: Instant, task: NewTask) {
-        match self.scheduler.submit(now, task.job.terms) {
-            Ok(id) => self.tasks.insert(id, Pending { task, at: None, ran: Duration::ZERO, exit: None }),
-            // It was on its way when the pool closed.
-            Err(closed) => self.refuse(task, closed.by),
+    fn submit(&mut self, now: Instant, job: &Arc<Job>, tasks: impl IntoIterator<Item = NewTask>) {
+        for task in tasks {
+            match self.scheduler.submit(now, job.terms) {
+                Ok(id) => {
+                    let NewTask { index, call } = task;
+                    let job = self.jobs.enter(job);
+                    self.tasks.insert(id, Pending { job, index, call, at: None, last: None });
+                }
+                // It was on its way when the pool closed.
+                Err(closed) => refuse(&self.shared, job, &task, closed.by),
+            }
         }
     }
 
@@ -206,9 +215,6 @@ impl Shell {
             // It was killed with the pool.
             return;
         };
-        if let Some(At { by: By::Call(call), .. }) = &mut pending.at {
-            *call = None;
-        }
         let outcome = match outcome {
             Outcome::FailedElsewhere(_) => Outcome::Failed(failure(outcome)),
             known => known,
@@ -220,12 +226,12 @@ impl Shell {
             self.handle_returned(now, id);
             return;
         }
-        let worker = pending.at.as_ref().map(|at| at.worker);
-        if let Some(At { worker, since, .. }) = pending.at {
-            pending.ran = now.saturating_duration_since(since.max(self.team.handle_reported(now, worker)));
-        }
+        let Some(At::Call(sent)) = &mut pending.at else { return };
+        sent.call = None;
+        let worker = sent.worker;
+        let mut ran = now.saturating_duration_since(sent.since.max(self.team.handle_reported(now, worker)));
         if let Outcome::Failed(CallError::Died { exit, .. }) = outcome {
-            pending.exit = Some(exit);
+            pending.last = Some(Box::new(LastRun { ran, exit }));
             self.scheduler.handle_died(now, id);
             return;
         }
@@ -233,14 +239,13 @@ impl Shell {
             Outcome::Value(bytes, _) => (self.read)(bytes),
             _ => (true, None),
         };
-        pending.ran = told.unwrap_or(pending.ran);
-        if let Some(worker) = worker {
-            self.team.handle_worked(worker, 1, pending.ran);
-        }
-        if self.scheduler.handle_done(now, id, pending.ran)
+        ran = told.unwrap_or(ran);
+        self.team.handle_worked(worker, 1, ran);
+        if self.scheduler.handle_done(now, id, ran)
             && let Some(pending) = self.tasks.remove(id)
         {
-            self.end(id, pending, How::Reported(outcome), failed);
+            self.failed += u64::from(failed);
+            self.end(id, pending, How::Reported(Box::new(outcome)), failed, ran);
         }
     }
 
@@ -349,13 +354,12 @@ impl Shell {
     /// Since when a worker runs this task, if it does: the journal says that it has begun it, and by the last report it
     /// was free to; or the chunk that it is in says so.
     fn running_since(&mut self, now: Instant, worker: WorkerId, id: TaskId) -> Option<Instant> {
-        let at = self.tasks.get(id)?.at.as_ref()?;
-        match at.by {
-            By::Chunk(chunk) => self.chunks.get_mut(chunk)?.running_since(now, id),
-            By::Call(call) => {
-                let call = call?;
+        match self.tasks.get(id)?.at.as_ref()? {
+            At::Chunk(chunk) => self.chunks.get_mut(*chunk)?.running_since(now, id),
+            At::Call(sent) => {
+                let (call, since) = (sent.call?, sent.since);
                 let runs = Node::here().with(|router| router.is_running(call));
-                runs.then(|| self.team.reported(worker).map_or(at.since, |reported| at.since.max(reported)))
+                runs.then(|| self.team.reported(worker).map_or(since, |reported| since.max(reported)))
             }
         }
     }
@@ -363,9 +367,9 @@ impl Shell {
     fn kill_for(&mut self, now: Instant, worker: WorkerId, id: TaskId, ending: Ending) {
         let since = self.running_since(now, worker, id);
         if let Some(pending) = self.tasks.get(id) {
-            let since = since.or(pending.at.as_ref().map(|at| at.since));
+            let since = since.or_else(|| self.sent_of(pending).map(|sent| sent.since));
             let ran = now.saturating_duration_since(since.unwrap_or(now));
-            let (pool, task) = (self.shared.name.to_string(), pending.task.job.name.to_owned());
+            let (pool, task) = (self.shared.name.to_string(), self.jobs.get(pending.job).name.to_owned());
             let name = self.team.name(worker);
             event::publish(
                 self.shared.owner,
@@ -404,10 +408,10 @@ impl Shell {
                 Some(chunk) => self.chunk_sent(chunk, key),
                 None => {
                     let Some(pending) = self.tasks.get_mut(TaskId(number)) else { continue };
-                    if let Some(At { by: By::Call(call), .. }) = &mut pending.at {
-                        *call = Some(key);
+                    if let Some(At::Call(sent)) = &mut pending.at {
+                        sent.call = Some(key);
                     }
-                    pending.task.job.receiver.begun();
+                    self.jobs.get(pending.job).receiver.begun();
                 }
             }
         }
@@ -416,71 +420,82 @@ impl Shell {
     /// Sends a task by itself.
     fn send_one(&mut self, now: Instant, worker: WorkerId, id: TaskId, calls: &mut Vec<Numbered>) {
         let (Some(pending), Some(to)) = (self.tasks.get_mut(id), self.team.destination(worker)) else { return };
-        pending.at = self.team.ran_on(worker).map(|ran_on| At { worker, ran_on, since: now, by: By::Call(None) });
-        let NewTask { job, message, .. } = &pending.task;
-        calls.push(Numbered {
-            number: id.0,
-            to,
-            deadline: job.deadline,
-            caused_by: job.caused_by,
-            message: message.clone(),
-        });
+        let sent = |ran_on| At::Call(Box::new(Sent { worker, ran_on, since: now, call: None }));
+        pending.at = self.team.ran_on(worker).map(sent);
+        let job = self.jobs.get(pending.job);
+        let message = message(job.method, pending.call.clone());
+        calls.push(Numbered { number: id.0, to, deadline: job.deadline, caused_by: job.caused_by, message });
     }
 
     /// Asks for a task back that its worker may have begun; if it has, the task is told so, where it is to be.
     fn take_back(&mut self, now: Instant, id: TaskId, tell: bool) {
-        let Some(at) = self.tasks.get(id).and_then(|pending| pending.at.as_ref()) else { return };
-        match at.by {
-            By::Call(call) => {
-                if let Some(call) = call {
+        match self.tasks.get(id).and_then(|pending| pending.at.as_ref()) {
+            Some(At::Call(sent)) => {
+                if let Some(call) = sent.call {
                     Node::here().with(|router| router.take_back(call, tell));
                 }
             }
-            By::Chunk(chunk) => {
+            Some(&At::Chunk(chunk)) => {
                 self.take_back_chunk(now, chunk);
-                let is_left = |chunk: &mut SentChunk| chunk.running_since(now, id).and(chunk.call);
+                let is_left = |chunk: &mut SentChunk| chunk.running_since(now, id).and(chunk.sent.call);
                 // What comes behind it in the chunk is not there any more.
                 if tell && let Some(call) = self.chunks.get_mut(chunk).and_then(is_left) {
                     Node::here().with(|router| router.take_back(call, true));
                 }
             }
+            None => {}
+        }
+    }
+
+    /// The worker that has a task, or had it last.
+    fn sent_of<'a>(&'a self, pending: &'a Pending) -> Option<&'a Sent> {
+        match pending.at.as_ref()? {
+            At::Call(sent) => Some(sent),
+            At::Chunk(chunk) => self.chunks.get(*chunk).map(|chunk| &chunk.sent),
         }
     }
 
     fn end_without_result(&mut self, id: TaskId, mut pending: Pending, ending: Ending, attempts: u32) {
-        let (exit, cause) = (pending.exit.take(), self.cause.clone());
-        self.end(id, pending, How::Ending { ending, attempts, exit, cause }, true);
+        let cause = self.cause.clone();
+        let (ran, exit) = match pending.last.take() {
+            Some(last) => (last.ran, Some(last.exit)),
+            None => (Duration::ZERO, None),
+        };
+        self.end(id, pending, How::Ending { ending, attempts, exit, cause }, true, ran);
     }
 
-    fn end(&mut self, id: TaskId, pending: Pending, how: How, failed: bool) {
-        let Pending { task, at, ran, .. } = pending;
-        let NewTask { job, index, message } = task;
-        let worker = at.map(|at| at.ran_on);
-        let ended = Ended { id, name: job.name, index, size: message.payload.len(), how, failed, ran, worker };
-        self.failed += u64::from(failed && matches!(ended.how, How::Reported(_)));
-        self.slowest.handle(&ended, job.description.as_ref());
+    fn end(&mut self, id: TaskId, pending: Pending, how: How, failed: bool, ran: Duration) {
+        let worker = self.sent_of(&pending).map(|sent| sent.ran_on.clone());
+        let Pending { job, index, call, .. } = pending;
+        let job = self.jobs.leave(job, 1);
+        let end = TaskEnd { id, index, size: call.len(), how, failed, ran };
+        self.slowest.handle(job.name, worker.as_ref(), &end, job.description.as_ref());
         self.shared.count(1, u64::from(failed));
-        Self::tell_all(&self.shared, &job, vec![ended]);
+        tell_all(&self.shared, &job, Batch::new(job.name, worker, vec![end]));
     }
+}
 
-    fn refuse(&self, task: NewTask, by: Closing) {
-        let NewTask { job, index, message } = task;
-        let why = TaskError::Closed { task: job.name.to_owned(), why: by.to_string() };
-        let ended = Ended { size: message.payload.len(), ..Ended::not_taken(job.name, index, why) };
-        Self::tell_all(&self.shared, &job, vec![ended]);
-    }
+fn refuse(shared: &Shared, job: &Job, task: &NewTask, by: Closing) {
+    let why = TaskError::Closed { task: job.name.to_owned(), why: by.to_string() };
+    let Ended { name, worker, end } = Ended::not_taken(job.name, task.index, why);
+    let end = TaskEnd { size: task.call.len(), ..end };
+    tell_all(shared, job, Ended { name, worker, end }.into());
+}
 
-    /// Tells whoever awaits these tasks of one job how they ended.
-    fn tell_all(shared: &Shared, job: &Job, all: Vec<Ended>) {
-        for (to, handler) in job.also.iter().flat_map(|also| also.iter()) {
-            for ended in &all {
-                let item = Item { ended: ended.clone(), handler: handler.clone(), held: None };
-                shared.deliveries.deliver(*to, item);
-            }
+/// Tells whoever awaits these tasks of one job how they ended.
+fn tell_all(shared: &Shared, job: &Job, batch: Batch) {
+    for (to, handler) in job.also.iter().flat_map(|also| also.iter()) {
+        for end in batch.as_slice() {
+            let item = Item { ended: batch.ended(end.clone()), handler: handler.clone(), held: None };
+            shared.deliveries.deliver(*to, item);
         }
-        shared.release(all.len());
-        job.receiver.all_ended(all);
     }
+    shared.release(batch.as_slice().len());
+    job.receiver.all_ended(batch);
+}
+
+fn message(method: u16, call: Parcel) -> Message {
+    Message { method, priority: 0, trace: Trace::default(), handles: call.handles, payload: call.bytes }
 }
 
 impl Drop for Shell {
@@ -498,8 +513,10 @@ impl Drop for Shell {
         self.team.retire();
         for arrival in self.shared.close_for_good() {
             match arrival {
-                Arrival::Submit(task) => self.refuse(task, Closing::Kill),
-                Arrival::SubmitAll(tasks) => tasks.into_iter().for_each(|task| self.refuse(task, Closing::Kill)),
+                Arrival::Submit(job, task) => refuse(&self.shared, &job, &task, Closing::Kill),
+                Arrival::SubmitAll(job, tasks) => {
+                    tasks.iter().for_each(|task| refuse(&self.shared, &job, task, Closing::Kill));
+                }
                 _ => {}
             }
         }

@@ -9,18 +9,20 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::Semaphore;
 
 use super::completion::{self, Completion, Item};
-use super::ended::{Ended, Receiver};
+use super::ended::{Batch, Ended, Receiver};
 use super::error::TaskError;
 use super::function::{Function, Task};
 use super::handle::{TaskPool, not_taken};
-use super::inbox::{Arrival, Job};
+use super::inbox::{Arrival, Job, NewTask};
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
 use crate::actor::message;
+use crate::actor::parcel::Parcel;
 use crate::actor::traits::{Handlers, Payload};
 
 /// Bytes of arguments that a stream has in the pool at once; one task may have more.
@@ -28,6 +30,9 @@ const BYTES: usize = 64 << 20;
 
 /// Tasks that are submitted at once: the pool begins while the rest of the input is read.
 const PIECE: usize = 256;
+
+/// The bytes of their arguments, which share their memory until the last of them has ended; one task may have more.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Completions that wait for an actor at once, however many may be in flight.
 const MOST_PERMITS: u32 = 1 << 20;
@@ -45,7 +50,7 @@ pub struct Outcomes<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> 
     function: Result<Function, TaskError>,
     input: Option<I>,
     ends: Arc<Ends>,
-    here: VecDeque<Ended>,
+    here: VecDeque<Batch>,
     next: u64,
     /// Tasks that were begun and not yielded.
     outstanding: usize,
@@ -78,28 +83,18 @@ struct Ends {
 
 #[derive(Default)]
 struct Arrived {
-    ends: VecDeque<Ended>,
+    ends: VecDeque<Batch>,
     waker: Option<Waker>,
 }
 
 impl Receiver for Ends {
     fn ended(&self, ended: Ended) {
-        let mut state = self.lock();
-        state.ends.push_back(ended);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.all_ended(ended.into());
     }
 
-    fn all_ended(&self, ended: Vec<Ended>) {
+    fn all_ended(&self, batch: Batch) {
         let mut state = self.lock();
-        if state.ends.is_empty() {
-            state.ends = ended.into();
-        } else {
-            state.ends.extend(ended);
-        }
+        state.ends.push_back(batch);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -193,9 +188,13 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
 
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         loop {
-            if let Some(ended) = self.here.pop_front() {
+            if let Some(batch) = self.here.front_mut() {
+                let Some(ended) = batch.next() else {
+                    self.here.pop_front();
+                    continue;
+                };
                 self.outstanding -= 1;
-                self.bytes -= ended.size;
+                self.bytes -= ended.end.size;
                 if self.outstanding <= self.refill_at {
                     self.refill();
                 }
@@ -232,32 +231,40 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
             && let Some(input) = &mut self.input
         {
             let most = PIECE.min(limit - self.outstanding);
-            let mut piece = Vec::with_capacity(most);
-            let mut bytes = 0;
-            while piece.len() < most && self.bytes + bytes < BYTES {
+            // One piece of memory for the calls of all.
+            let (mut calls, mut written) = (Vec::new(), Vec::with_capacity(most));
+            let mut failed = None;
+            while written.len() < most && calls.len() < PIECE_BYTES && self.bytes + calls.len() < BYTES {
                 let Some(next) = input.next() else {
                     self.input = None;
                     break;
                 };
-                let index = self.next;
                 self.next += 1;
-                match self.pool.new_task::<Args, F>(&job, function, next, index) {
-                    Ok(task) => {
-                        bytes += task.message.payload.len();
-                        piece.push(task);
-                    }
+                match self.pool.write_call::<Args, F>(function, next, &mut calls) {
+                    Ok(handles) => written.push((calls.len(), handles)),
                     Err(error) => {
-                        self.outstanding += 1;
-                        self.ends.ended(Ended::not_taken(function.name, index, error));
+                        failed = Some(Ended::not_taken(function.name, self.next - 1, error));
                         break;
                     }
                 }
             }
-            let count = piece.len();
-            if count == 0 {
+            let first = self.next - written.len() as u64 - u64::from(failed.is_some());
+            if let Some(failed) = failed {
+                self.outstanding += 1;
+                self.ends.ended(failed);
+            } else if written.is_empty() {
                 return;
             }
-            match self.pool.shared().submit_all(piece) {
+            let (count, bytes) = (written.len(), calls.len());
+            let mut calls = Bytes::from(calls);
+            let mut from = 0;
+            let call = |((end, handles), index)| {
+                let call = Parcel { bytes: calls.split_to(end - from), handles };
+                from = end;
+                NewTask { index, call }
+            };
+            let tasks = written.into_iter().zip(first..).map(call).collect();
+            match self.pool.shared().submit_all(job.clone(), tasks) {
                 Ok(()) => {
                     self.outstanding += count;
                     self.bytes += bytes;
@@ -307,7 +314,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Unordered<F, Ar
     /// # Cancellation
     /// Safe: a value is either returned or still to come.
     pub async fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
-        self.outcomes.next_ended().await.map(|ended| (ended.index as usize, ended.result()))
+        self.outcomes.next_ended().await.map(|ended| (ended.end.index as usize, ended.result()))
     }
 
     /// Why the rest of the input was not taken, if it was not: what was given is no task, or the pool has closed.
@@ -335,7 +342,7 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Stream for Unor
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let ended = ready!(self.get_mut().outcomes.poll_ended(cx));
-        Poll::Ready(ended.map(|ended| (ended.index as usize, ended.result())))
+        Poll::Ready(ended.map(|ended| (ended.end.index as usize, ended.result())))
     }
 }
 

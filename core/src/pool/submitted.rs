@@ -161,13 +161,13 @@ impl Slot {
 
     /// What nobody will hear is said to all, if it is a failure.
     fn unheard(&self, ended: &Ended) {
-        if ended.failed {
+        if ended.end.failed {
             let error = match ended.value() {
                 Ok(_) => "it returned an error of its own".to_owned(),
                 Err(error) => error.to_string(),
             };
             let (pool, task) = (self.shared.name.to_string(), ended.name.to_owned());
-            event::publish(self.shared.owner, Event::TaskFailed { pool, task, id: ended.id.0, error });
+            event::publish(self.shared.owner, Event::TaskFailed { pool, task, id: ended.end.id.0, error });
         }
     }
 

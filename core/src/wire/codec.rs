@@ -17,8 +17,8 @@ mod scope;
 mod tests;
 
 pub(crate) use super::budget::Budget;
-pub(crate) use decoder::decode;
-pub(crate) use encoder::encode;
+pub(crate) use decoder::{decode, decode_slice};
+pub(crate) use encoder::{encode, encode_into};
 pub(in crate::wire) use error::DecodeFault;
 pub use error::{DecodeError, EncodeError};
-pub(crate) use scope::{Handle, encode_message, note_handle, note_handle_once, noted_handles};
+pub(crate) use scope::{Handle, encode_message, encode_message_into, note_handle, note_handle_once, noted_handles};

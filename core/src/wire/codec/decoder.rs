@@ -23,6 +23,14 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &Bytes, budget: Budget) -> Resu
     decode_with(&mut Decoder::new(bytes, budget))
 }
 
+/// The same of bytes that somebody else has.
+///
+/// # Errors
+/// Those of [`decode`].
+pub(crate) fn decode_slice<T: DeserializeOwned>(bytes: &[u8], budget: Budget) -> Result<T, DecodeError> {
+    decode_with(&mut Decoder::new(bytes, budget))
+}
+
 /// Decodes, and says how much memory the budget gave for it.
 #[cfg(test)]
 pub(super) fn decode_metered<T: DeserializeOwned>(bytes: &[u8], budget: Budget) -> (Result<T, DecodeError>, usize) {

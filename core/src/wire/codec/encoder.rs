@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::mem;
 
 use bytes::Bytes;
 use postcard::ser_flavors::Flavor;
@@ -21,19 +22,18 @@ const MANY: usize = 1 << 20;
 /// [`EncodeError::Serialize`] with the words of the value's own `Serialize`, or where it needs a self-describing format.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Bytes, EncodeError> {
     // A `Serialize` that encodes something by itself finds no memory here, and has its own.
-    let output = Limited { bytes: SCRATCH.try_with(Cell::take).unwrap_or_default(), limit, overflowed: false };
-    let mut encoder = Encoder { postcard: postcard::Serializer { output }, depth: MAX_DEPTH };
-    value.serialize(&mut encoder)?;
-    let mut bytes = encoder.postcard.output.bytes;
-    if bytes.len() > SHORT {
+    let mut bytes = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    let encoded = encode_into(value, limit, &mut bytes);
+    if encoded.is_ok() && bytes.len() > SHORT {
         return Ok(Bytes::from(bytes));
     }
     // Most messages are short: a piece of memory of their size for them, and none that grows.
-    let short = Bytes::copy_from_slice(&bytes);
+    let short = encoded.map(|()| Bytes::copy_from_slice(&bytes));
     bytes.clear();
+    bytes.shrink_to(SHORT);
     // A thread that ends has none any more.
     let _ = SCRATCH.try_with(|scratch| scratch.set(bytes));
-    Ok(short)
+    short
 }
 
 /// What is copied out of the memory that it was encoded in.
@@ -42,6 +42,29 @@ const SHORT: usize = 1 << 10;
 thread_local! {
     /// Memory in which short messages are encoded.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The same behind what is in `into` already, which an error leaves as it was.
+///
+/// # Errors
+/// Those of [`encode`].
+pub(crate) fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    limit: usize,
+    into: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let from = into.len();
+    let output = Limited { bytes: mem::take(into), limit: from.saturating_add(limit), overflowed: false };
+    let mut encoder = Encoder { postcard: postcard::Serializer { output }, depth: MAX_DEPTH };
+    let result = value.serialize(&mut encoder);
+    *into = encoder.postcard.output.bytes;
+    result.map_err(|fault| {
+        into.truncate(from);
+        match EncodeError::from(fault) {
+            EncodeError::TooLarge { .. } => EncodeError::TooLarge { limit },
+            other => other,
+        }
+    })
 }
 
 /// Postcard's encoding with our errors, a depth, and no way to leave out a field.

@@ -4,7 +4,7 @@ use std::mem;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{EncodeError, encode};
+use super::{EncodeError, encode, encode_into};
 use crate::wire::ids::{ActorId, NodeId};
 
 /// The most handles that one message may hold.
@@ -48,6 +48,24 @@ pub(crate) fn encode_message<T: Serialize + ?Sized>(
     let scope = EncodeScope::open();
     let bytes = encode(value, limit)?;
     Ok((bytes, scope.close()?))
+}
+
+/// The same behind what is in `into` already, which an error leaves as it was.
+///
+/// # Errors
+/// As for [`encode_message`].
+///
+/// # Panics
+/// As for [`encode_message`]; nothing is left in `into` then.
+pub(crate) fn encode_message_into<T: Serialize + ?Sized>(
+    value: &T,
+    limit: usize,
+    into: &mut Vec<u8>,
+) -> Result<Vec<Handle>, EncodeError> {
+    let from = into.len();
+    let scope = EncodeScope::open();
+    encode_into(value, limit, into)?;
+    scope.close().inspect_err(|_| into.truncate(from))
 }
 
 /// Notes a handle in the message that this thread is encoding; says whether there is one.

@@ -4,7 +4,7 @@
 //! kill hits a task that it is not meant for, no worker is given more than its lot, a paused pool begins nothing, and nothing
 //! hangs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ use super::*;
 use crate::pool::rules::{Recycle, Rest};
 
 #[derive(Clone, Debug)]
-enum Event {
+pub(super) enum Event {
     Submit { count: usize, terms: Terms },
     Start { pick: usize, fails: bool },
     Finish { pick: usize, count: usize },
@@ -108,13 +108,14 @@ enum State {
     Down,
 }
 
-struct World {
+#[derive(Debug)]
+pub(super) struct World {
     scheduler: Scheduler,
     now: Instant,
     lot: Option<u64>,
-    processes: HashMap<u64, Process>,
+    processes: BTreeMap<u64, Process>,
     submitted: u64,
-    ended: HashMap<u64, Option<Ending>>,
+    ended: BTreeMap<u64, Option<Ending>>,
     closed: bool,
     closing: bool,
     paused: bool,
@@ -122,15 +123,14 @@ struct World {
 }
 
 impl World {
-    fn new(workers: usize, rules: Rules) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(now: Instant, workers: usize, rules: Rules) -> Self {
         Self {
             lot: rules.recycle.tasks,
             scheduler: Scheduler::new(now, workers, rules),
             now,
-            processes: HashMap::new(),
+            processes: BTreeMap::new(),
             submitted: 0,
-            ended: HashMap::new(),
+            ended: BTreeMap::new(),
             closed: false,
             closing: false,
             paused: false,
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
         match event {
             Event::Submit { count, terms } => {
                 for _ in 0..count {
@@ -236,7 +236,7 @@ impl World {
         assert!(self.ended.insert(task, how).is_none(), "task {task} ended twice");
     }
 
-    fn act(&mut self) {
+    pub(super) fn act(&mut self) {
         while let Some(action) = self.scheduler.poll_action() {
             self.perform(action);
         }
@@ -318,7 +318,7 @@ impl World {
     }
 
     /// Lets everything that goes on come to its end.
-    fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         self.handle(Event::Close(Closing::Finish));
         for round in 0.. {
             assert!(round < 3000, "the pool hangs: {:?}", self.scheduler);
@@ -376,7 +376,7 @@ proptest! {
         rules in rules(),
         events in proptest::collection::vec(event(), 0..200),
     ) {
-        let mut world = World::new(workers, rules);
+        let mut world = World::new(Instant::now(), workers, rules);
         world.act();
         for event in events {
             world.handle(event);

@@ -318,8 +318,8 @@ impl Model {
         let Process::Up(sent) = &mut self.workers[worker].process else { return };
         let together: Vec<_> = sent.drain(..count.min(sent.len())).map(|(task, _)| task).collect();
         let mut ended = Vec::new();
-        let all = together.iter().map(|&task| (TaskId(task), ran));
-        self.scheduler.handle_all_done(self.now, all, |task| ended.push(task.0));
+        let all = together.iter().map(|&task| (TaskId(task), ran, ()));
+        self.scheduler.handle_all_done(self.now, all, |task, ()| ended.push(task.0));
         let mut reported = false;
         for task in together {
             let Some(seat) = self.expect_report(task as usize) else { continue };
