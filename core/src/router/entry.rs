@@ -23,7 +23,8 @@ pub(super) const FIRST_WINDOW: u32 = 8;
 pub(super) const LARGEST_WINDOW: u32 = 256;
 /// Messages that a worker is given ahead: one that runs, one that is ready when it ends.
 pub(crate) const PREFETCH: u32 = 2;
-/// The same for handlers that end within [`SHORT`].
+/// What handlers that end within [`SHORT`] are given ahead: so much of their time, and no less than this many.
+const SHORT_AHEAD: Duration = Duration::from_micros(6400);
 pub(super) const SHORT_PREFETCH: u32 = 64;
 /// A handler this short is over before the next message could arrive.
 pub(super) const SHORT: Duration = Duration::from_micros(100);
@@ -147,13 +148,11 @@ impl Entry {
             self.local.flush();
             return None;
         };
+        let prefetch = self.hosted.then(|| self.prefetch());
         let window = self.windows.get_mut(&link)?;
         let before = beyond_first(window.size());
-        let wanted = if self.hosted {
-            match self.pace {
-                Some(pace) if u128::from(pace) < SHORT.as_nanos() => SHORT_PREFETCH,
-                _ => PREFETCH,
-            }
+        let wanted = if let Some(prefetch) = prefetch {
+            prefetch
         } else {
             // What the others have beyond their first windows is taken from what this one may grow to.
             let others = self.reserved - before;
@@ -163,6 +162,17 @@ impl Entry {
         let grant = window.release(cost, wanted);
         self.reserved = self.reserved - before + beyond_first(window.size());
         grant
+    }
+
+    /// Messages that the actor's handlers are given ahead, going by how long they have taken lately.
+    fn prefetch(&self) -> u32 {
+        match self.pace {
+            Some(pace) if u128::from(pace) < SHORT.as_nanos() => {
+                let ahead = SHORT_AHEAD.as_nanos() / u128::from(pace.max(1));
+                u32::try_from(ahead).unwrap_or(u32::MAX).clamp(SHORT_PREFETCH, LARGEST_WINDOW)
+            }
+            _ => PREFETCH,
+        }
     }
 
     /// Removes the window of a connection that is closed, once nothing of it is left in the mailbox.

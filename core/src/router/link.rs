@@ -84,7 +84,7 @@ pub(super) struct Link {
     /// How that actor has ended.
     pub(super) exit: Option<Exit>,
     /// Cancels whose requests are still on the way: the control stream may be faster.
-    early: VecDeque<CallId>,
+    pub(super) early: VecDeque<CallId>,
     /// Requests that are still on the way and were given back already, and in which order they were.
     recalled: HashSet<CallId>,
     recalls: VecDeque<CallId>,

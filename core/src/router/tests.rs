@@ -7,6 +7,7 @@ mod deadlines;
 mod deadlock;
 mod deaths;
 mod delivery;
+mod exhaustive;
 mod full;
 mod hostile;
 mod memories;

@@ -11,6 +11,7 @@ use super::memories;
 use crate::connection::flow::Window;
 use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
+use crate::router::entry::Consumer;
 use crate::router::{
     Action, CallKey, EntryKey, Expired, Handles, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token,
 };
@@ -57,7 +58,7 @@ struct Wire {
 }
 
 /// From one end of a wire to the other.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Way {
     data: BytesMut,
     control: BytesMut,
@@ -101,7 +102,11 @@ pub(super) struct Owned {
 
 impl World {
     pub(super) fn new() -> Self {
-        let now = Instant::now() + Duration::from_secs(3600);
+        Self::at(Instant::now() + Duration::from_secs(3600))
+    }
+
+    /// A world that begins at this time.
+    pub(super) fn at(now: Instant) -> Self {
         Self { now, processes: Vec::new(), wires: Vec::new(), tokens: 0 }
     }
 
@@ -466,6 +471,19 @@ impl World {
         self.wires.len()
     }
 
+    /// The length of the next frame of a direction of a wire, data or control.
+    pub(super) fn next_frame(&self, wire: usize, from: usize, control: bool) -> Option<usize> {
+        let w = &self.wires[wire];
+        let sent = if control { &w.ways[from].control } else { &w.ways[from].data };
+        let len = sent.first_chunk().filter(|_| !w.closed)?;
+        Some(u32::from_le_bytes(*len) as usize + 4)
+    }
+
+    /// All that is on its way, as text.
+    pub(super) fn on_the_wires(&self) -> String {
+        self.wires.iter().map(|wire| format!("{} {:?}", wire.closed, wire.ways)).collect()
+    }
+
     /// Bytes that wait on a wire for the end `1 - from`.
     pub(super) fn under_way(&self, wire: usize, from: usize) -> usize {
         self.wires[wire].ways[from].data.len() + self.wires[wire].ways[from].arrived_data.len()
@@ -634,6 +652,29 @@ impl Router {
             left.push(format!("{:?}", self.references));
         }
         left
+    }
+
+    /// All that what it does next depends on, as text.
+    pub(super) fn state(&self) -> String {
+        let links: Vec<_> = self
+            .links
+            .iter()
+            .map(|(key, link)| {
+                let inbound: BTreeMap<_, _> = link.inbound.iter().collect();
+                (key, inbound, &link.out, &link.control, &link.timers, &link.early, link.handed, link.refused)
+            })
+            .collect();
+        format!("{:?} {:?} {links:?} {:?}", self.calls, self.entries, self.actions)
+    }
+
+    /// Units that were sent and have not come back.
+    pub(super) fn outstanding(&self) -> u32 {
+        let consumers = self.entries.iter().map(|(_, e)| e.consumer);
+        let credits = consumers.filter_map(|consumer| match consumer {
+            Consumer::Worker { credit, .. } | Consumer::Onward { credit, .. } => Some(credit.outstanding()),
+            Consumer::Local | Consumer::Nobody => None,
+        });
+        credits.sum()
     }
 
     /// Keys that wait or are queued at an entry, those of ended requests included.
