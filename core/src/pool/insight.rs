@@ -63,7 +63,7 @@ impl Slowest {
     /// Whether the end of a task is one to be kept.
     pub(super) fn takes(&self, end: &TaskEnd) -> bool {
         let full = self.0.len() == SLOWEST;
-        !end.ran.is_zero() && !(full && self.0.last().is_some_and(|last| last.duration >= end.ran))
+        !(end.ran.is_zero() || full && self.0.last().is_some_and(|last| last.duration >= end.ran))
     }
 
     /// A task of this function has ended.
