@@ -14,7 +14,7 @@ use procession::{Chunk, StartError, TaskOptions, task, task_context};
 use tempfile::TempDir;
 
 use pools::{Fate, Place, end, meets, pid, square};
-use processes::{system, within};
+use processes::{Probe, ProbeApi, probe, system, within};
 
 procession::test_workers!();
 
@@ -61,6 +61,23 @@ fn echoes(bytes: Vec<u8>, times: usize) -> Vec<u8> {
 async fn awaits(number: u64) -> u64 {
     tokio::task::yield_now().await;
     number
+}
+
+/// Has the worker keep an address: with one in its arguments a task would travel alone.
+#[task]
+fn keeps(probe: Address<Probe>) -> Result<(), Failure> {
+    procession::keep_state(probe);
+    Ok(())
+}
+
+/// Sends a note, or ends its worker.
+#[task]
+async fn notes_or_dies(number: u64, dies: bool) {
+    if dies {
+        std::process::abort();
+    }
+    let probe = procession::with_state(|probe: &mut Address<Probe>| *probe).expect("it is kept");
+    probe.note(number.to_string()).await.expect("a probe");
 }
 
 fn wait_for(there: impl Fn() -> bool) {
@@ -395,4 +412,21 @@ async fn workers_are_recycled_between_the_tasks_of_chunks_as_between_others() {
     pids.into_iter().for_each(|pid| *ran.entry(pid).or_insert(0) += 1);
     assert!(ran.values().all(|&ran| ran <= 30), "{ran:?}");
     assert_eq!(end(place, pool).await.done, 600);
+}
+
+#[tokio::test]
+async fn what_a_task_of_a_chunk_has_sent_is_not_lost_when_the_next_one_ends_the_worker() {
+    let place = Place::new().await;
+    let probe = probe(&place.sup).await;
+    let spec = PoolSpec::new(1).chunk(12).init(keeps, probe);
+    let pool = within(place.sup.task_pool("pool", spec)).await.expect("a pool");
+    for round in 0..20 {
+        let numbers = (0..12).map(|n| (round * 12 + n, n == 11));
+        let failed = within(pool.map(notes_or_dies, numbers)).await.expect_err("the last one dies");
+        assert!(matches!(failed.failures().collect::<Vec<_>>()[..], [(11, TaskError::Died { .. })]));
+        for n in 0..11 {
+            within(probe.noted((round * 12 + n).to_string(), 1)).await.expect("it was sent");
+        }
+    }
+    end(place, pool).await;
 }

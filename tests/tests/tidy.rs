@@ -11,13 +11,15 @@ use source::{Offence, Source, bracketed, children, in_name, is_test_file, name, 
 type Exception = (&'static str, &'static str);
 
 /// Decisions: no clock, no system, nothing that waits. A name without an ending is a file and the folder of its parts.
-const PURE: [&str; 16] = [
+const PURE: [&str; 18] = [
     "core/src/actor/wheel",
     "core/src/connection/flow",
     "core/src/connection/outgoing",
     "core/src/pool/backlog",
+    "core/src/pool/chunk",
     "core/src/pool/rules",
     "core/src/pool/scheduler",
+    "core/src/pool/table",
     "core/src/pool/window",
     "core/src/queue/ledger",
     "core/src/router/",

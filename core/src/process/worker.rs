@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::task::LocalSet;
 
 use super::drive::{DriveEnd, drive, given, output};
 use super::flusher::Flusher;
-use super::place;
+use super::place::{self, Outgoing};
 use super::registration::{ActorEntry, build, registered};
 use super::witness::MARKER;
 use crate::actor::context::Stop;
@@ -110,8 +111,10 @@ async fn serve(
     let (init_tx, init_rx) = oneshot::channel();
     let stop = Stop::new();
     let init = Mutex::new(Some(init_tx));
-    let (spoken, stopped) = (connection.clone(), stop.clone());
-    let link = node.add_link(|link| Arc::new(Uplink { connection: spoken, link, init, stop: stopped }));
+    let (spoken, stopped, news) = (connection.clone(), stop.clone(), Arc::new(AtomicBool::new(false)));
+    let told = news.clone();
+    let link = node.add_link(|link| Arc::new(Uplink { connection: spoken, link, init, stop: stopped, news: told }));
+    place::settle_outgoing(Sendings { connection: connection.clone(), link, news });
     node.with(|router| router.set_uplink(link));
     let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
     let about = NewEntry {
@@ -212,14 +215,18 @@ struct Uplink {
     link: LinkKey,
     init: Mutex<Option<oneshot::Sender<Parcel>>>,
     stop: Stop,
+    /// Whether there was something to send since it was last asked.
+    news: Arc<AtomicBool>,
 }
 
 impl Peer for Uplink {
     fn flush(&self) {
+        self.news.store(true, Ordering::Release);
         self.connection.wake.notify_one();
     }
 
     fn write(&self) {
+        self.news.store(true, Ordering::Release);
         speak(&self.connection, self.link);
     }
 
@@ -239,6 +246,23 @@ impl Peer for Uplink {
     fn refuse(&self, why: String) {
         eprintln!("procession: the supervisor broke the protocol: {why}");
         sys::die_with_tree();
+    }
+}
+
+/// What this worker sends, as a handler sees it that handles several things.
+struct Sendings {
+    connection: Arc<Connection>,
+    link: LinkKey,
+    news: Arc<AtomicBool>,
+}
+
+impl Outgoing for Sendings {
+    fn has_news(&self) -> bool {
+        self.news.load(Ordering::Relaxed) && self.news.swap(false, Ordering::AcqRel)
+    }
+
+    fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {
+        flush(&self.connection, self.link, cx)
     }
 }
 
