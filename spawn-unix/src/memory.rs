@@ -108,7 +108,10 @@ impl Memory {
     /// # Panics
     /// If they are not within.
     pub fn write_at(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.len()), "the bytes are not within the memory");
+        assert!(
+            at.checked_add(bytes.len()).is_some_and(|end| end <= self.len()),
+            "the bytes are not within the memory"
+        );
         let mut written = 0;
         while written < bytes.len() {
             written += retry_on_intr(|| pwrite(&self.file, &bytes[written..], (at + written) as u64))?;

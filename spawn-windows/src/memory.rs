@@ -133,7 +133,10 @@ impl Memory {
     /// # Panics
     /// If they are not within.
     pub fn write_at(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.len()), "the bytes are not within the memory");
+        assert!(
+            at.checked_add(bytes.len()).is_some_and(|end| end <= self.len()),
+            "the bytes are not within the memory"
+        );
         self.as_mut_slice()[at..at + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
