@@ -11,6 +11,8 @@ use crate::verdict::Verdict;
 const READY: Duration = Duration::from_secs(10);
 /// Bytes that each may cost its supervisor.
 const BYTES: usize = 100 << 10;
+/// Descriptors that come and go by themselves.
+const BESIDE: usize = 8;
 /// What of the two is failure and not a busy machine.
 const MARGIN: u32 = 6;
 
@@ -33,7 +35,7 @@ pub(crate) async fn play(arguments: &Arguments, stage: &Stage, verdict: &mut Ver
         descriptors as f64 / workers as f64,
         memory / workers / 1024
     );
-    let most = system::DESCRIPTORS_OF_A_WORKER * workers;
+    let most = system::DESCRIPTORS_OF_A_WORKER * workers + BESIDE;
     verdict.check(descriptors <= most, || format!("{descriptors} descriptors for {workers} workers"));
     verdict.figure(ready, READY, READY * MARGIN, || format!("{ready:?} until {workers} were ready"));
     verdict.figure(memory, BYTES * workers, BYTES * workers * MARGIN as usize, || {

@@ -5,6 +5,7 @@ mod life;
 use std::process::{ExitCode, Termination};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use procession::prelude::*;
 
 use life::families::{self, FAMILY, all_die, family, raise, said, trials};
@@ -69,7 +70,7 @@ async fn restless() -> procession::Result {
 const MUCH: usize = 15 << 20;
 
 #[procession::task]
-fn returns(bytes: Vec<u8>) -> Vec<u8> {
+fn returns(bytes: Bytes) -> Bytes {
     bytes
 }
 
@@ -83,7 +84,7 @@ async fn talkative() -> procession::Result {
     let pool = sup.task_pool("pool", 2).await?;
     println!("ready");
     loop {
-        pool.map(returns, [vec![7; MUCH], vec![8; MUCH]]).await?;
+        pool.map(returns, [Bytes::from(vec![7; MUCH]), vec![8; MUCH].into()]).await?;
     }
 }
 

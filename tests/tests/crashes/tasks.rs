@@ -200,3 +200,51 @@ async fn what_was_done_counts_though_its_worker_ends_at_the_next_task() {
 fn makes(bytes: usize) -> Vec<u8> {
     vec![7; bytes]
 }
+
+/// Handles completions in a process of its own, which may end at one.
+#[derive(Actor)]
+#[actor(restart = "permanent", mailbox = 64)]
+struct Fragile {
+    probe: Address<Probe>,
+}
+
+#[handlers]
+impl Fragile {
+    #[init]
+    fn new(probe: Address<Probe>) -> Self {
+        Self { probe }
+    }
+
+    #[cast]
+    async fn done(&mut self, completion: Completion<u64>, fuse: Fuse) {
+        let value = completion.outcome.expect("squares are done");
+        self.probe.note(format!("handling {value}")).await.expect("a probe");
+        // It has been heard before this goes on.
+        self.probe.notes().await.expect("a probe");
+        fuse.burns(Stage::Run).expect("no error");
+        self.probe.note(format!("handled {value}")).await.expect("a probe");
+    }
+}
+
+#[tokio::test]
+async fn a_completion_handler_that_ends_at_a_completion_loses_that_one_and_stops_neither_pool_nor_others() {
+    let (mut place, pool) = Place::with_pool(2).await;
+    let probe = probe(&place.sup).await;
+    let fragile = within(place.sup.spawn::<Fragile>("fragile", probe)).await.expect("an actor");
+    let completed = |n: u64, fuse: Fuse| {
+        pool.submit(square, n).completed_to(&fragile, move |fragile, done| fragile.done(done, fuse));
+    };
+    for (n, how) in (0..).map(|n| 2 * n).zip([End::Panic].into_iter().chain(DEATHS)) {
+        completed(n, Fuse::new(Stage::Run, how));
+        completed(n + 1, Fuse::none());
+        within(probe.noted(format!("handled {}", (n + 1) * (n + 1)), 1)).await.expect("the next one is handled");
+        let lost = event(&mut place.events, |event| matches!(event, Event::CompletionsLost { .. })).await;
+        assert!(matches!(lost, Event::CompletionsLost { count: 1, .. }), "{how:?}: {lost:?}");
+        assert_eq!(within(pool.submit(square, 9)).await, Ok(81), "after {how:?}");
+        let notes = within(probe.notes()).await.expect("notes");
+        let times = |note: String| notes.iter().filter(|noted| **noted == note).count();
+        assert_eq!((times(format!("handling {}", n * n)), times(format!("handled {}", n * n))), (1, 0), "{how:?}");
+    }
+    let report = end(place, pool).await;
+    assert_eq!((report.lost, report.workers_lost, report.done), (0, 0, report.submitted), "{report}");
+}
