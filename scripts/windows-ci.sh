@@ -48,7 +48,7 @@ wait "$tests" || failed='some tests'
 
 step 'examples'
 examples=$CARGO_TARGET_DIR/x86_64-pc-windows-gnu/debug/examples
-for example in process pool results completion queue pool_queue shared_state lock deadlock bank; do
+for example in process pool results completion queue pool_queue shared_state lock deadlock bank blob mandelbrot; do
   echo "--- $example"
   PROCESSION_WINDOWS_TIMEOUT=60 on_windows run "$examples/$example.exe" </dev/null >"$work/said" 2>&1 ||
     failed="$failed, $example"

@@ -4,8 +4,9 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, Request, Route, Status, Trace};
-use crate::wire::ids::{CallId, Destination, NodeId};
+use crate::wire::codec::Handle;
+use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, MemoryAbout, MemoryForm, Request, Route, Status, Trace};
+use crate::wire::ids::{ActorId, CallId, Destination, NodeId};
 use crate::wire::mutations::{self, Mutations};
 
 /// A frame of numbers that mean something, more often than not.
@@ -15,7 +16,11 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
     let to = destinations[b % destinations.len()];
     let route = Route { node: to.node, actor: to.actor };
     let payload = vec![0; if e.is_multiple_of(9) { c % 200_000 } else { c % 50 }].into();
-    match kind % 12 {
+    // Names of memory: of its own, of the hub's, and of those that lie beyond.
+    let handle = Handle { kind: Handle::MEMORY, node: to.node, actor: ActorId(d as u64 % 4) };
+    let handle = if c.is_multiple_of(3) { handle } else { Handle { node: NodeId(c as u64 % 3), ..handle } };
+    let handles = if e.is_multiple_of(4) { vec![handle] } else { Vec::new() };
+    match kind % 15 {
         0..=3 => Frame::Request(Request {
             call,
             reply: c.is_multiple_of(2),
@@ -25,12 +30,12 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
             remaining: (d.is_multiple_of(2)).then_some(d as u32 % 50),
             caused_by: CallId(keys[e % keys.len()]),
             trace: Trace::default(),
-            handles: Vec::new(),
+            handles,
             payload,
         }),
         4 => {
             let status = [Status::Value, Status::HandlerError, Status::Failed, Status::Withdrawn][c % 4];
-            Frame::Reply { call, status, handles: Vec::new(), payload }
+            Frame::Reply { call, status, handles, payload }
         }
         5 if c.is_multiple_of(3) => Frame::Recall { call },
         5 => Frame::Cancel { call },
@@ -38,6 +43,12 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
         8 => Frame::Deferred { call },
         9 => Frame::Monitor { call, to },
         10 => Frame::Down { call, payload },
+        11 => Frame::Release { handle, count: e as u64 % 3 },
+        12 => Frame::Forget { handle },
+        13 => {
+            let form = [MemoryForm::Sealed, MemoryForm::Parted, MemoryForm::Lost][d % 3];
+            Frame::Memory { handle, about: MemoryAbout { tag: a as u64, len: 1, told: 0, form } }
+        }
         _ => Frame::Announce { node: NodeId(if c.is_multiple_of(2) { to.node.0 } else { c as u64 }) },
     }
 }
