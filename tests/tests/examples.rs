@@ -6,7 +6,13 @@ use std::process::{Command, Stdio};
 
 /// Runs an example to its end, which must be a success, and returns what it said on standard output.
 fn run(name: &str) -> String {
-    let output = Command::new(built::example(name)).stdin(Stdio::null()).output().expect("the example runs");
+    run_with(name, &[])
+}
+
+/// The same with arguments.
+fn run_with(name: &str, arguments: &[&str]) -> String {
+    let output =
+        Command::new(built::example(name)).args(arguments).stdin(Stdio::null()).output().expect("the example runs");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} ended with {}:\n{said}\n{complaints}", output.status);
@@ -116,10 +122,10 @@ fn a_bank_whose_tellers_crash_neither_loses_nor_makes_money() {
 
 #[test]
 fn numbers_in_a_blob_are_summed_and_changed_by_all_workers() {
-    let said = run("blob");
+    let said = run_with("blob", &["32"]);
     line(&said, "right: true");
     line(&said, "the same: true");
-    line(&said, "2 blobs take up 512 MiB, once for all processes");
+    line(&said, "2 blobs take up 64 MiB, once for all processes");
 }
 
 #[test]
