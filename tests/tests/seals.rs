@@ -23,6 +23,11 @@ fn written(len: usize) -> Blob {
     writer.finish().unwrap()
 }
 
+#[procession::task]
+fn made(number: usize) -> Blob {
+    written(1000 + number)
+}
+
 fn is_as_written(blob: &[u8]) -> bool {
     blob.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8)
 }
@@ -102,6 +107,31 @@ async fn a_process_that_may_have_no_more_is_told_so_and_lives() {
     within(worker.fill_descriptors(false)).await.unwrap();
     assert_eq!(within(worker.length(blob.clone())).await, Ok(10_000));
     assert_eq!(within(worker.pid()).await, pid);
+    end(sup).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_that_bring_blobs_outlive_the_workers_that_made_them() {
+    let sup = start().await;
+    let pool = within(sup.task_pool("makers", 2)).await.unwrap();
+    let tasks: Vec<_> = (0..600).map(|number| pool.submit(made, number)).collect();
+    let mut kills = 0;
+    let mut lost = Vec::new();
+    for (number, task) in tasks.into_iter().enumerate() {
+        match within(task).await {
+            Ok(blob) => assert!(blob.len() == 1000 + number && is_as_written(&blob), "task {number}"),
+            Err(error) => lost.push(error.to_string()),
+        }
+        if number % 40 == 20
+            && let Some(pid) = pool.workers().await.iter().find_map(|worker| worker.pid)
+        {
+            processes::system::kill_if_there(pid);
+            kills += 1;
+        }
+    }
+    // Each death costs the task that ran, and none that had ended.
+    assert!(lost.len() <= kills && lost.iter().all(|error| error.contains("died")), "{kills} kills: {lost:?}");
+    assert!(kills > 10, "{kills} kills");
     end(sup).await;
 }
 
