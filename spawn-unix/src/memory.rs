@@ -17,6 +17,9 @@ use crate::segment::memory_file;
 /// With these nobody can change a byte, nor the size, nor the seals.
 const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
 
+/// So many bytes more are to be had or not, like those of any allocation.
+const LITTLE: usize = 256 << 10;
+
 /// The unit in which the system counts what a file has, whatever the size of its blocks.
 const BLOCK: u64 = 512;
 
@@ -221,10 +224,14 @@ fn reserve(file: &OwnedFd, old: usize, len: usize) -> io::Result<()> {
     if len == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "shared memory has at least 1 byte, not 0"));
     }
-    // To fill the last page of a system wakes its killer, so what cannot be had is not even asked for.
-    let available = available_memory()?;
-    if (len - old) as u64 > available {
-        return Err(too_much(len, &format!("the system has {available} available")));
+    // To fill the last page of a system wakes its killer, so what cannot be had is not even asked for. To learn how much there
+    // is takes longer than to fill a little.
+    let more = len - old;
+    if more > LITTLE {
+        let available = available_memory()?;
+        if more as u64 > available {
+            return Err(too_much(len, &format!("the system has {available} available")));
+        }
     }
     // Who exceeds this one is not told by an error but by a signal.
     if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| len as u64 > limit) {
