@@ -35,7 +35,8 @@ pub(crate) async fn play(arguments: &Arguments, stage: &Stage, verdict: &mut Ver
         descriptors as f64 / workers as f64,
         memory / workers / 1024
     );
-    let most = system::DESCRIPTORS_OF_A_WORKER * workers + BESIDE;
+    // The prey is known by a descriptor more, where a process is kept in sight by one.
+    let most = (system::DESCRIPTORS_OF_A_WORKER + system::DESCRIPTORS_OF_A_SIGHT) * workers + BESIDE;
     verdict.check(descriptors <= most, || format!("{descriptors} descriptors for {workers} workers"));
     verdict.figure(ready, READY, READY * MARGIN, || format!("{ready:?} until {workers} were ready"));
     verdict.figure(memory, BYTES * workers, BYTES * workers * MARGIN as usize, || {

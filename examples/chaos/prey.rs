@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::dice::Dice;
 use crate::figures::Times;
-use crate::system;
+use crate::system::{self, Process};
 
 /// The longest that a worker is stopped.
 const FROZEN: u64 = 40;
@@ -25,11 +25,13 @@ pub(crate) struct Prey {
 
 #[derive(Debug, Default)]
 struct Known {
-    alive: Vec<(u32, Instant)>,
+    /// Nobody else is meant by these, though ids are given anew.
+    alive: Vec<Process>,
     /// When each was killed, who was.
     killed: HashMap<u32, Instant>,
     /// Those that were killed, or stopped, or both.
     hit: HashSet<u32>,
+    hits: u64,
     /// Who has ended, and was not asked to.
     fallen: Vec<u32>,
     /// Whose place waits for another one, and since when.
@@ -67,7 +69,7 @@ impl Prey {
 
     /// Kills one, or stops it for a while after which it goes on or is killed; none where none is known to live.
     pub(crate) fn hunt(&self, dice: &mut Dice) -> Option<JoinHandle<()>> {
-        let (pid, _) = {
+        let prey = {
             let mut known = self.lock();
             let at = dice.below(known.alive.len() as u64) as usize;
             if at >= known.alive.len() {
@@ -78,41 +80,44 @@ impl Prey {
         let (stops, goes_on, millis) = (dice.is_in(1, 5), dice.is_in(1, 4), 1 + dice.below(FROZEN));
         let hunter = self.clone();
         if !stops {
-            hunter.kill(pid);
+            hunter.kill(&prey);
             return Some(tokio::spawn(async {}));
         }
-        self.lock().hit.insert(pid);
+        self.lock().hit.insert(prey.pid);
         self.lock().frozen += 1;
         Some(tokio::spawn(async move {
-            let was_there = system::freeze_if_there(pid);
+            let was_there = prey.is_alive() && system::freeze_if_there(prey.pid);
             tokio::time::sleep(Duration::from_millis(millis)).await;
             if was_there && goes_on {
-                system::thaw_if_there(pid);
+                system::thaw_if_there(prey.pid);
                 // It has been lucky, and is not any more.
                 tokio::time::sleep(Duration::from_millis(millis)).await;
             }
-            hunter.kill(pid);
+            hunter.kill(&prey);
         }))
     }
 
     /// Kills all who are known to live, and says how many these were.
     pub(crate) fn kill_all(&self) -> usize {
         let alive = std::mem::take(&mut self.lock().alive);
-        for (pid, _) in &alive {
-            self.kill(*pid);
+        for prey in &alive {
+            self.kill(prey);
         }
         alive.len()
     }
 
-    fn kill(&self, pid: u32) {
+    fn kill(&self, prey: &Process) {
         {
             let mut known = self.lock();
-            known.hit.insert(pid);
-            known.killed.insert(pid, Instant::now());
+            known.hit.insert(prey.pid);
+            known.hits += 1;
+            // One that has ended by itself is not killed any more.
+            if !prey.is_alive() {
+                return;
+            }
+            known.killed.insert(prey.pid, Instant::now());
         }
-        if !system::kill_if_there(pid) {
-            self.lock().killed.remove(&pid);
-        }
+        prey.kill();
     }
 
     /// Waits until so many live.
@@ -136,9 +141,9 @@ impl Prey {
     }
 
     /// How many were hit, how many of them stopped, and how many events were missed.
-    pub(crate) fn counts(&self) -> (usize, u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let known = self.lock();
-        (known.hit.len(), known.frozen, known.missed)
+        (known.hits, known.frozen, known.missed)
     }
 
     /// From the kill to the event of it.
@@ -156,13 +161,13 @@ impl Known {
     fn hear(&mut self, event: Event) {
         match event {
             Event::Started { child, pid, .. } => {
-                self.alive.push((pid, Instant::now()));
+                self.alive.extend(Process::open(pid));
                 if let Some(killed) = self.vacant.remove(&child) {
                     self.back_after.push(killed.elapsed());
                 }
             }
             Event::Exited { child, exit } => {
-                self.alive.retain(|(pid, _)| *pid != exit.pid);
+                self.alive.retain(|prey| prey.pid != exit.pid);
                 if exit.is_orderly() {
                     return;
                 }

@@ -44,9 +44,9 @@ impl Stage {
 
     /// Ends the supervisor: no process and no descriptor is left.
     pub(crate) async fn clear(self, verdict: &mut Verdict) -> procession::Result {
-        let Self { sup, before, .. } = self;
+        let Self { sup, before, prey } = self;
         sup.shutdown().await?;
-        drop(sup);
+        drop((sup, prey));
         let deadline = Instant::now() + DYING;
         while Instant::now() < deadline && !(system::family().is_empty() && Holdings::now().are_as(&before)) {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -272,6 +272,8 @@ pub(crate) fn descriptors_of_this_process() -> usize {
 
 /// How many of them a worker takes: its two streams, its pidfd, its standard output and error.
 pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 5;
+/// How many a [`Process`] takes.
+pub(crate) const DESCRIPTORS_OF_A_SIGHT: usize = 0;
 
 /// What this process holds of the system: what a leak would add to.
 #[derive(Debug, PartialEq, Eq)]

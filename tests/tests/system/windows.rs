@@ -165,6 +165,8 @@ pub(crate) fn descriptors_of_this_process() -> usize {
 
 /// How many of them a worker takes: its two streams, its process, its job, its standard output and error.
 pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 6;
+/// How many a [`Process`] takes.
+pub(crate) const DESCRIPTORS_OF_A_SIGHT: usize = 1;
 
 /// Those of these ended workers of this very process that are still there.
 ///
