@@ -37,7 +37,7 @@ impl Shell {
             let is_alone = size > LARGE || !pending.call.handles.is_empty();
             let fits = bytes + size <= CHUNK_BYTES && cause == caused_by;
             if is_alone || !fits {
-                self.send_part(now, worker, mem::take(&mut part), calls);
+                self.send_part(now, worker, mem::take(&mut part), bytes, calls);
                 bytes = 0;
             }
             if is_alone {
@@ -48,11 +48,18 @@ impl Shell {
                 part.push(id);
             }
         }
-        self.send_part(now, worker, part, calls);
+        self.send_part(now, worker, part, bytes, calls);
     }
 
-    /// Sends these tasks as one chunk, or one by one where there is no room for a chunk.
-    fn send_part(&mut self, now: Instant, worker: WorkerId, tasks: Vec<TaskId>, calls: &mut Vec<Numbered>) {
+    /// Sends these tasks, whose calls have so many bytes, as one chunk, or one by one where there is no room for a chunk.
+    fn send_part(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        tasks: Vec<TaskId>,
+        bytes: usize,
+        calls: &mut Vec<Numbered>,
+    ) {
         let known = || Some((self.team.destination(worker)?, self.team.ran_on(worker)?, self.team.places(worker)?));
         let (Some((to, ran_on, places)), 2..) = (known(), tasks.len()) else {
             return tasks.into_iter().for_each(|id| self.send_one(now, worker, id, calls));
@@ -62,8 +69,7 @@ impl Shell {
             Ok(sending) => sending,
             Err(tasks) => return tasks.into_iter().for_each(|id| self.send_one(now, worker, id, calls)),
         };
-        let size = |id: &TaskId| self.tasks.get(*id).map_or(0, |pending| pending.call.len() + LENGTH);
-        let mut payload = Vec::with_capacity(CHUNK_HEADER + sending.tasks.iter().map(size).sum::<usize>());
+        let mut payload = Vec::with_capacity(CHUNK_HEADER + sending.tasks.len() * LENGTH + bytes);
         payload.put_u64_le(sending.id.0);
         payload.put_u32_le(sending.place as u32);
         let mut caused_by = None;
