@@ -5,6 +5,7 @@
 //! earliest deadline; one that was met meanwhile is found gone then.
 
 use std::fmt;
+use std::panic::catch_unwind;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -59,7 +60,8 @@ impl Clock {
             }
             state.until = None;
             drop(state);
-            let next = (self.look)();
+            // A waker may be anybody's, and one that panics costs nobody else their deadlines.
+            let next = catch_unwind(self.look).unwrap_or_else(|_| Some(Instant::now()));
             state = self.lock();
             state.until = [state.until, next].into_iter().flatten().min();
         }
@@ -76,5 +78,43 @@ const STACK: usize = 256 << 10;
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Clock").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    static LOOKED: Mutex<Option<Sender<Instant>>> = Mutex::new(None);
+    static CLOCK: Clock = Clock::new(look);
+
+    /// Panics the second time.
+    fn look() -> Option<Instant> {
+        let mut looked = LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(told) = looked.take() else { panic!("a waker that panics") };
+        told.send(Instant::now()).unwrap();
+        None
+    }
+
+    fn looked_after(wait: Duration) -> Duration {
+        let (told, hear) = channel();
+        *LOOKED.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        let began = Instant::now();
+        assert!(CLOCK.look_at(began + wait));
+        hear.recv_timeout(Duration::from_secs(30)).unwrap().saturating_duration_since(began)
+    }
+
+    #[test]
+    fn the_clock_looks_at_the_earliest_time_and_goes_on_after_a_panic() {
+        assert!(CLOCK.look_at(Instant::now() + Duration::from_secs(600)));
+        let wait = Duration::from_millis(3);
+        assert!(looked_after(wait) >= wait);
+        assert!(looked_after(Duration::ZERO) < Duration::from_secs(30));
+        // Nobody listens: this one panics until somebody does.
+        assert!(CLOCK.look_at(Instant::now()));
+        assert!(looked_after(wait) < Duration::from_secs(30));
     }
 }
