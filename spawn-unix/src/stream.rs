@@ -85,7 +85,7 @@ impl Stream {
     /// `WouldBlock` if nothing is there; `InvalidData` for a peer that sends descriptors which it never announces.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         debug_assert!(!buf.is_empty(), "an empty buffer cannot tell the end of the stream");
-        end_of_stream(self.socket.try_io(Interest::READABLE, || self.receive(buf)))
+        end_of_stream(self.socket.try_io(Interest::READABLE, || Ok(self.receive(buf)?.0)))
     }
 
     /// Reads what is there into the spare room of `buf`, which must have some; `Ok(0)` means that the peer is gone.
@@ -97,17 +97,50 @@ impl Stream {
         let room = buf.chunk_mut();
         // SAFETY: the bytes are only written to, by the system.
         let room = unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr(), room.len()) };
-        let read = end_of_stream(self.socket.try_io(Interest::READABLE, || self.receive(room)))?;
+        // A read that leaves room has found all there was: to say so here, before anything new can have come unseen, saves
+        // a read that finds nothing. With descriptors it may have ended early.
+        let mut drained = None;
+        let read = self.socket.try_io(Interest::READABLE, || {
+            let (read, is_plain) = self.receive(room)?;
+            if is_plain && 0 < read && read < room.len() {
+                drained = Some(read);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        });
+        let read = match drained {
+            Some(read) => read,
+            None => end_of_stream(read)?,
+        };
         // SAFETY: the system has written so many.
         unsafe { buf.advance_mut(read) };
         Ok(read)
     }
 
-    fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
+    /// The same, whether or not the runtime has been told that there is anything.
+    ///
+    /// # Errors
+    /// Those of [`try_read`](Self::try_read).
+    ///
+    /// # Platform-specific behavior
+    /// On Windows the runtime itself reads ahead, and nothing is found that it has not told of.
+    pub fn look<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        debug_assert!(buf.has_remaining_mut(), "a full buffer cannot tell the end of the stream");
+        let room = buf.chunk_mut();
+        // SAFETY: the bytes are only written to, by the system.
+        let room = unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr(), room.len()) };
+        let (read, _) = self.receive(room).or_else(|error| end_of_stream(Err(error)).map(|read| (read, true)))?;
+        // SAFETY: the system has written so many.
+        unsafe { buf.advance_mut(read) };
+        Ok(read)
+    }
+
+    /// How much was read, and whether nothing came with it.
+    fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, bool)> {
         let mut descriptors = Vec::new();
         let (read, flags) = receive_with(self.socket.as_fd(), buf, &mut descriptors)?;
         if descriptors.is_empty() && !flags.contains(ReturnFlags::CTRUNC) {
-            return Ok(read);
+            return Ok((read, true));
         }
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         // Each comes alone: then it is also known which one this process had no room for.
@@ -119,7 +152,7 @@ impl Stream {
         if arrived.len() > UNTAKEN {
             return Err(invalid("descriptors came that were not announced"));
         }
-        Ok(read)
+        Ok((read, false))
     }
 
     /// What the peer has to be told of memory that it is about to be given, for its [`take_memory`](Self::take_memory). `to` is

@@ -122,6 +122,17 @@ impl Stream {
         end_of_stream(self.pipe.try_read_buf(buf))
     }
 
+    /// The same, whether or not the runtime has been told that there is anything.
+    ///
+    /// # Errors
+    /// Those of [`try_read`](Self::try_read).
+    ///
+    /// # Platform-specific behavior
+    /// On Windows the runtime itself reads ahead, and nothing is found that it has not told of.
+    pub fn look<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        self.try_read_buf(buf)
+    }
+
     /// Writes as much of `buf` as fits now and says how much that was. What was written outlives this process.
     ///
     /// After `WouldBlock` the next call must begin with the same bytes: they may be on their way already.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use procession::Chunk;
+use procession::SupervisorBuilder;
 use procession::blob::Blob;
 use procession::prelude::*;
 use procession::shared::{List, SharedSpec};
@@ -171,12 +172,30 @@ where
     ]
 }
 
-fn run<F>(mut builder: Builder, turn: &F) -> procession::Result<Readings>
+/// The same on one thread, where both ends look for what comes next.
+pub(crate) fn polling<F>(turn: F) -> Contestant
+where
+    F: AsyncFn(&Supervisor) -> procession::Result<Readings> + Send + 'static,
+{
+    Contestant::new(Role::Procession, "procession-poll", move || {
+        let supervisor = Supervisor::builder().poll_for(Duration::from_micros(100));
+        run_under(supervisor, Builder::new_current_thread(), &turn)
+    })
+}
+
+fn run<F>(builder: Builder, turn: &F) -> procession::Result<Readings>
+where
+    F: AsyncFn(&Supervisor) -> procession::Result<Readings>,
+{
+    run_under(Supervisor::builder(), builder, turn)
+}
+
+fn run_under<F>(supervisor: SupervisorBuilder, mut builder: Builder, turn: &F) -> procession::Result<Readings>
 where
     F: AsyncFn(&Supervisor) -> procession::Result<Readings>,
 {
     builder.enable_all().build()?.block_on(async {
-        let supervisor = Supervisor::builder().start().await?;
+        let supervisor = supervisor.start().await?;
         let readings = turn(&supervisor).await;
         supervisor.shutdown().await?;
         readings

@@ -48,6 +48,8 @@ struct Inner {
 pub(crate) trait Peer: Send + Sync {
     /// There are bytes to write.
     fn flush(&self);
+    /// The same, and nothing is gained if others come: they are written now, if nobody else is writing.
+    fn hurry(&self);
     /// Writes of them what the streams take, now.
     fn write(&self);
     /// A frame that is about the process and not about a request.
@@ -116,6 +118,7 @@ enum State {
 enum Effect {
     Wake(Waker),
     Flush(Arc<dyn Peer>),
+    Hurry(Arc<dyn Peer>),
     Frame(Arc<dyn Peer>, Box<Frame>),
     Refuse(Arc<dyn Peer>, String),
     Local(Arc<LocalEnd>),
@@ -303,7 +306,10 @@ impl Inner {
             let effect = match action {
                 // Nothing is to be written any more where the event has fetched it.
                 Action::Flush(link) if !self.router.has_output(link) => continue,
-                Action::Flush(link) => self.peers.get(&link).map(|peer| Effect::Flush(peer.clone())),
+                Action::Flush(link) => {
+                    let effect = if self.router.is_urgent(link) { Effect::Hurry } else { Effect::Flush };
+                    self.peers.get(&link).map(|peer| effect(peer.clone()))
+                }
                 Action::Wake(entry) if woken == Some(entry) => continue,
                 Action::Admitted(token) => match self.waiters.get_mut(token) {
                     Some(Waiter::Future { waker, state, .. }) => {
@@ -350,6 +356,7 @@ impl Effect {
         match self {
             Self::Wake(waker) => waker.wake(),
             Self::Flush(peer) => peer.flush(),
+            Self::Hurry(peer) => peer.hurry(),
             Self::Frame(peer, frame) => peer.frame(*frame),
             Self::Refuse(peer, why) => peer.refuse(why),
             Self::Local(end) => end.wake.notify_one(),

@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::down;
-use super::node::{LocalEnd, News, Node};
+use super::node::{LocalEnd, News, Node, taken_held};
 use super::parcel::Parcel;
 use super::party::Party;
 use crate::error::call::{CallError, CodecError, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason};
-use crate::router::{CallBetween, CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Taken};
+use crate::router::{CallBetween, CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Router, Taken};
 use crate::wire::codec::Handle;
 use crate::wire::ids::{Destination, TypeHash};
 
@@ -246,7 +246,8 @@ pub(crate) fn open<S: Service>(
     node.add_local(entry, &end);
     node.with(|router| router.attach_local(entry));
     let desk = Desk { methods: S::METHODS, to, end: end.clone(), effects: Vec::new(), ended: false };
-    let shell = Shell { service, desk, entry, end: end.clone(), watched: HashMap::new(), numbers: 0 };
+    let shell =
+        Shell { service, desk, entry, end: end.clone(), watched: HashMap::new(), numbers: 0, answers: Vec::new() };
     let serving = Serving { entry, to, end };
     let closing = Serving { entry, to, end: serving.end.clone() };
     (serving, async move {
@@ -264,6 +265,8 @@ struct Shell<S> {
     /// Incarnations that are watched, by the number of their monitor.
     watched: HashMap<u64, Watched>,
     numbers: u64,
+    /// Answers that are being given; kept for its room.
+    answers: Vec<Effect>,
 }
 
 struct Watched {
@@ -273,12 +276,18 @@ struct Watched {
 
 impl<S: Service> Shell<S> {
     async fn run(mut self) {
-        while !self.end.is_closed() && !self.desk.ended {
-            let worked = self.turn();
-            if worked {
+        let mut in_a_row = 0;
+        loop {
+            in_a_row += self.turn();
+            if self.end.is_closed() || self.desk.ended {
+                return;
+            }
+            if in_a_row >= BATCH {
+                in_a_row = 0;
                 tokio::task::yield_now().await;
                 continue;
             }
+            // What has come since has woken it.
             match self.service.poll_timeout() {
                 None => self.end.wake.notified().await,
                 Some(at) => tokio::select! {
@@ -289,53 +298,92 @@ impl<S: Service> Shell<S> {
         }
     }
 
-    /// Handles what there is, up to a batch; whether there was anything.
-    fn turn(&mut self) -> bool {
-        let mut worked = false;
+    /// Handles what there is, up to a batch; how many messages that were.
+    fn turn(&mut self) -> usize {
         // What somebody sent before their end counts before the end does, a lock that was released, an item that was
         // acknowledged: so with an end everything is handled that has come by now. Other news goes first.
         let (ends, others): (Vec<_>, Vec<_>) =
             self.end.take_news().into_iter().partition(|news| matches!(news, News::Ended(..)));
         for news in others {
-            worked = true;
             self.hear(news);
         }
         let most = if ends.is_empty() { BATCH } else { WAITING as usize };
-        for _ in 0..most {
-            let Some(taken) = Node::here().take(self.entry) else { break };
-            worked = true;
-            self.take(taken);
-        }
+        let handled = self.messages(most);
         for news in ends {
-            worked = true;
             self.hear(news);
         }
-        let now = Instant::now();
-        if self.service.poll_timeout().is_some_and(|at| at <= now) {
-            self.service.handle_timeout(now, &mut self.desk);
-            self.perform();
+        if let Some(at) = self.service.poll_timeout() {
+            let now = Instant::now();
+            if at <= now {
+                self.service.handle_timeout(now, &mut self.desk);
+                self.perform();
+            }
         }
-        worked
+        handled
     }
 
-    fn take(&mut self, mut taken: Taken) {
-        let now = Instant::now();
+    /// Handles so many messages at most. Where a message brings answers and nothing else, they are given in the same event in
+    /// which the next one is taken.
+    fn messages(&mut self, most: usize) -> usize {
+        let (node, entry) = (Node::here(), self.entry);
+        let mut handled = 0;
+        let mut at = Instant::now();
+        let mut next = node.at(at, |router| due(router, entry));
+        while let Some(Due { mut taken, party }) = next.take() {
+            handled += 1;
+            taken = taken_held(taken);
+            self.handle(at, &mut taken, party);
+            let now = Instant::now();
+            let is_simple = self.desk.effects.iter().all(|effect| matches!(effect, Effect::Answer(..)));
+            if is_simple {
+                std::mem::swap(&mut self.desk.effects, &mut self.answers);
+            }
+            let go_on = is_simple && handled < most;
+            let mut missed = Vec::new();
+            next = node.at(now, |router| {
+                router.finish(entry, &taken, now.saturating_duration_since(at));
+                for (index, effect) in self.answers.iter().enumerate() {
+                    if let Effect::Answer(call, outcome, _) = effect
+                        && !router.answer(*call, outcome.bare())
+                        && matches!(outcome, Outcome::Value(..))
+                    {
+                        missed.push(index);
+                    }
+                }
+                if go_on && missed.is_empty() { due(router, entry) } else { None }
+            });
+            at = now;
+            for index in &missed {
+                if let Effect::Answer(call, _, answer) = &self.answers[*index] {
+                    self.service.undelivered(now, *call, answer, &mut self.desk);
+                }
+            }
+            self.answers.clear();
+            if !is_simple || !missed.is_empty() {
+                self.perform();
+                if handled < most {
+                    next = node.at(now, |router| due(router, entry));
+                }
+            }
+        }
+        handled
+    }
+
+    fn handle(&mut self, now: Instant, taken: &mut Taken, party: Option<(Party, bool)>) {
         let call = taken.reply.then_some(taken.call);
         let payload = Parcel {
             bytes: std::mem::take(&mut taken.message.payload),
             handles: std::mem::take(&mut taken.message.handles),
         };
-        // Who asks stands in front; the rest is the service's.
-        let party = Party::from_bytes(&payload.bytes);
         match party {
-            Some(party) if Node::here().with(|router| router.vouches(&taken, &party.actor)) => {
+            Some((party, true)) => {
                 let arguments = Parcel { bytes: payload.bytes.slice(Party::SIZE..), handles: payload.handles };
                 let asked = Asked { call, method: taken.message.method, party, arguments };
                 self.service.handle(now, asked, &mut self.desk);
             }
-            Some(party) => {
+            Some((party, false)) => {
                 let why = format!("it asked in the name of {:?}, which is not its own", party.actor);
-                Node::here().with(|router| router.refuse_source(&taken, why));
+                Node::here().with(|router| router.refuse_source(taken, why));
             }
             None => {
                 let method = S::METHODS.get(usize::from(taken.message.method)).copied().unwrap_or_default();
@@ -346,9 +394,6 @@ impl<S: Service> Shell<S> {
                 }
             }
         }
-        let entry = self.entry;
-        Node::here().with(|router| router.finish(entry, &taken, now.elapsed()));
-        self.perform();
     }
 
     fn hear(&mut self, news: News) {
@@ -419,6 +464,20 @@ impl<S: Service> Shell<S> {
             }
         }
     }
+}
+
+/// A message to handle now.
+struct Due {
+    taken: Taken,
+    /// Who asks, and whether the connection that it came over vouches for that. Stands in front of the arguments.
+    party: Option<(Party, bool)>,
+}
+
+fn due(router: &mut Router, entry: EntryKey) -> Option<Due> {
+    let taken = router.take(entry)?;
+    let party = Party::from_bytes(&taken.message.payload);
+    let party = party.map(|party| (party, router.vouches(&taken, &party.actor)));
+    Some(Due { taken, party })
 }
 
 impl<S> Drop for Shell<S> {

@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -281,10 +282,34 @@ impl Connection {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same as [`write`](Self::write), for whoever is not the connection's driver; left to that where it cannot be done
+    /// at once.
+    pub(crate) fn write_from_outside(&self, fill: Fill<'_>) {
+        let writing = match self.writing.try_lock() {
+            Ok(writing) => Some(writing),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let written = writing.is_some_and(|mut writing| {
+            let writing = &mut *writing;
+            let given = fill(writing.data.bytes_mut(), &mut writing.control);
+            self.give(writing, given);
+            self.write_now(writing) == Blocked::default()
+        });
+        if !written {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether there is something new to write, as its driver would be told.
+    pub(crate) fn is_told(&self) -> bool {
+        pin!(self.wake.notified()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
     /// Waits until there is something to read, something new to write, or room for what is blocked.
     ///
     /// Nothing to read counts while the connection is `stalled`.
-    pub(crate) async fn ready(&self, blocked: Blocked, stalled: bool) {
+    pub(crate) async fn ready(&self, blocked: Blocked, stalled: bool) -> Woken {
         let control = async {
             match &self.control {
                 Some(control) if blocked.control => {
@@ -294,14 +319,33 @@ impl Connection {
             }
         };
         let data = async {
-            let _ = if stalled { self.data.writable().await } else { self.data.ready(blocked.data).await.map(drop) };
+            if stalled {
+                let _ = self.data.writable().await;
+                return Woken::Writable;
+            }
+            match self.data.ready(blocked.data).await {
+                Ok(ready) if !ready.readable => Woken::Writable,
+                _ => Woken::Readable,
+            }
         };
         tokio::select! {
-            () = data => {}
-            () = control => {}
-            () = self.wake.notified() => {}
+            biased;
+            woken = data => woken,
+            () = control => Woken::Writable,
+            () = self.wake.notified() => Woken::Told,
         }
     }
+}
+
+/// Why a driver goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// There is something to read, or the end.
+    Readable,
+    /// A stream takes bytes again.
+    Writable,
+    /// There is something to write.
+    Told,
 }
 
 impl Writing {
@@ -354,15 +398,23 @@ impl Reader {
 
     /// Reads what is there and takes every whole frame out of it.
     pub(crate) fn read(&mut self, connection: &Connection, frames: &mut Vec<Frame>) -> Result<ReadEnd, FrameError> {
+        // Of what was looked at.
+        self.decoder.take_all(&mut self.buffer, frames)?;
         let mut taken = 0;
         loop {
             self.buffer.reserve(READ);
+            let room = self.buffer.capacity() - self.buffer.len();
             match connection.data.try_read_buf(&mut self.buffer) {
                 Ok(0) => return Ok(ReadEnd::Closed),
                 Ok(n) => {
                     taken += n;
                     self.received += n as u64;
                     self.decoder.take_all(&mut self.buffer, frames)?;
+                    // Where there is more after all, the stream stays readable.
+                    if n < room {
+                        self.relax();
+                        return Ok(ReadEnd::Drained);
+                    }
                     if taken >= READ_TURN {
                         return Ok(ReadEnd::Turn);
                     }
@@ -377,6 +429,20 @@ impl Reader {
                 }
                 Err(_) => return Ok(ReadEnd::Closed),
             }
+        }
+    }
+
+    /// Reads what is there, though nobody has told of it; whether there is anything to [`read`](Self::read), which then
+    /// begins with it.
+    pub(crate) fn look(&mut self, connection: &Connection) -> bool {
+        self.buffer.reserve(READ);
+        match connection.data.look(&mut self.buffer) {
+            Ok(0) => true,
+            Ok(n) => {
+                self.received += n as u64;
+                true
+            }
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
 

@@ -3,3 +3,4 @@
 pub(crate) mod driver;
 pub(crate) mod flow;
 pub(crate) mod outgoing;
+pub(crate) mod polling;

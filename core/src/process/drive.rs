@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::time::Sleep;
 
 use crate::actor::node::Node;
-use crate::connection::driver::{Connection, Given, LastWordsError, ReadEnd, Reader};
+use crate::connection::driver::{Blocked, Connection, Given, LastWordsError, ReadEnd, Reader, Woken};
+use crate::connection::polling::Polling;
 use crate::router::{Ahead, LinkKey, Router};
 use crate::shm::memories::{self, Known};
 use crate::shm::outbox::Outbox;
@@ -27,52 +29,103 @@ pub(crate) enum DriveEnd {
 ///
 /// # Cancellation
 /// Safe at any await: what was read is in the router, what is to be written is in the connection.
-pub(crate) async fn drive(node: &Node, link: LinkKey, connection: &Connection, reader: &mut Reader) -> DriveEnd {
+pub(crate) async fn drive(
+    node: &Node,
+    link: LinkKey,
+    connection: &Connection,
+    reader: &mut Reader,
+    mut polling: Polling,
+) -> DriveEnd {
     let mut frames = Vec::new();
     let mut sleep: Option<Pin<Box<Sleep>>> = None;
+    let mut is_readable = true;
     loop {
-        let blocked = connection.write(&mut |data, control| output(node, link, data, control));
-        // A worker always reads, so this ends; whoever is above it is waited for by nobody's reading.
-        let stalled = blocked.data && connection.leads_down() && node.with(|router| router.is_deaf(link));
-        let mut read = if stalled { Ok(ReadEnd::Drained) } else { reader.read(connection, &mut frames) };
-        let mut given = VecDeque::new();
-        if let Err(error) = take_memories(connection, &mut frames, &mut given) {
+        let mut read = match is_readable {
+            true => reader.read(connection, &mut frames),
+            false => Ok(ReadEnd::Drained),
+        };
+        if polling.is_on() && !frames.is_empty() {
+            polling.hear(Instant::now());
+        }
+        let mut known = VecDeque::new();
+        if let Err(error) = take_memories(connection, &mut frames, &mut known) {
             read = Err(error);
         }
-        let busy = !frames.is_empty();
+        // Not while bytes are fetched: who hears of what has come may have something to write at once.
         let deadline = node.with(|router| {
-            handle(router, link, &mut frames, given);
+            handle(router, link, &mut frames, known);
             router.handle_timeout(link);
             router.poll_timeout(link)
         });
-        match read {
+        // What the frames bring about goes out at once; whoever says so from now on is heard.
+        connection.is_told();
+        let blocked = connection.write(&mut |data, control| output(node, link, data, control));
+        // A worker always reads, so this ends; whoever is above it is waited for by nobody's reading.
+        let stalled = blocked.data && connection.leads_down() && node.with(|router| router.is_deaf(link));
+        is_readable = match read {
             Ok(ReadEnd::Closed) => return DriveEnd::Closed,
             Err(error) => return DriveEnd::Bad(error),
-            // What the frames brought about is written at once; others have a turn first.
+            // Others first.
             Ok(ReadEnd::Turn) => {
                 tokio::task::yield_now().await;
-                continue;
+                !stalled
             }
-            Ok(ReadEnd::Drained) if busy => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            Ok(ReadEnd::Drained) => {}
-        }
-        match deadline {
-            None => connection.ready(blocked, stalled).await,
-            Some(at) => {
-                let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
-                if sleep.deadline().into_std() != at {
-                    sleep.as_mut().reset(at.into());
+            Ok(ReadEnd::Drained) => {
+                let looked =
+                    if blocked == Blocked::default() { look(&polling, connection, reader).await } else { None };
+                let woken = match looked {
+                    Some(woken) => woken,
+                    None => woken(connection, blocked, stalled, deadline, &mut sleep).await,
+                };
+                if woken == Woken::Told {
+                    // Whoever has something to say says it first, so that it goes out together.
+                    tokio::task::yield_now().await;
                 }
-                tokio::select! {
-                    () = connection.ready(blocked, stalled) => {}
-                    () = sleep => {}
-                }
+                woken == Woken::Readable
             }
         }
     }
+}
+
+/// Looks for what comes next, for as long as that is worth it.
+async fn look(polling: &Polling, connection: &Connection, reader: &mut Reader) -> Option<Woken> {
+    let until = polling.until()?;
+    while Instant::now() < until {
+        // The process at the other end may wait for this core, and others in this one for this thread.
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
+        if reader.look(connection) {
+            return Some(Woken::Readable);
+        }
+        if connection.is_told() {
+            return Some(Woken::Told);
+        }
+    }
+    None
+}
+
+/// Waits until there is something to do.
+async fn woken(
+    connection: &Connection,
+    blocked: Blocked,
+    stalled: bool,
+    deadline: Option<Instant>,
+    sleep: &mut Option<Pin<Box<Sleep>>>,
+) -> Woken {
+    let Some(at) = deadline else { return connection.ready(blocked, stalled).await };
+    let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+    if sleep.deadline().into_std() != at {
+        sleep.as_mut().reset(at.into());
+    }
+    tokio::select! {
+        woken = connection.ready(blocked, stalled) => woken,
+        () = sleep => Woken::Writable,
+    }
+}
+
+/// Writes what the router has for the peer, from whichever thread it came.
+pub(crate) fn hurry(connection: &Connection, link: LinkKey) {
+    connection.write_from_outside(&mut |data, control| output(Node::here(), link, data, control));
 }
 
 /// Fetches what the router has for the peer, and the memory that goes with it.

@@ -1,13 +1,13 @@
 //! One incarnation of an actor in a process of its own: born, driven, stopped and mourned by one task.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
-use super::drive::{DriveEnd, drive, hear_out};
+use super::drive::{DriveEnd, drive, hear_out, hurry};
 use super::entry::Children;
 use super::limits::Limits;
 use super::registration::{ActorEntry, build};
@@ -15,6 +15,7 @@ use super::witness::{LineSink, Witness};
 use crate::actor::node::{Node, Peer};
 use crate::actor::parcel::Parcel;
 use crate::connection::driver::{Connection, Reader};
+use crate::connection::polling::Polling;
 use crate::error::exit::{Exit, ExitCause};
 use crate::error::start::{StartError, StartFailure};
 use crate::event::{self, Event};
@@ -152,9 +153,12 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
     let data = data.into_stream().map_err(failed(Some(child.clone())))?;
     let control = control.into_stream().map_err(failed(Some(child.clone())))?;
     let connection = Arc::new(Connection::new(data, Some(control), Some(child.clone())));
-    let peer = Arc::new(Downlink { connection: connection.clone(), inbox: Mutex::default(), arrived: Notify::new() });
+    let peer = Arc::new(Downlink::new(connection.clone()));
     let node = Node::here();
-    let link = node.add_link(|_| peer.clone());
+    let link = node.add_link(|link| {
+        let _ = peer.link.set(link);
+        peer.clone()
+    });
     guard.link = Some(link);
     node.with(|router| router.send_init(link, incarnation.init.bytes.clone(), incarnation.init.handles.list()));
     guard.disarm();
@@ -187,7 +191,8 @@ impl Keeper {
         let node = Node::here();
         let (link, connection, peer) = (self.born.link, self.born.connection.clone(), self.born.peer.clone());
         let mut reader = Reader::new();
-        let mut driving = Box::pin(drive(node, link, &connection, &mut reader));
+        let polling = Polling::new(Duration::from_micros(self.incarnation.hello.poll_for));
+        let mut driving = Box::pin(drive(node, link, &connection, &mut reader, polling));
         let mut driven = false;
         // When a process that has said its last word or closed its connection, and goes on nevertheless, is killed.
         let mut lost: Option<Instant> = None;
@@ -422,6 +427,7 @@ fn decoded<T: serde::de::DeserializeOwned>(payload: &Bytes) -> Option<T> {
 /// The worker, as the router of its supervisor speaks to it.
 struct Downlink {
     connection: Arc<Connection>,
+    link: OnceLock<LinkKey>,
     inbox: Mutex<Vec<Arrival>>,
     arrived: Notify,
 }
@@ -435,6 +441,10 @@ enum Arrival {
 const ARRIVALS: usize = 1024;
 
 impl Downlink {
+    fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, link: OnceLock::new(), inbox: Mutex::default(), arrived: Notify::new() }
+    }
+
     fn take(&self) -> Vec<Arrival> {
         std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -451,6 +461,13 @@ impl Downlink {
 impl Peer for Downlink {
     fn flush(&self) {
         self.connection.wake.notify_one();
+    }
+
+    fn hurry(&self) {
+        match self.link.get() {
+            Some(&link) => hurry(&self.connection, link),
+            None => self.flush(),
+        }
     }
 
     /// What goes down loses nothing with this process that would not be lost with those below it.

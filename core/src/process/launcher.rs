@@ -26,6 +26,8 @@ pub(crate) struct Launcher {
     /// Takes workers' lines; where there is none workers print by themselves.
     pub(crate) lines: Option<LineSink>,
     pub(crate) registry: Destination,
+    /// How long both ends of a connection look for what comes next before they wait.
+    pub(crate) poll_for: Duration,
 }
 
 /// One incarnation to start.
@@ -64,6 +66,7 @@ impl Launcher {
                 incarnation: order.number,
                 depth: place::depth() + 1,
                 registry: self.registry,
+                poll_for: self.poll_for.as_micros().min(10_000) as u64,
             },
             name: order.name,
             actor: order.actor,

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::drive::{DriveEnd, drive, given, output};
+use super::drive::{DriveEnd, drive, given, hurry, output};
 use super::flusher::Flusher;
 use super::place::{self, Outgoing};
 use super::registration::{ActorEntry, build, registered};
@@ -22,6 +22,7 @@ use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::{Ended, Hosting, Turn};
 use crate::connection::driver::{Connection, Passed, Reader};
+use crate::connection::polling::Polling;
 use crate::error::exit::{ExitCause, StopReason};
 use crate::error::start::StartFailure;
 use crate::router::{LinkKey, NewEntry, Router};
@@ -128,9 +129,10 @@ async fn serve(
     node.add_local(entry, &end);
     obey(control, link, connection.clone(), stop.clone())?;
     let driven = connection.clone();
+    let polling = Polling::new(Duration::from_micros(hello.poll_for));
     tokio::task::spawn_local(async move {
         let mut reader = Reader::new();
-        if let DriveEnd::Bad(error) = drive(node, link, &driven, &mut reader).await {
+        if let DriveEnd::Bad(error) = drive(node, link, &driven, &mut reader, polling).await {
             eprintln!("procession: the supervisor sent what is no frame: {error}");
         }
         // Without its supervisor a worker has no purpose, and nobody who would stop it.
@@ -150,7 +152,10 @@ async fn serve(
         ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
         turn: Box::new(WorkerTurn::new(journal, connection.clone(), link)),
     };
-    let (last, code) = match (actor.host)(hosting).await {
+    // A task beside the connection's: one wakes the other without a turn of the runtime in between.
+    let hosted = tokio::task::spawn_local((actor.host)(hosting));
+    let ended = hosted.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let (last, code) = match ended {
         Ended::StartFailed(failure) => (Frame::StartFailed { payload: encoded(&failure) }, EXIT_START),
         Ended::Stopped(StopReason::Normal) => (Frame::Bye { payload: encoded(&ExitCause::Normal) }, 0),
         Ended::Stopped(StopReason::Shutdown) => (Frame::Bye { payload: encoded(&ExitCause::Shutdown) }, 0),
@@ -223,6 +228,10 @@ impl Peer for Uplink {
     fn flush(&self) {
         self.news.store(true, Ordering::Release);
         self.connection.wake.notify_one();
+    }
+
+    fn hurry(&self) {
+        hurry(&self.connection, self.link);
     }
 
     fn write(&self) {

@@ -99,6 +99,7 @@ impl Router {
             }
             credit.spend(record.cost);
             l.handed += usize::from(record.reply);
+            l.urgent |= record.reply && l.handed == 1;
             moved = true;
             e.queue.pop();
             e.seq += 1;

@@ -61,6 +61,8 @@ pub(super) struct Link {
     pub(super) fetched: Answers,
     /// Whether it was said that there are frames to write, and they were not fetched since.
     pub(super) flush_asked: bool,
+    /// Whether one side waits for one of them, and for nothing else: it gains nothing from others that come after it.
+    pub(super) urgent: bool,
     /// Open requests that came in over this link, by the number their sender gave them.
     pub(super) inbound: PeerMap<CallId, CallKey>,
     /// How many of those are monitors.

@@ -53,6 +53,7 @@ impl Router {
             return Vec::new();
         };
         l.flush_asked = false;
+        l.urgent = false;
         // What was fetched before is written.
         if out.is_empty() {
             l.fetched = Answers::default();
@@ -81,6 +82,11 @@ impl Router {
     /// Whether the peer asks and does not read the answers: nothing more is to be read from it until it does.
     pub(crate) fn is_deaf(&self, link: LinkKey) -> bool {
         self.links.get(link).is_some_and(Link::is_deaf)
+    }
+
+    /// Whether somebody waits for that and for nothing else over this link: a lone call, or the answer to one.
+    pub(crate) fn is_urgent(&self, link: LinkKey) -> bool {
+        self.links.get(link).is_some_and(|l| l.urgent)
     }
 
     /// Sends an actor's first argument to the process that is to host it.

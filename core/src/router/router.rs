@@ -542,6 +542,10 @@ impl Router {
     }
 
     pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
+        // Its record goes only after this.
+        if let Some(l) = self.links.get_mut(link) {
+            l.urgent |= l.open_calls() <= 1;
+        }
         let handles = self.handles_sent(link, outcome.handles());
         let mut reply = |status, payload: &[u8]| {
             self.write_answer(link, |out| encode_reply(out, call, status, &handles, payload));

@@ -11,13 +11,16 @@ use super::{Scale, Workload};
 
 pub(crate) fn workload(scale: Scale) -> Workload {
     let count = scale.pick(10_000, 200);
-    let mut notes = vec!["procession has no yield-polling yet: procession-poll is missing".to_owned()];
+    let mut notes = Vec::new();
     let mut contestants = vec![
         Contestant::limit("socket-blocking", move || Ok(readings(messages::round_trips(count)?))),
         Contestant::limit("socket-tokio", move || Ok(readings(messages::round_trips_tokio(count)?))),
         Contestant::limit("socket-yield-polled", move || Ok(readings(messages::round_trips_yielding(count)?))),
     ];
     contestants.extend(procession::both(async move |supervisor| {
+        procession::round_trips(supervisor, count).await.map(readings)
+    }));
+    contestants.push(procession::polling(async move |supervisor| {
         procession::round_trips(supervisor, count).await.map(readings)
     }));
     contestants.push(Contestant::peer("ipc-channel", move || Ok(readings(ipc_channel::round_trips(count)?))));
