@@ -55,6 +55,8 @@ pub(super) struct Team {
     shared: Arc<Shared>,
     plan: Plan,
     members: Vec<Member>,
+    /// How often any worker has reported.
+    reports: u64,
     backoff: Backoff,
     rng: SplitMix64,
 }
@@ -83,6 +85,8 @@ struct Member {
     useful: bool,
     /// Bad ends in a row.
     bad: u32,
+    /// Those of them between which no worker has reported, and how often any had when the first of these came.
+    in_vain: (u32, u64),
     /// Whether the present incarnation was told to end.
     told: bool,
 }
@@ -100,7 +104,14 @@ struct Ready {
 
 impl Team {
     pub(super) fn new(shared: Arc<Shared>, plan: Plan) -> Self {
-        Self { members: Vec::new(), shared, plan, backoff: Backoff::default(), rng: SplitMix64::new(random()) }
+        Self {
+            members: Vec::new(),
+            reports: 0,
+            shared,
+            plan,
+            backoff: Backoff::default(),
+            rng: SplitMix64::new(random()),
+        }
     }
 
     /// Starts the next incarnation, later where starts have failed before.
@@ -210,6 +221,7 @@ impl Team {
     /// A task of this worker has ended; returns when the one before it had.
     pub(super) fn handle_reported(&mut self, now: Instant, worker: WorkerId) -> Instant {
         let Some(member) = self.members.get_mut(worker.0 as usize) else { return now };
+        self.reports += 1;
         member.useful = true;
         member.bad = 0;
         if self.plan.rules.recycle.memory.is_some()
@@ -253,7 +265,10 @@ impl Team {
         let at_once = !member.useful && lived.is_some_and(|lived| lived < AT_ONCE);
         let is_bad = (end.failed.is_some() || at_once) && !member.told;
         member.bad = if is_bad { member.bad + 1 } else { 0 };
-        (member.bad >= HOPELESS).then(|| {
+        // While tasks end a pool is not hopeless, whoever dies meanwhile.
+        let goes_on = member.bad <= 1 || member.in_vain.1 != self.reports;
+        member.in_vain = (if goes_on { 1 } else { member.in_vain.0 + 1 }, self.reports);
+        (is_bad && member.in_vain.0 >= HOPELESS).then(|| {
             let child = member.name.clone();
             end.failed.unwrap_or_else(|| StartError::Exited { child, exit: Box::new(end.exit) })
         })
@@ -384,6 +399,7 @@ impl Member {
             reported: Instant::now(),
             useful: false,
             bad: 0,
+            in_vain: (0, 0),
             told: false,
         }
     }
