@@ -363,14 +363,14 @@ async fn an_idempotent_task_that_kills_its_worker_in_a_chunk_is_begun_again() {
 #[tokio::test]
 async fn large_arguments_and_results_go_through_chunks_as_they_do_alone() {
     let (place, pool) = with_chunks(2, 30).await;
-    let sizes = [0, 1, 7, 8, 9, 100, 5_000, 60_000, 66_000, 300_000];
-    let inputs: Vec<_> = (0..200).map(|n| (vec![n as u8; sizes[n % 10]], 1 + n % 3)).collect();
+    let sizes = [0, 1, 7, 8, 9, 100, 5_000, 60_000, 66_000, 100_000];
+    let inputs: Vec<_> = (0..100).map(|n| (vec![n as u8; sizes[n % 10]], 1 + n % 3)).collect();
     let results = within(pool.map(echoes, inputs.clone())).await.expect("all are done");
     for ((bytes, times), result) in inputs.iter().zip(results) {
         assert!(bytes.repeat(*times) == result);
     }
     // One that no message could carry.
-    let inputs = (0..30).map(|n| (vec![n; 1 << 20], if n == 11 { 40 } else { 0 }));
+    let inputs = (0..30).map(|n| (vec![n; 1 << 12], if n == 11 { 1 << 13 } else { 1 }));
     let failed = within(pool.map(echoes, inputs)).await.expect_err("one is too large");
     let failures: Vec<_> = failed.failures().collect();
     assert!(matches!(failures[..], [(11, TaskError::Codec(_))]), "{failures:?}");
