@@ -87,7 +87,11 @@ proptest! {
             if at.is_multiple_of(3) {
                 // What is meant for the bad worker stays where it is.
                 w.drive_but(&[if from_above { a.wire } else { b.wire }]);
-                w.take_local(to_t);
+                if let Some(taken) = w.take_local(to_t) {
+                    // Whoever takes a message holds what it refers to, until they do no more.
+                    w.router(root).let_go(taken.message.handles.list());
+                    w.pump(root);
+                }
                 w.advance(5);
             }
             for (id, process) in w.processes.iter().enumerate() {
@@ -113,6 +117,14 @@ proptest! {
             w.advance(100);
             w.serve(&a);
             w.serve(&x);
+            w.drive();
+            // What came with answers.
+            for id in 0..w.processes.len() {
+                for outcome in std::mem::take(&mut w.processes[id].ended).into_values().flatten() {
+                    w.router(id).let_go(outcome.handles());
+                }
+                w.pump(id);
+            }
             w.drive();
             for (id, process) in w.processes.iter().enumerate().filter(|(_, process)| !process.dead) {
                 let left = process.router.left_over();

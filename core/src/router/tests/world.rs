@@ -360,6 +360,7 @@ impl World {
             if taken.reply {
                 self.answer(worker.process, taken.call, &text);
             }
+            self.router(worker.process).let_go(taken.message.handles.list());
             self.finish(worker, &taken);
             texts.push(text);
         }
