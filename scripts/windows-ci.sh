@@ -37,6 +37,8 @@ step 'tests: the pure cores, the leaf, the processes'
 on_windows build -p procession -p procession-spawn-windows -p procession-tests -p procession-examples --examples
 # A test that kills at another moment each time does it 20 times on Linux; a start takes thirty times as long here.
 export PROCESSION_TRIALS=${PROCESSION_TRIALS:-5}
+# The exhaustive tests of the pure cores take several minutes there.
+export PROCESSION_WINDOWS_TIMEOUT=${PROCESSION_WINDOWS_TIMEOUT:-1500}
 failed=
 : >"$work/tests"
 # shellcheck disable=SC2046

@@ -80,10 +80,9 @@ impl Mortal {
     }
 }
 
-/// Deeper than any stack.
+/// Deeper than any stack, in small steps: what the system needs to tell of it must fit into what is left.
 fn fall(depth: u64) -> u64 {
-    let room = std::hint::black_box([depth; 512]);
-    if room[7] == 0 { 0 } else { fall(depth + 1) + room[11] }
+    if std::hint::black_box(depth) == 0 { 0 } else { fall(depth + 1) + std::hint::black_box(depth) }
 }
 
 /// Lets an actor meet its fate and checks that its caller, its monitor, its supervisor's reports and events agree.
@@ -158,6 +157,9 @@ async fn a_kill_is_told_by_its_signal() {
 
 #[tokio::test]
 async fn a_stack_overflow_ends_the_worker_alone_and_says_so() {
+    if !system::overflows_end_the_process() {
+        return println!("(this system leaves no room for the end of such a process)");
+    }
     let (_, exit) = meets(Fate::Overflow).await;
     assert!(system::is_death_by(Death::Abort, &exit.cause), "{exit}");
     assert!(exit.stderr.contains("overflowed its stack"), "{}", exit.stderr);

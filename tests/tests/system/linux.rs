@@ -318,6 +318,11 @@ pub(crate) fn memory_of_this_process() -> usize {
     pages * rustix::param::page_size()
 }
 
+/// Whether a thread whose stack overflows has room left to say so and to end its process.
+pub(crate) fn overflows_end_the_process() -> bool {
+    true
+}
+
 /// The limits that nobody is held to here.
 pub(crate) fn unenforced_limits() -> Vec<Limit> {
     vec![Limit::Processes]

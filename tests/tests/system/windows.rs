@@ -220,6 +220,12 @@ impl Holdings {
     }
 }
 
+/// Whether a thread whose stack overflows has room left to say so and to end its process. Wine 8 does not leave what a thread has
+/// asked for (`SetThreadStackGuarantee`): where the two pages that are left do not suffice, it ends that thread alone.
+pub(crate) fn overflows_end_the_process() -> bool {
+    !inspect::is_wine()
+}
+
 /// The limits that nobody is held to here: none on Windows, all under Wine.
 pub(crate) fn unenforced_limits() -> Vec<Limit> {
     let wine = inspect::is_wine();
