@@ -23,7 +23,7 @@ impl Draws {
 
 const ROUNDS: usize = 1000;
 /// As many of them as go into this will do, where starting a process takes long.
-const TIME: Duration = Duration::from_secs(15);
+const TIME: Duration = Duration::from_secs(25);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_killed_nothing_is_left_and_others_read_on() {
