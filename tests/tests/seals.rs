@@ -51,6 +51,39 @@ async fn ten_thousand_attempts_change_no_byte_of_a_blob() {
     end(sup).await;
 }
 
+/// Faults of pages that a process has had: each new page that it touches is one, and no page is copied without.
+fn faults(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(7).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_blob_of_any_size_costs_the_faults_of_what_is_read_of_it_and_no_more() {
+    const TIMES: u64 = 100;
+    let sup = start().await;
+    let reader = within(sup.spawn::<Hostile>("reader", ())).await.unwrap();
+    let pid = within(reader.pid()).await.unwrap();
+    let mut costs = Vec::new();
+    for len in [10, 4 << 10, 64 << 10, 128 << 20] {
+        let blob = written(len);
+        let expected = Ok((len, 0, blob[len - 1]));
+        let mut before = 0;
+        for time in 0..=TIMES {
+            assert_eq!(within(reader.ends(blob.clone())).await, expected);
+            // It is let go of before it comes again.
+            within(reader.pid()).await.unwrap();
+            if time == 0 {
+                before = faults(pid);
+            }
+        }
+        costs.push(faults(pid) - before);
+    }
+    println!("{costs:?} faults");
+    // Its first and its last byte, and the tables of pages for them: 128 MiB have 32,768 pages.
+    assert!(costs.iter().all(|cost| cost.abs_diff(costs[0]) <= 8 * TIMES), "{costs:?}");
+    end(sup).await;
+}
+
 #[tokio::test]
 async fn whoever_gives_what_is_no_blob_is_killed_and_nobody_else() {
     let sup = start().await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use procession::Chunk;
 use procession::SupervisorBuilder;
-use procession::blob::Blob;
+use procession::blob::{Blob, BlobWriter};
 use procession::prelude::*;
 use procession::shared::{List, SharedSpec};
 use procession::sync::Mutex;
@@ -88,12 +88,14 @@ pub(crate) async fn new_blobs(
 /// How long each of `times` handovers of a filled blob takes, to a worker that does not have it or, where it keeps it, does.
 pub(crate) async fn handovers(
     supervisor: &Supervisor,
-    bytes: &Bytes,
+    len: usize,
     times: usize,
     keep: bool,
 ) -> procession::Result<Vec<Duration>> {
     let echo = echo(supervisor, if keep { "keeper" } else { "looker" }).await?;
-    let blob = Blob::copy_from(bytes)?;
+    let mut writer = BlobWriter::with_len(len)?;
+    writer.fill(7);
+    let blob = writer.finish()?;
     let mut taken = Vec::with_capacity(times);
     for turn in 0..=times {
         let began = Instant::now();
@@ -101,7 +103,7 @@ pub(crate) async fn handovers(
         if turn > 0 {
             taken.push(began.elapsed());
         }
-        if answer != answer_of(bytes) {
+        if answer != answer_of(&blob) {
             return Err(Failure::new("the worker saw other bytes"));
         }
         // What it has let go of is gone there before the next one: nothing of it is left by chance.
@@ -170,6 +172,14 @@ where
         Contestant::new(Role::Procession, multi, move || run(Builder::new_multi_thread(), &turn)),
         Contestant::new(Role::Procession, single, move || run(Builder::new_current_thread(), &current)),
     ]
+}
+
+/// The same on several threads alone.
+pub(crate) fn multi_thread<F>(name: &'static str, turn: F) -> Contestant
+where
+    F: AsyncFn(&Supervisor) -> procession::Result<Readings> + Send + 'static,
+{
+    Contestant::new(Role::Procession, name, move || run(Builder::new_multi_thread(), &turn))
 }
 
 /// The same on one thread, where both ends look for what comes next.

@@ -17,6 +17,14 @@ pub(crate) fn proportional_memory(pid: u32) -> Result<f64> {
     kib.ok_or_else(|| Error::new(ErrorKind::InvalidData, "smaps_rollup has no Pss"))
 }
 
+/// How many bytes could be had without anybody being killed for them.
+pub(crate) fn available_memory() -> Result<u64> {
+    let about = fs::read_to_string("/proc/meminfo")?;
+    let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| Error::new(ErrorKind::InvalidData, "meminfo has no MemAvailable"))
+}
+
 /// What all threads of a process have spent on a core.
 pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
     let mut spent = Duration::ZERO;

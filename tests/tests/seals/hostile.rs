@@ -70,6 +70,12 @@ impl Hostile {
         len
     }
 
+    /// How long it is and what it begins and ends with; it is not kept.
+    #[call]
+    pub(crate) fn ends(&self, blob: Blob) -> (usize, u8, u8) {
+        (blob.len(), blob[0], blob[blob.len() - 1])
+    }
+
     /// The sum of a byte of each page.
     #[call(timeout = "60s")]
     pub(crate) fn touch(&mut self, blob: Blob) -> u64 {

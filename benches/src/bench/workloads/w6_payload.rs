@@ -9,11 +9,19 @@ use super::super::bare::payload;
 use super::super::figure::micros;
 use super::super::metric::Metric;
 use super::super::runner::Contestant;
-use super::super::{ipc_channel, procession, python};
+use super::super::{ipc_channel, procession, python, system};
 use super::{Scale, Workload};
 
 /// Handovers of what is filled already.
 const HANDOVERS: usize = 500;
+
+/// Other sizes of what is filled already: what it costs to hand over does not depend on them. The last one only where the
+/// machine has memory to spare.
+const SIZES: [(usize, [&str; 2]); 3] = [
+    (4 << 10, ["procession-blob-4KiB", "procession-blob-kept-4KiB"]),
+    (1 << 20, ["procession-blob-1MiB", "procession-blob-kept-1MiB"]),
+    (1 << 30, ["procession-blob-1GiB", "procession-blob-kept-1GiB"]),
+];
 
 pub(crate) fn workload(scale: Scale) -> Workload {
     let size = scale.pick(64 << 20, 20 << 20);
@@ -43,18 +51,32 @@ pub(crate) fn workload(scale: Scale) -> Workload {
     contestants.extend(procession::both(async move |supervisor| {
         Ok(vec![throughput(size, procession::payloads(supervisor, &sent, times).await?)])
     }));
-    let (fill, kept) = (bytes.clone(), bytes.clone());
+    let fill = bytes.clone();
     contestants.extend(procession::both_as(
         ["procession-blob", "procession-blob-current-thread"],
         async move |supervisor| {
             let new = throughput(size, procession::new_blobs(supervisor, &fill, times).await?);
-            Ok(vec![new, handover(procession::handovers(supervisor, &fill, HANDOVERS, false).await?)])
+            Ok(vec![new, handover(procession::handovers(supervisor, size, HANDOVERS, false).await?)])
         },
     ));
     contestants.extend(procession::both_as(
         ["procession-blob-kept", "procession-blob-kept-current-thread"],
-        async move |supervisor| Ok(vec![handover(procession::handovers(supervisor, &kept, HANDOVERS, true).await?)]),
+        async move |supervisor| Ok(vec![handover(procession::handovers(supervisor, size, HANDOVERS, true).await?)]),
     ));
+    for (len, [anew, kept]) in SIZES {
+        let spare = system::available_memory().unwrap_or_default();
+        if len > size && (scale == Scale::Quick || spare < 3 * len as u64) {
+            notes.push(format!(
+                "{anew} and {kept} are left out: they are for full runs with 3 times their size to spare"
+            ));
+            continue;
+        }
+        for (name, keep) in [(anew, false), (kept, true)] {
+            contestants.push(procession::multi_thread(name, async move |supervisor| {
+                Ok(vec![handover(procession::handovers(supervisor, len, HANDOVERS, keep).await?)])
+            }));
+        }
+    }
     contestants.push(Contestant::peer("ipc-channel", move || {
         let new = throughput(size, ipc_channel::through_new_memory(&bytes, times)?);
         Ok(vec![new, handover(ipc_channel::handovers(&bytes, HANDOVERS)?)])
