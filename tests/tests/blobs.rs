@@ -2,6 +2,8 @@
 
 #[path = "blobs/ends.rs"]
 mod ends;
+#[path = "blobs/limits.rs"]
+mod limits;
 #[path = "blobs/passing.rs"]
 mod passing;
 mod processes;

@@ -11,7 +11,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::BlobError;
-use super::reference;
+use super::reference::{self, Use};
 use super::view::{self, ViewError};
 use super::writer::BlobWriter;
 use crate::router::Handles;
@@ -35,7 +35,8 @@ struct Whole {
     tag: u64,
     handle: Handle,
     memory: SealedMemory,
-    /// Only there to be dropped.
+    // Only there to be dropped.
+    _use: Use,
     _hold: Handles,
 }
 
@@ -76,7 +77,11 @@ impl Blob {
     /// What a writer has finished, which may be longer.
     pub(super) fn new(memory: SealedMemory, len: usize) -> Self {
         let (tag, handle, hold) = reference::made(SharedMemory::Sealed(memory.clone()));
-        Self { whole: Some(Arc::new(Whole { tag, handle, memory, _hold: hold })), start: 0, len }
+        Self {
+            whole: Some(Arc::new(Whole { tag, handle, memory, _use: Use::made(handle), _hold: hold })),
+            start: 0,
+            len,
+        }
     }
 
     /// A part of it, which keeps all of it.
@@ -175,7 +180,8 @@ impl<'de> Deserialize<'de> for Blob {
         let (start, len) = range
             .filter(|(start, len)| start.checked_add(*len).is_some_and(|end| end <= memory.len()))
             .ok_or_else(|| D::Error::custom(format_args!("{len} bytes from {start} are not within the blob")))?;
-        let whole = Whole { tag, handle, memory, _hold: reference::held(handle) };
+        let used = Use::given(handle).map_err(D::Error::custom)?;
+        let whole = Whole { tag, handle, memory, _use: used, _hold: reference::held(handle) };
         Ok(Self { whole: Some(Arc::new(whole)), start, len })
     }
 }

@@ -32,6 +32,10 @@
 //!   has broken the protocol and is killed.
 //! - Its memory is set aside when it is made: to write or to read it cannot fail later.
 //!
+//! # Limits
+//! What a worker may have in blobs its spec says, by [`Limits::blobs`](crate::Limits::blobs); what this process may have,
+//! [`set_limit`]. Beyond either there is an error with all its numbers, and nothing else has changed.
+//!
 //! # Filled by many
 //! A writer can be [split](BlobWriter::split): each [`BlobSlice`] goes to a worker that fills it and answers with what it is
 //! [done](BlobSlice::done) as. When all are back it is a blob. One part is open in one process at a time. A worker that dies

@@ -2,6 +2,7 @@
 
 use serde::de::Error;
 
+use super::error::BlobError;
 use crate::actor::node::{Node, random};
 use crate::actor::parcel::opened_handle;
 use crate::router::Handles;
@@ -20,6 +21,29 @@ pub(super) fn made(memory: SharedMemory) -> (u64, Handle, Handles) {
 /// One more reference.
 pub(super) fn held(handle: Handle) -> Handles {
     Node::here().hold(vec![handle])
+}
+
+/// A value's use of memory as a whole, which counts while it is there.
+pub(super) struct Use(u64);
+
+impl Use {
+    /// Of memory that came.
+    pub(super) fn given(handle: Handle) -> Result<Self, BlobError> {
+        memories::use_given(handle.actor.0)?;
+        Ok(Self(handle.actor.0))
+    }
+
+    /// Of memory that was written here.
+    pub(super) fn made(handle: Handle) -> Self {
+        memories::use_made(handle.actor.0);
+        Self(handle.actor.0)
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        memories::unuse(self.0);
+    }
 }
 
 /// The memory with this tag that the message which is being decoded refers to.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytemuck::{AnyBitPattern, NoUninit};
@@ -10,9 +11,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use super::blob::Blob;
-use super::reference;
+use super::limit::Share;
+use super::reference::{self, Use};
 use super::view::{self, ViewError};
 use crate::router::Handles;
+use crate::shm::memories::{self, Kind};
 use crate::sys::{CLAIM, OpenPart, PartedMemory, SharedMemory};
 use crate::wire::codec::{Handle, note_handle_once};
 
@@ -75,7 +78,8 @@ enum State {
 struct Shared {
     tag: u64,
     handle: Handle,
-    /// Only there to be dropped.
+    // Only there to be dropped.
+    _use: Option<Arc<Use>>,
     _hold: Handles,
 }
 
@@ -88,6 +92,8 @@ pub struct BlobSlice {
     memory: PartedMemory,
     name: Name,
     open: Option<OpenPart>,
+    /// Its bytes, where this process does not have the whole.
+    _share: Option<Share>,
 }
 
 /// What travels of a slice.
@@ -152,7 +158,7 @@ impl SplitBlob {
     pub(super) fn new(memory: Option<PartedMemory>, len: usize, each: usize, claims: usize) -> Self {
         let memory = memory.map(|memory| {
             let (tag, handle, hold) = reference::made(SharedMemory::Parted(memory.clone()));
-            (Shared { tag, handle, _hold: hold }, memory)
+            (Shared { tag, handle, _use: Some(Arc::new(Use::made(handle))), _hold: hold }, memory)
         });
         let parts = vec![Part { renewed: 0, state: State::Here }; len.div_ceil(each)];
         Self { memory, len, each, claims, parts }
@@ -272,7 +278,7 @@ impl SplitBlob {
             claim: self.claim(index) as u64,
             renewed,
         };
-        Some(BlobSlice { shared, memory, name, open: None })
+        Some(BlobSlice { shared, memory, name, open: None, _share: None })
     }
 
     fn claim(&self, index: usize) -> usize {
@@ -364,8 +370,16 @@ impl<'de> Deserialize<'de> for BlobSlice {
         if !is_range {
             return Err(D::Error::custom("the slice is not within the blob"));
         }
-        let shared = Shared { tag: name.tag, handle, _hold: reference::held(handle) };
-        Ok(Self { shared, memory, name, open: None })
+        let share = match memories::is_used(handle.actor.0) {
+            true => None,
+            false => {
+                let mut share = Share::of(Kind::Part);
+                share.resize(name.end - name.start).map_err(D::Error::custom)?;
+                Some(share)
+            }
+        };
+        let shared = Shared { tag: name.tag, handle, _use: None, _hold: reference::held(handle) };
+        Ok(Self { shared, memory, name, open: None, _share: share })
     }
 }
 

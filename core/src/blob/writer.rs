@@ -9,6 +9,7 @@ use super::error::BlobError;
 use super::limit::Share;
 use super::split::SplitBlob;
 use super::view::{self, ViewError};
+use crate::shm::memories::Kind;
 use crate::sys::{CLAIM, Memory};
 
 /// What a growing one has at first.
@@ -31,13 +32,13 @@ pub struct BlobWriter {
 impl BlobWriter {
     /// One without bytes, to be written at its end.
     pub const fn new() -> Self {
-        Self { memory: None, len: 0, share: Share::NONE }
+        Self { memory: None, len: 0, share: Share::of(Kind::Written) }
     }
 
     /// One of so many bytes, all zero, to be written in place.
     ///
     /// # Errors
-    /// [`BlobError::Limit`] where the process may not have so many, [`BlobError::Memory`] where the system has not: memory,
+    /// [`BlobError::Limit`] or [`BlobError::WorkerLimit`] where the process may not have so many, [`BlobError::Memory`] where the system has not: memory,
     /// addresses, descriptors. Once it is made no access fails.
     ///
     /// # Platform-specific behavior

@@ -135,7 +135,7 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         name: name.clone(),
         stdin: data_child,
         capture,
-        limits: incarnation.limits.0.clone(),
+        limits: incarnation.limits.system.clone(),
     };
     let child = sys::spawn(launch, witness.clone()).await.map_err(failed(None))?;
     // From here on a task that is dropped must not leave the process behind.

@@ -67,6 +67,7 @@ impl Launcher {
                 depth: place::depth() + 1,
                 registry: self.registry,
                 poll_for: self.poll_for.as_micros().min(10_000) as u64,
+                blobs: order.limits.blobs,
             },
             name: order.name,
             actor: order.actor,

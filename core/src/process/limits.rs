@@ -20,7 +20,12 @@ use crate::sys;
 ///
 /// [`Event::LimitNotEnforced`]: crate::Event::LimitNotEnforced
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits(pub(crate) sys::Limits);
+pub struct Limits {
+    /// What the system holds it to.
+    pub(crate) system: sys::Limits,
+    /// Bytes in blobs, to which it holds itself.
+    pub(crate) blobs: Option<u64>,
+}
 
 /// How urgent the work of a process is, beside that of all others on the machine.
 ///
@@ -56,7 +61,30 @@ impl Limits {
     /// memory counts.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
-        self.0.memory = Some(bytes);
+        self.system.memory = Some(bytes);
+        self
+    }
+
+    /// The bytes that the worker may have in [blobs](crate::blob) at a time, 1 at least.
+    ///
+    /// What counts, from before its `init` on:
+    ///
+    /// - what its [writers](crate::blob::BlobWriter) have set aside;
+    /// - blobs that a value in it refers to, those that it has made and those of others, each once and as a whole, however many
+    ///   clones and parts of it there are; those in messages that it has not come to yet do not count, nor those that it has given
+    ///   away and kept no value of;
+    /// - split blobs that it has made, and each part of others' with its own bytes.
+    ///
+    /// What is too much is an error where it is asked for, and the worker lives on: a writer fails with
+    /// [`BlobError::WorkerLimit`](crate::blob::BlobError::WorkerLimit), and a message with a blob that is beyond the limit is not
+    /// decoded, which its sender hears as [`CallError::Codec`](crate::CallError::Codec) with the same words; a worker with such an
+    /// argument of its `init` does not start.
+    ///
+    /// Each worker is counted for itself, and so are those that it starts. For what this process has, all that its workers give it
+    /// included, see [`blob::set_limit`](crate::blob::set_limit).
+    #[must_use]
+    pub fn blobs(mut self, bytes: u64) -> Self {
+        self.blobs = Some(bytes);
         self
     }
 
@@ -66,7 +94,7 @@ impl Limits {
     /// Not enforced on Linux, which counts the processes of a user but, without a control group, not those of a tree.
     #[must_use]
     pub fn processes(mut self, count: u32) -> Self {
-        self.0.processes = Some(count);
+        self.system.processes = Some(count);
         self
     }
 
@@ -77,7 +105,7 @@ impl Limits {
     /// has more than one group of processors, which is beyond 64 of them.
     #[must_use]
     pub fn cpus(mut self, cpus: impl IntoIterator<Item = usize>) -> Self {
-        self.0.cpus = Some(cpus.into_iter().collect());
+        self.system.cpus = Some(cpus.into_iter().collect());
         self
     }
 
@@ -88,7 +116,7 @@ impl Limits {
     /// lower its own further. On Windows it cannot change it.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
-        self.0.priority = Some(match priority {
+        self.system.priority = Some(match priority {
             Priority::Idle => sys::Priority::Idle,
             Priority::BelowNormal => sys::Priority::BelowNormal,
             Priority::Normal => sys::Priority::Normal,
@@ -103,7 +131,11 @@ impl Limits {
 
     /// What no process could be held to, before one is started.
     pub(crate) fn check(&self, child: &str) -> Result<(), StartError> {
-        self.0.check().map_err(|error| StartError::BadSpec(format!("the limits of {child}: {error}")))
+        if self.blobs == Some(0) {
+            let why = "0 bytes in blobs would refuse every blob: leave the limit out to allow all";
+            return Err(StartError::BadSpec(format!("the limits of {child}: {why}")));
+        }
+        self.system.check().map_err(|error| StartError::BadSpec(format!("the limits of {child}: {error}")))
     }
 }
 

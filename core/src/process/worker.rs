@@ -27,6 +27,7 @@ use crate::error::exit::{ExitCause, StopReason};
 use crate::error::start::StartFailure;
 use crate::router::{LinkKey, NewEntry, Router};
 use crate::shm::journal::Journal;
+use crate::shm::memories;
 use crate::sys::{self, BlockingStream, Endpoint, Greeting};
 use crate::wire::codec;
 use crate::wire::frame::{CONTROL_LIMIT, Decoder, Frame, PAYLOAD_LIMIT};
@@ -76,6 +77,7 @@ fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, Stri
         }
     };
     sys::set_process_name(&hello.name);
+    memories::limit_worker(hello.blobs);
     place::settle(place::Worker { depth: hello.depth, chunks: journal.chunks() });
     Node::enter(hello.to.run);
     party::settle(hello.to, hello.incarnation);

@@ -26,6 +26,8 @@ pub(crate) struct Hello {
     pub(crate) registry: Destination,
     /// For how many microseconds it looks for the next message behind one, in place of waiting to be told.
     pub(crate) poll_for: u64,
+    /// How many bytes it may have in blobs.
+    pub(crate) blobs: Option<u64>,
 }
 
 /// Why a greeting was not understood.
@@ -93,7 +95,16 @@ mod tests {
 
     fn hello() -> Hello {
         let to = Destination { run: RunId(1), node: NodeId(2), actor: ActorId(3), type_hash: TypeHash(4) };
-        Hello { to, actor: "a::B".into(), name: "b".into(), incarnation: 1, depth: 1, registry: to, poll_for: 0 }
+        Hello {
+            to,
+            actor: "a::B".into(),
+            name: "b".into(),
+            incarnation: 1,
+            depth: 1,
+            registry: to,
+            poll_for: 0,
+            blobs: Some(5),
+        }
     }
 
     #[test]

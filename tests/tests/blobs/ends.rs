@@ -128,7 +128,8 @@ async fn what_is_too_much_is_told_before_it_is_promised() {
     assert!(matches!(refused, BlobError::Limit { len: 400_001, used: 600_000, limit: 1_000_000 }), "{refused}");
     assert_eq!(
         refused.to_string(),
-        "400001 bytes are not to be had for a blob: this process has 600000 of the 1000000 bytes that it may have"
+        "400001 bytes are not to be had for a blob: this process has 600000 of the 1000000 bytes that blob::set_limit allows \
+         it; let go of blobs, or set a higher limit"
     );
     let mut two = BlobWriter::with_len(300_000).unwrap();
     assert!(two.resize(400_001).is_err() && BlobWriter::with_len(100_001).is_err());

@@ -44,6 +44,12 @@ impl Reader {
         Ok(writer.finish()?)
     }
 
+    /// The sum of a blob that it has another one make, of ones.
+    #[call]
+    pub(crate) async fn fetch(&self, from: Address<Reader>, len: usize) -> Result<(usize, u64), Failure> {
+        Ok(sum(&from.make(len, 1).await?))
+    }
+
     #[call]
     pub(crate) fn give_back(&self, blobs: Vec<Blob>) -> Vec<Blob> {
         blobs
