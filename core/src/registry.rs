@@ -48,7 +48,7 @@ impl Registry {
                     let answer = codec::encode(&found, PAYLOAD_LIMIT).unwrap_or_default();
                     node.with(|router| {
                         router.answer(taken.call, Outcome::Value(answer, Handles::none()));
-                        router.finish(entry, &taken, std::time::Duration::ZERO);
+                        router.finish(entry, &taken);
                     });
                 }
                 end.wake.notified().await;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -35,7 +36,11 @@ pub(crate) struct Shared {
 
 /// The wish that an actor ends, from whichever side it comes; the first one counts.
 #[derive(Clone, Debug)]
-pub(crate) struct Stop(watch::Sender<Option<StopReason>>);
+pub(crate) struct Stop {
+    wish: watch::Sender<Option<StopReason>>,
+    /// Whether there is one: each message looks.
+    is_asked: Arc<AtomicBool>,
+}
 
 /// A task that belongs to an actor: it ends with the actor, or earlier when it is cancelled.
 #[derive(Debug)]
@@ -194,11 +199,12 @@ impl<A> fmt::Debug for Context<A> {
 
 impl Stop {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(None))
+        Self { wish: watch::Sender::new(None), is_asked: Arc::default() }
     }
 
     pub(crate) fn ask(&self, reason: StopReason) {
-        self.0.send_if_modified(|asked| {
+        self.is_asked.store(true, Ordering::Release);
+        self.wish.send_if_modified(|asked| {
             let first = asked.is_none();
             asked.get_or_insert(reason);
             first
@@ -206,11 +212,11 @@ impl Stop {
     }
 
     pub(crate) fn asked(&self) -> Option<StopReason> {
-        *self.0.borrow()
+        if self.is_asked.load(Ordering::Acquire) { *self.wish.borrow() } else { None }
     }
 
     pub(crate) async fn wait(&self) -> StopReason {
-        let mut asked = self.0.subscribe();
+        let mut asked = self.wish.subscribe();
         loop {
             if let Some(reason) = *asked.borrow_and_update() {
                 return reason;

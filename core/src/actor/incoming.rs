@@ -1,10 +1,12 @@
 //! A message on its way into a handler, and the answer on its way out.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,19 +14,42 @@ use super::node::{LocalEnd, Node};
 use super::parcel::Parcel;
 use super::traits::{Method, Payload};
 use crate::error::call::{CallError, CodecError, NoError};
-use crate::router::{CallKey, Handles, Outcome};
-use crate::wire::codec;
-use crate::wire::frame::PAYLOAD_LIMIT;
+use crate::router::{CallKey, Handles, Outcome, Router};
+use crate::wire::codec::{self, EncodeError};
+use crate::wire::frame::{PAYLOAD_LIMIT, Status};
 
 /// A message that a handler is about to handle. Used by the code that `#[handlers]` makes.
+///
+/// Dropped without an answer to its call, it answers [`NoReply`](crate::CallError::NoReply).
 #[derive(Debug)]
 pub struct Incoming {
     pub(crate) method: u16,
     pub(crate) name: &'static str,
     pub(crate) payload: Parcel,
-    pub(crate) answer: Option<Answer>,
-    end: Arc<LocalEnd>,
+    /// The call, until it has its answer, or somebody has the duty to give it one.
+    call: Option<CallKey>,
+    slot: Rc<AnswerSlot>,
 }
+
+/// Where an actor's handlers leave their answers until they have ended, one after the other.
+#[derive(Debug)]
+pub(crate) struct AnswerSlot {
+    end: Arc<LocalEnd>,
+    given: RefCell<Option<Given>>,
+    /// The memory in which answers are encoded.
+    bytes: RefCell<Vec<u8>>,
+}
+
+/// What a handler has answered.
+#[derive(Debug)]
+enum Given {
+    /// What is in the slot's memory.
+    Encoded(Status),
+    Outcome(Outcome),
+}
+
+/// Answers up to this length are copied out of the slot's memory, longer ones take it along.
+const SHORT: usize = 1 << 10;
 
 /// The right, and the duty, to answer one call.
 #[derive(Debug)]
@@ -64,21 +89,52 @@ impl<E: fmt::Display> CastOutput for Result<(), E> {
     }
 }
 
+impl AnswerSlot {
+    pub(crate) fn new(end: Arc<LocalEnd>) -> Rc<Self> {
+        Rc::new(Self { end, given: RefCell::default(), bytes: RefCell::default() })
+    }
+
+    /// Gives the call what its handler, which has ended, has answered.
+    pub(crate) fn deliver(&self, router: &mut Router, call: CallKey) {
+        match self.given.take() {
+            Some(Given::Encoded(status)) => {
+                let mut bytes = self.bytes.borrow_mut();
+                if bytes.len() <= SHORT {
+                    router.answer_encoded(call, status, &bytes);
+                } else {
+                    let bytes = mem::take(&mut *bytes).into();
+                    router.answer(call, Outcome::from_reply(status, bytes, Handles::none()));
+                }
+            }
+            Some(Given::Outcome(outcome)) => {
+                router.answer(call, outcome);
+            }
+            None => {}
+        }
+    }
+
+    /// Keeps an answer until the handler has ended.
+    fn give(&self, call: CallKey, given: Given) {
+        self.end.ends(call);
+        self.given.replace(Some(given));
+    }
+}
+
 impl Incoming {
     pub(crate) fn new(
-        methods: &'static [Method],
         method: u16,
+        about: Option<&'static Method>,
         payload: Parcel,
         call: Option<CallKey>,
-        end: &Arc<LocalEnd>,
+        slot: &Rc<AnswerSlot>,
     ) -> Self {
-        let name = methods.get(usize::from(method)).map_or("an unknown method", |method| method.name);
-        let answer = call.map(|call| Answer { call, name, end: end.clone(), given: false });
-        Self { method, name, payload, answer, end: end.clone() }
+        let name = about.map_or("an unknown method", |method| method.name);
+        Self { method, name, payload, call, slot: slot.clone() }
     }
 
     /// The number of the method.
     #[must_use]
+    #[inline]
     pub fn method(&self) -> u16 {
         self.method
     }
@@ -100,39 +156,42 @@ impl Incoming {
 
     /// Answers with a value.
     pub fn answer<T: Payload>(mut self, value: T) {
-        if let Some(answer) = self.answer.take() {
-            answer.encode(&value, Outcome::Value).at_end();
-        }
+        self.encode(&value, Status::Value);
     }
 
     /// Answers with a value or the handler's own error.
     pub fn answer_result<T: Payload, E: Payload>(mut self, result: Result<T, E>) {
-        if let Some(answer) = self.answer.take() {
-            match result {
-                Ok(value) => answer.encode(&value, Outcome::Value).at_end(),
-                Err(error) => answer.encode(&error, Outcome::HandlerError).at_end(),
-            }
+        match result {
+            Ok(value) => self.encode(&value, Status::Value),
+            Err(error) => self.encode(&error, Status::HandlerError),
         }
     }
 
     /// Ends a cast; its error becomes an event.
     pub fn cast_done<R: CastOutput>(self, result: R) {
         if let Some(error) = result.into_error() {
-            self.end.cast_failed(self.name, error);
+            self.slot.end.cast_failed(self.name, error);
         }
     }
 
     /// Ends a call in an outcome that is encoded already.
     pub(crate) fn end(mut self, outcome: Outcome) {
-        if let Some(answer) = self.answer.take() {
-            Answered(answer, outcome).at_end();
+        let Some(call) = self.call.take() else { return };
+        if outcome.handles().is_empty() {
+            self.slot.give(call, Given::Outcome(outcome));
+        } else {
+            // What holds them is the value, which goes when the handler ends.
+            self.slot.end.leave(call);
+            Node::here().answer(call, outcome);
         }
     }
 
     /// Leaves the answer to whoever holds the [`Reply`].
     pub fn defer<T: Payload, E: Payload>(&mut self) -> Reply<T, E> {
-        let answer =
-            self.answer.take().unwrap_or_else(|| Answer { call: 0, name: self.name, end: Arc::default(), given: true });
+        let answer = match self.call.take() {
+            Some(call) => Answer { call, name: self.name, end: self.slot.end.clone(), given: false },
+            None => Answer { call: 0, name: self.name, end: Arc::default(), given: true },
+        };
         Reply { answer, types: PhantomData }
     }
 
@@ -142,23 +201,67 @@ impl Incoming {
         self.fail(CallError::Version(format!("the actor has no method number {method}")));
     }
 
-    fn fail(&mut self, error: CallError<NoError>) {
-        match self.answer.take() {
-            Some(answer) => Answered(answer, Outcome::Failed(error)).at_end(),
-            None => self.end.cast_failed(self.name, error.to_string()),
+    /// Answers with what it encodes here. The value is there until that is given, and holds what is in it.
+    fn encode<T: Serialize>(&mut self, value: &T, status: Status) {
+        let Some(call) = self.call else { return };
+        // A `Serialize` may do anything, so nothing is borrowed meanwhile.
+        let mut bytes = self.slot.bytes.take();
+        bytes.clear();
+        let encoded = codec::encode_message_into(value, PAYLOAD_LIMIT, &mut bytes);
+        self.call = None;
+        match encoded {
+            Ok(handles) if handles.is_empty() => {
+                self.slot.bytes.replace(bytes);
+                self.slot.give(call, Given::Encoded(status));
+            }
+            Ok(handles) => {
+                self.slot.end.leave(call);
+                Node::here().answer(call, Outcome::from_reply(status, bytes.into(), handles.into()));
+            }
+            Err(error) => self.slot.give(call, Given::Outcome(unencoded(self.name, error))),
         }
     }
+
+    fn fail(&mut self, error: CallError<NoError>) {
+        match self.call.take() {
+            Some(call) => self.slot.give(call, Given::Outcome(Outcome::Failed(error))),
+            None => self.slot.end.cast_failed(self.name, error.to_string()),
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            unanswered(call, &self.slot.end);
+        }
+    }
+}
+
+/// That an answer could not be encoded.
+fn unencoded(method: &str, error: EncodeError) -> Outcome {
+    Outcome::Failed(CallError::Codec(CodecError::Answer { method: method.to_owned(), error }))
+}
+
+/// Nobody is left who would answer the call.
+fn unanswered(call: CallKey, end: &LocalEnd) {
+    // While the handler unwinds the answer is that it panicked; after the actor's end, that it died.
+    if std::thread::panicking() || end.is_closed() {
+        return;
+    }
+    end.leave(call);
+    Node::here().with(|router| router.answer(call, Outcome::Failed(CallError::NoReply)));
 }
 
 impl<T: Payload, E: Payload> Reply<T, E> {
     /// Answers with a value.
     pub fn send(self, value: T) {
-        self.answer.encode(&value, Outcome::Value).now();
+        self.answer.encode(&value, Status::Value);
     }
 
     /// Answers with the method's own error.
     pub fn fail(self, error: E) {
-        self.answer.encode(&error, Outcome::HandlerError).now();
+        self.answer.encode(&error, Status::HandlerError);
     }
 
     /// Answers with a value or the method's own error.
@@ -177,55 +280,23 @@ impl<T, E> fmt::Debug for Reply<T, E> {
 }
 
 impl Answer {
-    fn encode<T: Serialize>(self, value: &T, outcome: impl FnOnce(Bytes, Handles) -> Outcome) -> Answered {
+    /// Gives it, from anywhere.
+    fn encode<T: Serialize>(mut self, value: &T, status: Status) {
         // The value is there until the answer is given, and holds what is in it.
         let outcome = match codec::encode_message(value, PAYLOAD_LIMIT) {
-            Ok((bytes, handles)) => outcome(bytes, handles.into()),
-            Err(error) => {
-                let method = self.name.to_owned();
-                Outcome::Failed(CallError::Codec(CodecError::Answer { method, error }))
-            }
+            Ok((bytes, handles)) => Outcome::from_reply(status, bytes, handles.into()),
+            Err(error) => unencoded(self.name, error),
         };
-        Answered(self, outcome)
-    }
-}
-
-/// An answer that is known.
-struct Answered(Answer, Outcome);
-
-impl Answered {
-    /// Gives it when the handler has ended, together with that.
-    fn at_end(self) {
-        let Self(mut answer, outcome) = self;
-        answer.given = true;
-        let call = answer.call;
-        if outcome.handles().is_empty() {
-            if let Err(outcome) = answer.end.answer(call, outcome) {
-                Node::here().answer(call, outcome);
-            }
-        } else {
-            // What holds them is the value, which goes when the handler ends.
-            answer.end.leave(call);
-            Node::here().answer(call, outcome);
-        }
-    }
-
-    /// Gives it from anywhere.
-    fn now(self) {
-        let Self(mut answer, outcome) = self;
-        answer.given = true;
-        answer.end.leave(answer.call);
-        Node::here().answer(answer.call, outcome);
+        self.given = true;
+        self.end.leave(self.call);
+        Node::here().answer(self.call, outcome);
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // While the handler unwinds the answer is that it panicked; after the actor's end, that it died.
-        if self.given || std::thread::panicking() || self.end.is_closed() {
-            return;
+        if !self.given {
+            unanswered(self.call, &self.end);
         }
-        self.end.leave(self.call);
-        Node::here().with(|router| router.answer(self.call, Outcome::Failed(CallError::NoReply)));
     }
 }

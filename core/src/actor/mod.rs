@@ -20,4 +20,5 @@ pub(crate) mod running;
 pub(crate) mod service;
 pub(crate) mod target;
 pub(crate) mod traits;
+pub(crate) mod watch;
 pub(crate) mod wheel;

@@ -88,7 +88,7 @@ pub(crate) struct LocalEnd {
     /// There may be something to take.
     pub(crate) wake: Notify,
     closed: AtomicBool,
-    running: Mutex<Running>,
+    running: Running,
     /// What a service is told beside its messages.
     news: Mutex<Vec<News>>,
 }
@@ -392,32 +392,27 @@ impl LocalEnd {
 
     /// The handler of a message starts: a call, or a cast that nobody can cancel.
     pub(crate) fn enter(&self, call: Option<CallKey>) {
-        self.running().enter(call);
+        self.running.enter(call);
     }
 
     /// The call has its answer.
     pub(crate) fn leave(&self, call: CallKey) {
-        self.running().leave(call);
+        self.running.leave(call);
     }
 
-    /// Keeps what the handler that runs has answered until it has ended; given back where it was not its own call.
-    pub(crate) fn answer(&self, call: CallKey, outcome: Outcome) -> Result<(), Outcome> {
-        self.running().answer(call, outcome)
-    }
-
-    /// What the handler that has ended has answered.
-    pub(crate) fn take_answer(&self) -> Option<Outcome> {
-        self.running().take_answer()
+    /// The call that is handled will have its answer when its handler has ended.
+    pub(crate) fn ends(&self, call: CallKey) {
+        self.running.ends(call);
     }
 
     /// Whether the caller of the message that is handled has gone.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.running().is_cancelled()
+        self.running.is_cancelled()
     }
 
     /// Fires when that caller goes.
     pub(crate) fn cancellation(&self) -> CancellationToken {
-        self.running().token()
+        self.running.token()
     }
 
     /// The actor has ended: what it still had to answer is told by its death.
@@ -433,7 +428,7 @@ impl LocalEnd {
         if self.is_service {
             return self.tell(News::Cancelled(call));
         }
-        self.running().cancel(call);
+        self.running.cancel(call);
     }
 
     /// Tells a service something.
@@ -451,10 +446,6 @@ impl LocalEnd {
 
     fn news(&self) -> MutexGuard<'_, Vec<News>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

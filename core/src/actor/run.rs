@@ -13,12 +13,13 @@ use tokio::time::MissedTickBehavior;
 
 use super::address::Address;
 use super::context::{Context, Shared, Stop};
-use super::incoming::Incoming;
+use super::incoming::{AnswerSlot, Incoming};
 use super::leaving;
 use super::message::{self, Current};
 use super::node::{LocalEnd, Node, taken_held};
 use super::parcel::Parcel;
 use super::traits::Handlers;
+use super::watch::Watch;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::start::StartFailure;
@@ -54,9 +55,9 @@ pub(crate) trait Turn {
     /// It has ended.
     fn finished(&self, seq: u64);
     /// Does something to the router and passes on what that comes to, and what the handler has sent. `act` says whether the
-    /// next handler starts at once.
-    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool);
-    /// Ready when all that was passed on is heard, even if this process ended then: no handler starts before that.
+    /// next handler starts at once. False where that may be lost: no handler starts before it is [safe](Self::poll_safe).
+    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool;
+    /// Ready when all that was passed on is heard, even if this process ended then.
     fn poll_safe(&self, cx: &mut TaskContext<'_>) -> Poll<()>;
     /// The handler waits for something: what was passed on need not wait as well.
     fn paused(&self);
@@ -69,8 +70,9 @@ pub(crate) struct NoTurn;
 impl Turn for NoTurn {
     fn started(&self, _: u64, _: u16, _: Instant) {}
     fn finished(&self, _: u64) {}
-    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) {
+    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
         Node::here().at(now, act);
+        true
     }
     fn poll_safe(&self, _: &mut TaskContext<'_>) -> Poll<()> {
         Poll::Ready(())
@@ -106,7 +108,8 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
         Err(message) => return Ended::StartFailed(StartFailure::Panicked(message)),
     };
     ready();
-    let mut runner = Runner { entry, end, stop, turn, ctx };
+    let slot = AnswerSlot::new(end.clone());
+    let mut runner = Runner { entry, end, stop, turn, ctx, slot, watch: Watch::new(Instant::now()) };
     let ended = runner.serve(&mut actor).await;
     if let Ended::Stopped(reason) = ended
         && let Err(message) = caught(handling(Current::default(), actor.stop(&runner.ctx, reason))).await
@@ -134,19 +137,14 @@ struct Runner<A: Handlers> {
     stop: Stop,
     turn: Box<dyn Turn>,
     ctx: Context<A>,
+    slot: Rc<AnswerSlot>,
+    watch: Watch,
 }
 
 enum Next {
     Stop(StopReason),
     Tick(usize),
-    Message(Due),
-}
-
-/// A message to handle now.
-struct Due {
-    taken: Taken,
-    /// When it was taken.
-    at: Instant,
+    Message(Taken),
 }
 
 impl<A: Handlers> Runner<A> {
@@ -163,7 +161,7 @@ impl<A: Handlers> Runner<A> {
         let mut next = None;
         loop {
             let present = match next.take() {
-                Some(due) => Next::Message(due),
+                Some(taken) => Next::Message(taken),
                 None => self.next(&mut ticks).await,
             };
             in_a_row += 1;
@@ -171,15 +169,16 @@ impl<A: Handlers> Runner<A> {
                 Next::Stop(reason) => return Ended::Stopped(reason),
                 Next::Tick(index) => {
                     let ended = self.tick(actor, index).await;
-                    self.turn.pass(Instant::now(), &mut |_| false);
-                    poll_fn(|cx| self.turn.poll_safe(cx)).await;
+                    if !self.turn.pass(Instant::now(), &mut |_| false) {
+                        poll_fn(|cx| self.turn.poll_safe(cx)).await;
+                    }
                     if let Err(panic) = ended {
                         return Ended::Panicked(panic);
                     }
                 }
-                Next::Message(due) => {
+                Next::Message(taken) => {
                     let go_on = ticks.is_empty() && in_a_row < BATCH;
-                    next = match self.message(actor, due, go_on).await {
+                    next = match self.message(actor, taken, go_on).await {
                         Ok(next) => next,
                         Err(panic) => return Ended::Panicked(panic),
                     };
@@ -195,10 +194,11 @@ impl<A: Handlers> Runner<A> {
     /// What to do next: a stop overtakes the queue, a due timer overtakes messages.
     async fn next(&mut self, ticks: &mut [tokio::time::Interval]) -> Next {
         let node = Node::here();
-        let mut stopped = pin!(self.stop.wait());
-        let mut woken = pin!(self.end.wake.notified());
+        let Self { entry, end, stop, watch, .. } = self;
+        let mut stopped = pin!(stop.wait());
+        let mut woken = pin!(end.wake.notified());
         poll_fn(|cx| {
-            if self.stop.asked().is_some()
+            if stop.asked().is_some()
                 && let Poll::Ready(reason) = stopped.as_mut().poll(cx)
             {
                 return Poll::Ready(Next::Stop(reason));
@@ -209,15 +209,19 @@ impl<A: Handlers> Runner<A> {
                 }
             }
             loop {
-                let at = Instant::now();
-                if let Some(taken) = node.at(at, |router| router.take(self.entry)) {
-                    return Poll::Ready(Next::Message(Due { taken: taken_held(taken), at }));
+                let ran = watch.rest(Instant::now());
+                let taken = node.at(watch.at(), |router| {
+                    ran.into_iter().for_each(|ran| router.observe(*entry, ran));
+                    router.take(*entry)
+                });
+                if let Some(taken) = taken {
+                    return Poll::Ready(Next::Message(taken_held(taken)));
                 }
                 // Registered before the last look, so that a message in between is not overlooked.
                 if woken.as_mut().poll(cx).is_pending() {
                     break;
                 }
-                woken.set(self.end.wake.notified());
+                woken.set(end.wake.notified());
             }
             stopped.as_mut().poll(cx).map(Next::Stop)
         })
@@ -225,59 +229,61 @@ impl<A: Handlers> Runner<A> {
     }
 
     /// Handles a message; what is to be handled after it, if `go_on` and if that is known already.
-    async fn message(&mut self, actor: &mut A, due: Due, go_on: bool) -> Result<Option<Due>, Panic> {
-        let Due { mut taken, at } = due;
+    async fn message(&mut self, actor: &mut A, mut taken: Taken, go_on: bool) -> Result<Option<Taken>, Panic> {
         let method = taken.message.method;
+        let about = A::METHODS.get(usize::from(method));
         let payload = Parcel {
             bytes: std::mem::take(&mut taken.message.payload),
             handles: std::mem::take(&mut taken.message.handles),
         };
         let call = taken.reply.then_some(taken.call);
         self.end.enter(call);
-        let incoming = Incoming::new(A::METHODS, method, payload, call, &self.end);
-        let name = incoming.name;
+        let incoming = Incoming::new(method, about, payload, call, &self.slot);
         // That of a cast was for its room in the mailbox, which it has got.
         let current = Current { call: Some(taken.call), deadline: taken.deadline.filter(|_| taken.reply) };
-        self.turn.started(taken.seq, method, at);
+        self.turn.started(taken.seq, method, self.watch.at());
+        let mut has_waited = false;
         let result = {
-            let mut handled = pin!(caught(handling(current, actor.handle(&self.ctx, incoming))));
-            if A::METHODS.get(usize::from(method)).is_some_and(|method| method.cancel_drops) {
+            let mut handled = pin!(actor.handle(&self.ctx, incoming));
+            let turn = &self.turn;
+            let mut poll = |cx: &mut TaskContext<'_>| {
+                let polled = unless_panicked(|| message::enter(current, || handled.as_mut().poll(cx)));
+                if polled.is_pending() {
+                    has_waited = true;
+                    turn.paused();
+                }
+                polled
+            };
+            if about.is_some_and(|method| method.cancel_drops) {
                 let token = self.end.cancellation();
                 let mut cancelled = pin!(token.cancelled());
-                poll_fn(|cx| match cancelled.as_mut().poll(cx) {
-                    Poll::Ready(()) => Poll::Ready(Ok(())),
-                    Poll::Pending => self.paused_where_pending(handled.as_mut().poll(cx)),
-                })
-                .await
+                poll_fn(|cx| if cancelled.as_mut().poll(cx).is_ready() { Poll::Ready(Ok(())) } else { poll(cx) }).await
             } else {
-                poll_fn(|cx| self.paused_where_pending(handled.as_mut().poll(cx))).await
+                poll_fn(poll).await
             }
         };
-        let result = result.map_err(|message| Panic { message, at: format!("{}::{name}", A::NAME) });
-        let mut answer = self.end.take_answer();
+        let result = result.map_err(|message| {
+            let name = about.map_or("an unknown method", |method| method.name);
+            Panic { message, at: format!("{}::{name}", A::NAME) }
+        });
         let go_on = go_on && result.is_ok() && self.stop.asked().is_none();
-        let (now, mut next) = (Instant::now(), None);
-        self.turn.pass(now, &mut |router| {
-            if let Some(answer) = answer.take() {
-                router.answer(taken.call, answer);
-            }
+        let ran = self.watch.handled(has_waited || !go_on, Instant::now);
+        let mut next = None;
+        let is_safe = self.turn.pass(self.watch.at(), &mut |router| {
+            self.slot.deliver(router, taken.call);
             if let Err(panic) = &result {
                 router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
             }
-            router.finish(self.entry, &taken, now.saturating_duration_since(at));
+            ran.into_iter().for_each(|ran| router.observe(self.entry, ran));
+            router.finish(self.entry, &taken);
             next = if go_on { router.take(self.entry) } else { None };
             next.is_some()
         });
         self.turn.finished(taken.seq);
-        poll_fn(|cx| self.turn.poll_safe(cx)).await;
-        result.map(|()| next.map(|taken| Due { taken: taken_held(taken), at: now }))
-    }
-
-    fn paused_where_pending<T>(&self, poll: Poll<T>) -> Poll<T> {
-        if poll.is_pending() {
-            self.turn.paused();
+        if !is_safe {
+            poll_fn(|cx| self.turn.poll_safe(cx)).await;
         }
-        poll
+        result.map(|()| next.map(taken_held))
     }
 
     async fn tick(&mut self, actor: &mut A, index: usize) -> Result<(), Panic> {
@@ -302,12 +308,15 @@ async fn handling<F: Future>(current: Current, future: F) -> F::Output {
 /// Awaits a future of user code; a panic is its message.
 pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+    poll_fn(|cx| unless_panicked(|| future.as_mut().poll(cx))).await
+}
+
+/// Polls user code; a panic is its message.
+fn unless_panicked<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, String>> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(polled) => polled.map(Ok),
         Err(panic) => Poll::Ready(Err(text_of(&*panic))),
-    })
-    .await
+    }
 }
 
 /// A panic's message.

@@ -1,84 +1,105 @@
 //! The message that an actor handles now, and the calls that it answers later: whose cancel reaches whom.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use tokio_util::sync::CancellationToken;
 
-use crate::router::{CallKey, Outcome, OwnMap};
+use crate::router::{CallKey, OwnMap};
+
+/// No call: no key of one is zero.
+const NONE: CallKey = 0;
 
 /// What is known of the messages whose handlers have been started.
 ///
-/// A token is made when somebody asks for it: most messages end before anybody does.
+/// A token is made when somebody asks for it: most messages end before anybody does, and cost no lock.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
-    /// The call that is handled, or the last one that was; none for a cast.
-    call: Option<CallKey>,
-    /// Whether that call has no answer yet.
-    is_open: bool,
-    is_cancelled: bool,
+    /// The call that is handled, or the last one that was; none for a cast. Set by the actor's thread.
+    call: AtomicU64,
+    /// The call whose caller has gone while it was handled.
+    cancelled: AtomicU64,
+    /// The call whose caller has gone before its handler was started: it has been taken already.
+    early: AtomicU64,
+    /// Whether there is a token for the present call. Set by the actor's thread.
+    has_token: AtomicBool,
+    tokens: Mutex<Tokens>,
+}
+
+#[derive(Debug, Default)]
+struct Tokens {
     token: Option<CancellationToken>,
-    /// What the handler has answered, until it has ended.
-    answer: Option<Outcome>,
+    /// The last call that has got its answer while it was handled.
+    answered: CallKey,
     /// Calls whose handlers have ended without an answer, where somebody waits for their cancel.
     deferred: OwnMap<CallKey, CancellationToken>,
 }
 
 impl Running {
     /// The handler of a message starts.
-    pub(crate) fn enter(&mut self, call: Option<CallKey>) {
-        let token = self.token.take();
-        if let (Some(before), Some(token), true) = (self.call, token, self.is_open) {
-            self.deferred.insert(before, token);
+    pub(crate) fn enter(&self, call: Option<CallKey>) {
+        if self.has_token.load(Ordering::Relaxed) {
+            let mut tokens = self.tokens();
+            let before = self.call.load(Ordering::Relaxed);
+            let token = tokens.token.take().filter(|_| before != NONE && before != tokens.answered);
+            tokens.deferred.extend(token.map(|token| (before, token)));
+            self.has_token.store(false, Ordering::Relaxed);
         }
-        (self.call, self.is_open, self.is_cancelled, self.answer) = (call, call.is_some(), false, None);
+        self.call.store(call.unwrap_or(NONE), Ordering::Release);
+    }
+
+    /// The call that is handled will have its answer when its handler has ended.
+    pub(crate) fn ends(&self, call: CallKey) {
+        // Nobody else makes a token.
+        if self.has_token.load(Ordering::Relaxed) {
+            self.leave(call);
+        }
     }
 
     /// The call has its answer: a cancel that comes now finds nobody.
-    pub(crate) fn leave(&mut self, call: CallKey) {
-        if self.call == Some(call) {
-            self.is_open = false;
-        } else if !self.deferred.is_empty() {
-            self.deferred.remove(&call);
+    pub(crate) fn leave(&self, call: CallKey) {
+        let mut tokens = self.tokens();
+        if self.call.load(Ordering::Acquire) == call {
+            tokens.answered = call;
+        } else {
+            tokens.deferred.remove(&call);
         }
-    }
-
-    /// The handler that runs has answered its call. Given back where another one runs by now.
-    pub(crate) fn answer(&mut self, call: CallKey, outcome: Outcome) -> Result<(), Outcome> {
-        if self.call != Some(call) || !self.is_open {
-            return Err(outcome);
-        }
-        self.is_open = false;
-        self.answer = Some(outcome);
-        Ok(())
-    }
-
-    /// What the handler that has ended has answered.
-    pub(crate) fn take_answer(&mut self) -> Option<Outcome> {
-        self.answer.take()
     }
 
     /// The caller has gone.
-    pub(crate) fn cancel(&mut self, call: CallKey) {
-        if self.call == Some(call) {
-            if self.is_open {
-                self.is_cancelled = true;
-                self.token.iter().for_each(CancellationToken::cancel);
+    pub(crate) fn cancel(&self, call: CallKey) {
+        let tokens = self.tokens();
+        if self.call.load(Ordering::Acquire) == call {
+            if tokens.answered != call {
+                self.cancelled.store(call, Ordering::Release);
+                tokens.token.iter().for_each(CancellationToken::cancel);
             }
-        } else if let Some(token) = self.deferred.get(&call) {
+        } else if let Some(token) = tokens.deferred.get(&call) {
             token.cancel();
+        } else {
+            self.early.store(call, Ordering::Release);
         }
     }
 
     /// Whether the caller of the message that is handled has gone.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.is_cancelled
+        let call = self.call.load(Ordering::Relaxed);
+        call != NONE && [&self.cancelled, &self.early].iter().any(|gone| gone.load(Ordering::Acquire) == call)
     }
 
     /// What fires when that caller goes.
-    pub(crate) fn token(&mut self) -> CancellationToken {
-        let token = self.token.get_or_insert_with(CancellationToken::new);
-        if self.is_cancelled {
+    pub(crate) fn token(&self) -> CancellationToken {
+        let mut tokens = self.tokens();
+        self.has_token.store(true, Ordering::Relaxed);
+        let token = tokens.token.get_or_insert_with(CancellationToken::new);
+        if self.is_cancelled() {
             token.cancel();
         }
         token.clone()
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,10 +109,10 @@ mod tests {
 
     #[test]
     fn a_cancel_reaches_whoever_asked_before_it_and_whoever_asks_after_it() {
-        let mut running = Running::default();
+        let running = Running::default();
         running.enter(Some(1));
         let before = running.token();
-        running.cancel(2);
+        running.cancel(3);
         assert!(!before.is_cancelled() && !running.is_cancelled());
         running.cancel(1);
         assert!(before.is_cancelled() && running.is_cancelled() && running.token().is_cancelled());
@@ -100,8 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn a_cancel_that_comes_before_the_handler_is_started_counts() {
+        let running = Running::default();
+        running.enter(Some(1));
+        running.cancel(2);
+        assert!(!running.is_cancelled());
+        running.enter(Some(2));
+        assert!(running.is_cancelled() && running.token().is_cancelled());
+    }
+
+    #[test]
     fn a_cancel_reaches_a_call_that_is_answered_later_until_it_is() {
-        let mut running = Running::default();
+        let running = Running::default();
         running.enter(Some(1));
         let first = running.token();
         running.enter(Some(2));
@@ -115,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_has_an_answer_is_not_cancelled_any_more() {
-        let mut running = Running::default();
+        let running = Running::default();
         running.enter(Some(1));
         let token = running.token();
         running.leave(1);

@@ -341,7 +341,7 @@ impl<S: Service> Shell<S> {
             let go_on = is_simple && handled < most;
             let mut missed = Vec::new();
             next = node.at(now, |router| {
-                router.finish(entry, &taken, now.saturating_duration_since(at));
+                router.finish(entry, &taken);
                 for (index, effect) in self.answers.iter().enumerate() {
                     if let Effect::Answer(call, outcome, _) = effect
                         && !router.answer(*call, outcome.bare())

@@ -303,18 +303,19 @@ impl Turn for WorkerTurn {
         self.journal.finish(seq);
     }
 
-    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) {
+    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
         let passed = self.connection.pass(now, &mut |data, control| {
             let (ahead, more) = Node::here().at(now, |router| {
                 let more = act(router);
                 (router.take_output(self.link, data, control), more)
             });
-            (given(ahead), more)
+            (if ahead.is_empty() { Vec::new() } else { given(ahead) }, more)
         });
         self.passed.set(passed);
         if passed == (Passed::Waiting { unwatched: true }) && !self.flusher.borrow_mut().watch() {
             speak(&self.connection, self.link);
         }
+        passed != Passed::Blocked
     }
 
     fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -103,15 +103,14 @@ impl Router {
     /// Sends what is appended, which is no request.
     #[inline]
     pub(super) fn write_answer(&mut self, link: LinkKey, append: impl FnOnce(&mut BytesMut)) {
-        let mut len = 0;
-        self.write(link, |out| {
-            let before = out.len();
-            append(out);
-            len = out.len() - before;
-        });
         if let Some(l) = self.links.get_mut(link) {
+            let before = l.out.len();
+            append(&mut l.out);
             l.answers.frames += 1;
-            l.answers.bytes += len;
+            l.answers.bytes += l.out.len() - before;
+            if !mem::replace(&mut l.flush_asked, true) {
+                self.actions.push_back(Action::Flush(link));
+            }
         }
     }
 
@@ -454,10 +453,16 @@ impl Router {
     }
 }
 
+/// Bytes that are copied with less effort than their memory is split.
+const COPIED: usize = 4 << 10;
+
 /// Moves bytes to a writer's buffer, and lets go of a large one when it is empty.
 fn take_into(from: &mut BytesMut, to: &mut BytesMut) {
     if to.is_empty() {
         mem::swap(from, to);
+    } else if from.len() <= COPIED {
+        to.extend_from_slice(from);
+        from.clear();
     } else {
         to.unsplit(from.split());
     }

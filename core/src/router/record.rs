@@ -61,7 +61,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn from_reply(status: Status, payload: Bytes, handles: Handles) -> Self {
+    pub(crate) fn from_reply(status: Status, payload: Bytes, handles: Handles) -> Self {
         match status {
             Status::Value => Self::Value(payload, handles),
             Status::HandlerError => Self::HandlerError(payload, handles),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::entry::{Consumer, EntryKey, Source};
+use super::handles::Handles;
 use super::link::{LinkKey, MONITORS_LIMIT};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use super::router::{Action, Expired, Router, Taken};
@@ -332,12 +333,18 @@ impl Router {
         }
     }
 
-    /// The handler of a taken message has ended after `ran`; its answer may come later.
-    pub(crate) fn finish(&mut self, entry: EntryKey, taken: &Taken, ran: Duration) {
+    /// Handlers of the entry take so long now, each.
+    pub(crate) fn observe(&mut self, entry: EntryKey, ran: Duration) {
+        if let Some(e) = self.entries.get_mut(entry) {
+            e.observe(ran);
+        }
+    }
+
+    /// The handler of a taken message has ended; its answer may come later.
+    pub(crate) fn finish(&mut self, entry: EntryKey, taken: &Taken) {
         let Some(e) = self.entries.get_mut(entry) else {
             return;
         };
-        e.observe(ran);
         if e.running == Some(taken.call) {
             e.running = None;
         }
@@ -366,6 +373,20 @@ impl Router {
         }
         self.end(call, outcome);
         awaited
+    }
+
+    /// The same with a value, or the handler's own error, that refers to nothing and whose bytes lie elsewhere.
+    pub(crate) fn answer_encoded(&mut self, call: CallKey, status: Status, payload: &[u8]) {
+        let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
+            return;
+        };
+        if let (Origin::Link(link), Some(number)) = (record.origin, record.inbound) {
+            self.write_reply(link, number, status, &[], payload);
+            self.forget(call);
+        } else {
+            let payload = Bytes::copy_from_slice(payload);
+            self.end(call, Outcome::from_reply(status, payload, Handles::none()));
+        }
     }
 
     /// The call with this number came in over this link, or will, and is wanted back: it is withdrawn unless its handler

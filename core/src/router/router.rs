@@ -541,15 +541,24 @@ impl Router {
         }
     }
 
-    pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
+    pub(super) fn write_reply(
+        &mut self,
+        link: LinkKey,
+        call: CallId,
+        status: Status,
+        handles: &[Handle],
+        payload: &[u8],
+    ) {
         // Its record goes only after this.
         if let Some(l) = self.links.get_mut(link) {
             l.urgent |= l.open_calls() <= 1;
         }
+        self.write_answer(link, |out| encode_reply(out, call, status, handles, payload));
+    }
+
+    pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
         let handles = self.handles_sent(link, outcome.handles());
-        let mut reply = |status, payload: &[u8]| {
-            self.write_answer(link, |out| encode_reply(out, call, status, &handles, payload));
-        };
+        let mut reply = |status, payload: &[u8]| self.write_reply(link, call, status, &handles, payload);
         match outcome {
             Outcome::Value(payload, _) => reply(Status::Value, &payload),
             Outcome::HandlerError(payload, _) => reply(Status::HandlerError, &payload),

@@ -49,7 +49,8 @@ impl Pair {
             if taken.reply {
                 self.worker.answer(taken.call, Outcome::Value(taken.message.payload.clone(), Handles::none()));
             }
-            self.worker.finish(self.entry, &taken, Duration::ZERO);
+            self.worker.observe(self.entry, Duration::ZERO);
+            self.worker.finish(self.entry, &taken);
         }
         while self.worker.poll_action().is_some() {}
         self.worker.take_output(self.up, &mut self.wire, &mut self.control);

@@ -323,13 +323,14 @@ impl World {
     }
 
     pub(super) fn finish_after(&mut self, worker: &Worker, taken: &Taken, ran: Duration) {
-        self.router(worker.process).finish(worker.entry, taken, ran);
+        self.router(worker.process).observe(worker.entry, ran);
+        self.router(worker.process).finish(worker.entry, taken);
         worker.ticks.finished.store(taken.seq, Ordering::Relaxed);
         self.pump(worker.process);
     }
 
     pub(super) fn finish_local(&mut self, owned: Owned, taken: &Taken) {
-        self.router(owned.process).finish(owned.entry, taken, Duration::from_millis(1));
+        self.router(owned.process).finish(owned.entry, taken);
         self.pump(owned.process);
     }
 

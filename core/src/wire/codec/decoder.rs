@@ -110,6 +110,14 @@ impl<'de> Decoder<'de> {
         Ok(value)
     }
 
+    /// Reads a byte. Of what is as long as that there is often much in a row.
+    #[inline]
+    fn read_byte(&mut self) -> Result<u8, DecodeFault> {
+        let Some((byte, rest)) = self.rest.split_first() else { return Err(DecodeError::Truncated.into()) };
+        self.rest = rest;
+        Ok(*byte)
+    }
+
     /// Reads how many elements follow, and takes the room for them.
     #[inline]
     fn read_length(&mut self) -> Result<usize, DecodeFault> {
@@ -148,12 +156,10 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     primitives! {
         deserialize_bool: bool => visit_bool,
-        deserialize_i8: i8 => visit_i8,
         deserialize_i16: i16 => visit_i16,
         deserialize_i32: i32 => visit_i32,
         deserialize_i64: i64 => visit_i64,
         deserialize_i128: i128 => visit_i128,
-        deserialize_u8: u8 => visit_u8,
         deserialize_u16: u16 => visit_u16,
         deserialize_u32: u32 => visit_u32,
         deserialize_u64: u64 => visit_u64,
@@ -165,6 +171,16 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         deserialize_string: &'de str => visit_borrowed_str,
         deserialize_bytes: &'de [u8] => visit_borrowed_bytes,
         deserialize_byte_buf: &'de [u8] => visit_borrowed_bytes,
+    }
+
+    #[inline]
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
+        visitor.visit_u8(self.read_byte()?)
+    }
+
+    #[inline]
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
+        visitor.visit_i8(self.read_byte()?.cast_signed())
     }
 
     #[inline]
@@ -185,7 +201,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         self.pay_for::<V::Value>()?;
-        match self.read::<u8>()? {
+        match self.read_byte()? {
             0 => visitor.visit_none(),
             1 => self.inside(|decoder| visitor.visit_some(decoder)),
             _ => Err(DecodeFault::malformed("an option is neither 0 nor 1")),

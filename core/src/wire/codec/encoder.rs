@@ -86,7 +86,11 @@ impl Flavor for Limited {
 
     #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
+        if self.bytes.len() >= self.limit {
+            return self.try_extend(&[byte]);
+        }
+        self.bytes.push(byte);
+        Ok(())
     }
 
     #[inline]
