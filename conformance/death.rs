@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::{
     PATIENCE, Role, Test, all_die, block_on, code, ended, enter, eventually, guarded, launch, linger, living, plain,
-    recorder, say, start, tests,
+    recorder, say, start, tests, told,
 };
 use super::leaf::{Endpoint, Exit, Output, Watch, die_with_tree, spawn};
 use super::system;
@@ -17,6 +17,8 @@ use super::system;
 pub(super) const TESTS: &[Test] = tests![
     each_cause_of_death_is_told_as_it_was,
     exited_comes_once_and_after_all_output,
+    whoever_finds_it_dead_first_tells_all_of_it,
+    nobody_finds_a_living_child_dead,
     grandchildren_die_with_the_worker,
     a_grandchild_that_holds_the_output_does_not_delay_the_exit,
     a_worker_can_take_its_whole_tree_with_it,
@@ -89,6 +91,31 @@ fn exited_comes_once_and_after_all_output() {
         assert!(stdout.ends_with(&[b'O'; LAST]));
         assert_eq!(stderr.len(), LAST);
     }
+}
+
+fn whoever_finds_it_dead_first_tells_all_of_it() {
+    for _ in 0..10 {
+        let worker = start("print", &[]);
+        // Its stream ends with it, or before.
+        (&worker.stream).read_to_end(&mut Vec::new()).unwrap();
+        while !worker.child.try_wait() {
+            thread::yield_now();
+        }
+        // Told already, and not again by the process thread.
+        let (stdout, stderr, exit) = told(&worker.seen);
+        assert_eq!(exit.name(), Some(system::KILL));
+        assert_eq!((stdout.len(), stderr.len()), (MUCH + LAST, LAST));
+        assert!(worker.child.try_wait());
+        assert!(worker.seen.recv_timeout(PATIENCE).is_err_and(|error| error == mpsc::RecvTimeoutError::Disconnected));
+    }
+}
+
+fn nobody_finds_a_living_child_dead() {
+    let worker = start("linger", &[]);
+    assert!(!worker.child.try_wait());
+    worker.stream.shutdown().unwrap();
+    assert_eq!(worker.ended().2, code(0));
+    assert!(worker.child.try_wait());
 }
 
 /// A worker with children: tells their pids, then does what it is told.

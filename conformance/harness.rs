@@ -257,9 +257,18 @@ impl Worker {
 }
 
 pub(crate) fn ended(seen: &Receiver<Seen>) -> (Vec<u8>, Vec<u8>, Exit) {
+    collect(seen, || seen.recv_timeout(PATIENCE).expect("the child ends"))
+}
+
+/// The same of an end that must have been told already.
+pub(crate) fn told(seen: &Receiver<Seen>) -> (Vec<u8>, Vec<u8>, Exit) {
+    collect(seen, || seen.try_recv().expect("the end was told"))
+}
+
+fn collect(seen: &Receiver<Seen>, next: impl Fn() -> Seen) -> (Vec<u8>, Vec<u8>, Exit) {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     loop {
-        match seen.recv_timeout(PATIENCE).expect("the child ends") {
+        match next() {
             Seen::Output(Output::Stdout, bytes) => stdout.extend(bytes),
             Seen::Output(Output::Stderr, bytes) => stderr.extend(bytes),
             Seen::Exited(exit) => {

@@ -1,12 +1,14 @@
 //! A started process, to be signalled.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid};
 
-use crate::Unenforced;
+use crate::exit::ExitKind;
+use crate::guardian::Guardian;
+use crate::telling::Telling;
+use crate::{Exit, Unenforced};
 
 /// A started process; cheap to clone, and dropping it does nothing to the process.
 ///
@@ -22,6 +24,9 @@ struct Shared {
     pid: Pid,
     /// Held while signalling and while reaping: between the two the pid changes its owner.
     state: Mutex<State>,
+    /// Held while something is told of the process: before `state`, where both are.
+    telling: Mutex<Telling>,
+    guardian: Arc<Mutex<Guardian>>,
     unenforced: Vec<Unenforced>,
 }
 
@@ -33,9 +38,9 @@ enum State {
 }
 
 impl Child {
-    pub(crate) fn new(pid: Pid, unenforced: Vec<Unenforced>) -> Self {
-        let state = Mutex::new(State::Ours);
-        Self { shared: Arc::new(Shared { pid, state, unenforced }) }
+    pub(crate) fn new(pid: Pid, telling: Telling, guardian: Arc<Mutex<Guardian>>, unenforced: Vec<Unenforced>) -> Self {
+        let (state, telling) = (Mutex::new(State::Ours), Mutex::new(telling));
+        Self { shared: Arc::new(Shared { pid, state, telling, guardian, unenforced }) }
     }
 
     /// The id of the process, which is also the id of its group. The system gives it to others once the process was reaped.
@@ -66,6 +71,17 @@ impl Child {
         self.signal(Signal::KILL);
     }
 
+    /// Whether the process has ended and its [`Watch`](crate::Watch) knows: where it has just ended, it is told here and now, as
+    /// it would be by the process thread, which may take a while to get there.
+    ///
+    /// False also where this is the process thread's to do: while somebody else is telling something of this process or a
+    /// guardian is started, or if another part of this program has waited for it.
+    pub fn try_wait(&self) -> bool {
+        let Some(mut telling) = try_lock(&self.shared.telling) else { return false };
+        let unlist = |group| try_lock(&self.shared.guardian).is_some_and(|mut guardian| guardian.try_remove(group));
+        telling.is_over() || self.mourn_with(&mut telling, unlist) == Mourned::Told
+    }
+
     /// The bytes of the process that are in memory at this moment; those of a process that has ended are none, or an error.
     ///
     /// # Platform-specific behavior
@@ -89,12 +105,61 @@ impl Child {
         self.shared.pid
     }
 
-    /// Reaps the zombie behind `pidfd`, after which nothing is signalled any more.
-    pub(crate) fn reap(&self, pidfd: &OwnedFd) {
+    /// What is told of the process, and by nobody else meanwhile.
+    pub(crate) fn telling(&self) -> MutexGuard<'_, Telling> {
+        self.shared.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the end of the process, if that has come and was not told before. `unlist` takes its group off the guardian's list.
+    pub(crate) fn mourn(&self, mut unlist: impl FnMut(Pid)) -> Mourned {
+        let mut telling = self.telling();
+        if telling.is_over() {
+            return Mourned::Told;
+        }
+        let mourned = self.mourn_with(&mut telling, |group| {
+            unlist(group);
+            true
+        });
+        if mourned == Mourned::Stolen {
+            telling.drain();
+            unlist(self.group());
+            *self.state() = State::Reaped;
+            telling.end(Exit { kind: ExitKind::Unknown });
+        }
+        mourned
+    }
+
+    /// The order matters. As long as the leader is a zombie its group id is its own: until then the rest of the group can be
+    /// killed and the guardian's list be changed without hitting a stranger. What was written is told before the end is.
+    fn mourn_with(&self, telling: &mut Telling, unlist: impl FnOnce(Pid) -> bool) -> Mourned {
+        let state = self.state();
+        let status = match self.wait(WaitIdOptions::NOWAIT) {
+            Ok(Some(status)) => status,
+            Ok(None) => return Mourned::NotYet,
+            // The group id is no longer ours to signal.
+            Err(_) => return Mourned::Stolen,
+        };
+        // Whoever is left of it; there may be nobody.
+        let _ = kill_process_group(self.group(), Signal::KILL);
+        // Whoever is told may want to signal it. Nobody else reaps it meanwhile: that takes what is told.
+        drop(state);
+        telling.drain();
+        if !unlist(self.group()) {
+            return Mourned::NotYet;
+        }
         let mut state = self.state();
-        let reaped = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        let reaped = self.wait(WaitIdOptions::empty());
         debug_assert!(matches!(reaped, Ok(Some(_)) | Err(rustix::io::Errno::CHILD)), "{reaped:?}");
         *state = State::Reaped;
+        drop(state);
+        telling.end(Exit::from_status(&status));
+        Mourned::Told
+    }
+
+    /// Asks for the status of the process, which must not have been reaped.
+    fn wait(&self, options: WaitIdOptions) -> rustix::io::Result<Option<WaitIdStatus>> {
+        let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(self.group()), options))
     }
 
     fn signal(&self, signal: Signal) {
@@ -113,6 +178,25 @@ impl Child {
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// What came of an attempt to tell the end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mourned {
+    /// It lives, or is dead and its tracer is told first.
+    NotYet,
+    /// It is told, and reaped.
+    Told,
+    /// Somebody else has reaped it.
+    Stolen,
 }
 
 /// Kills a process that was started but cannot be watched, and waits for its end.

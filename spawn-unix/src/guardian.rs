@@ -118,6 +118,18 @@ impl Guardian {
         self.tell(-group, poller);
     }
 
+    /// The same; false, and nothing has changed, where the guardian does not take it: then it has to be replaced.
+    pub(crate) fn try_remove(&mut self, group: Pid) -> bool {
+        let group = group.as_raw_nonzero().get();
+        let told = self.current.as_ref().is_none_or(|(_, process)| {
+            rustix::io::retry_on_intr(|| write(&process.pipe, &(-group).to_ne_bytes())).is_ok()
+        });
+        if told {
+            self.groups.remove(&group);
+        }
+        told
+    }
+
     /// A guardian has ended.
     pub(crate) fn handle_exit(&mut self, key: Key, now: Instant, poller: &mut Poller) {
         if let Some((_, ended)) = self.current.take_if(|(current, _)| *current == key) {

@@ -33,6 +33,7 @@ mod processes;
 mod segment;
 mod shutdown;
 mod stream;
+mod telling;
 mod this_program;
 mod worker;
 

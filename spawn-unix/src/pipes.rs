@@ -53,18 +53,16 @@ impl Pipes {
         }
     }
 
-    /// Reads what is in the pipes now, and closes them.
+    /// Reads what is in the pipes now.
     ///
     /// The child is dead, so what it wrote is there. Somebody who inherited the other end may go on writing for ever: that
     /// is neither waited for nor read.
-    pub(crate) fn drain(&mut self, buf: &mut [u8], poller: &Poller, mut told: impl FnMut(Output, &[u8])) {
+    pub(crate) fn drain(&mut self, mut told: impl FnMut(Output, &[u8])) {
         for from in [Output::Stdout, Output::Stderr] {
-            let left = self.pipe(from).map(ioctl_fionread);
-            let mut left = left.and_then(Result::ok).unwrap_or(0) as usize;
+            let Some(pipe) = self.pipe(from) else { continue };
+            let mut left = ioctl_fionread(pipe).unwrap_or(0) as usize;
+            let mut buf = vec![0; left.min(TURN)];
             while left > 0 {
-                let Some(pipe) = self.pipe(from) else {
-                    break;
-                };
                 let room = buf.len().min(left);
                 match read(pipe, &mut buf[..room]) {
                     Ok(0) => break,
@@ -76,12 +74,11 @@ impl Pipes {
                     Err(_) => break,
                 }
             }
-            self.close(from, poller);
         }
     }
 
-    /// Closes the pipes of a child that nobody is told of.
-    pub(crate) fn abandon(&mut self, poller: &Poller) {
+    /// Closes the pipes of a child that nobody is told of any more.
+    pub(crate) fn close_all(&mut self, poller: &Poller) {
         self.close(Output::Stdout, poller);
         self.close(Output::Stderr, poller);
     }

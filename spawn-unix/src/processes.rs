@@ -4,28 +4,28 @@ use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid};
+use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::sync::oneshot;
 
-use crate::child::discard;
+use crate::child::{Mourned, discard};
 use crate::enforcement::enforce;
-use crate::exit::ExitKind;
 use crate::guardian::Guardian;
 use crate::pipes::{Pipes, TURN};
 use crate::poller::{Event, Key, Poller};
+use crate::telling::Telling;
 use crate::worker::pid_of;
-use crate::{Child, Exit, Launch, Output, Watch};
+use crate::{Child, Launch, Output, Watch};
 
 /// How long to wait before asking again for the status of a child whose debugger has not yet heard of its death.
 const RECHECK: Duration = Duration::from_millis(10);
@@ -112,7 +112,7 @@ impl Processes {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    fn requests(&self) -> std::sync::MutexGuard<'_, VecDeque<Request>> {
+    fn requests(&self) -> MutexGuard<'_, VecDeque<Request>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,7 +121,7 @@ impl Processes {
 struct ProcessThread {
     shared: Arc<Processes>,
     poller: Poller,
-    guardian: Guardian,
+    guardian: Arc<Mutex<Guardian>>,
     children: HashMap<Key, Running>,
     /// Those whose end is known but not yet to be had.
     recheck: Vec<Key>,
@@ -131,8 +131,6 @@ struct ProcessThread {
 struct Running {
     child: Child,
     pidfd: OwnedFd,
-    pipes: Pipes,
-    watch: Arc<dyn Watch>,
 }
 
 impl ProcessThread {
@@ -140,7 +138,7 @@ impl ProcessThread {
         Self {
             shared,
             poller,
-            guardian: Guardian::default(),
+            guardian: Arc::default(),
             children: HashMap::new(),
             recheck: Vec::new(),
             buf: vec![0; TURN].into_boxed_slice(),
@@ -175,7 +173,7 @@ impl ProcessThread {
             match *event {
                 Event::Exit(key) => self.handle_exit(key),
                 Event::Guardian(key) => {
-                    self.guardian.handle_exit(key, Instant::now(), &mut self.poller);
+                    lock(&self.guardian).handle_exit(key, Instant::now(), &mut self.poller);
                 }
                 Event::Request => self.quiet(),
                 Event::Output(..) => {}
@@ -189,13 +187,13 @@ impl ProcessThread {
                 self.handle_output(key, from);
             }
         }
-        self.guardian.handle_timeout(Instant::now(), &mut self.poller);
+        lock(&self.guardian).handle_timeout(Instant::now(), &mut self.poller);
     }
 
     fn timeout(&self) -> Option<Duration> {
         let recheck = (!self.recheck.is_empty()).then_some(RECHECK);
         let wanted = !self.shared.requests().is_empty();
-        let guardian = self.guardian.timeout(wanted).map(|at| at.saturating_duration_since(Instant::now()));
+        let guardian = lock(&self.guardian).timeout(wanted).map(|at| at.saturating_duration_since(Instant::now()));
         recheck.into_iter().chain(guardian).min()
     }
 
@@ -208,7 +206,7 @@ impl ProcessThread {
     /// Starts the next child and says whether there are more to start now.
     fn start_one(&mut self) -> bool {
         let now = Instant::now();
-        if !self.guardian.is_ready(now) {
+        if !lock(&self.guardian).is_ready(now) {
             return false;
         }
         let (request, more) = {
@@ -234,7 +232,7 @@ impl ProcessThread {
 
     fn start(&mut self, now: Instant, launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
         launch.limits.check()?;
-        self.guardian.ensure(now, &mut self.poller)?;
+        lock(&self.guardian).ensure(now, &mut self.poller)?;
         keep_zombies();
         let limits = launch.limits.clone();
         let mut command = command(launch);
@@ -248,79 +246,53 @@ impl ProcessThread {
             let pipes = Pipes::take(&mut process)?;
             Ok((pidfd, pipes))
         });
-        let (pidfd, mut pipes) = match watched {
-            Ok(watched) => watched,
+        let (pidfd, mut telling) = match watched {
+            Ok((pidfd, pipes)) => (pidfd, Telling::new(pipes, watch)),
             Err(error) => {
                 discard(pid)?;
                 return Err(error);
             }
         };
         // Before anybody hears of the child: what it does by our word it does under guard.
-        self.guardian.add(pid, &mut self.poller);
-        let watched = self.poller.watch(&pidfd, Event::Exit(key)).and_then(|()| pipes.watch(key, &self.poller));
+        lock(&self.guardian).add(pid, &mut self.poller);
+        let watched = self.poller.watch(&pidfd, Event::Exit(key)).and_then(|()| telling.watch(key, &self.poller));
         if let Err(error) = watched {
             self.poller.forget(&pidfd);
-            pipes.abandon(&self.poller);
-            self.guardian.remove(pid, &mut self.poller);
+            telling.close(&self.poller);
+            lock(&self.guardian).remove(pid, &mut self.poller);
             discard(pid)?;
             return Err(error);
         }
         // It waits to be greeted, and nobody can greet it yet.
-        let child = Child::new(pid, enforce(pid, &limits));
-        let running = Running { child: child.clone(), pidfd, pipes, watch };
-        self.children.insert(key, running);
+        let child = Child::new(pid, telling, Arc::clone(&self.guardian), enforce(pid, &limits));
+        self.children.insert(key, Running { child: child.clone(), pidfd });
         Ok(child)
     }
 
     fn handle_output(&mut self, key: Key, from: Output) {
-        // A child that ended in the same turn has no pipes any more.
+        // There is none if the child ended in the same turn.
         if let Some(running) = self.children.get_mut(&key) {
-            let watch = &running.watch;
-            running.pipes.read(from, &mut self.buf, &self.poller, |bytes| {
-                tell(|| watch.output(from, bytes));
-            });
+            running.child.telling().read(from, &mut self.buf, &self.poller);
         }
     }
 
-    /// The order matters. As long as the leader is a zombie its group id is its own: until then the rest of the group can
-    /// be killed and the guardian's list be changed without hitting a stranger. What was written is told before the end is.
+    /// Tells of the end, if nobody has done that yet.
     fn handle_exit(&mut self, key: Key) {
-        let Some(running) = self.children.get_mut(&key) else {
+        let Some(running) = self.children.get(&key) else {
             return;
         };
-        let status = rustix::io::retry_on_intr(|| {
-            waitid(
-                WaitId::PidFd(running.pidfd.as_fd()),
-                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-            )
-        });
-        let group = running.child.group();
-        let exit = match status {
-            Ok(Some(status)) => {
-                // Whoever is left of it; there may be nobody.
-                let _ = kill_process_group(group, Signal::KILL);
-                Exit::from_status(&status)
-            }
-            // Dead, but its tracer is told first.
-            Ok(None) => {
-                self.poller.forget(&running.pidfd);
-                self.recheck.push(key);
-                return;
-            }
-            // Somebody else has reaped it: the group id is no longer ours to signal.
-            Err(_) => Exit { kind: ExitKind::Unknown },
-        };
+        let mourned = running.child.mourn(|group| lock(&self.guardian).remove(group, &mut self.poller));
         self.poller.forget(&running.pidfd);
-        let watch = Arc::clone(&running.watch);
-        running.pipes.drain(&mut self.buf, &self.poller, |from, bytes| {
-            tell(|| watch.output(from, bytes));
-        });
-        self.guardian.remove(group, &mut self.poller);
-        if let Some(running) = self.children.remove(&key) {
-            running.child.reap(&running.pidfd);
+        if mourned == Mourned::NotYet {
+            self.recheck.push(key);
+        } else if let Some(running) = self.children.remove(&key) {
+            running.child.telling().close(&self.poller);
         }
-        tell(|| watch.exited(exit));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn command(launch: Launch) -> Command {
@@ -332,17 +304,15 @@ fn command(launch: Launch) -> Command {
     command
 }
 
-/// What others do in here must not end the thread; the message of the panic has been written by its hook.
-fn tell(told: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(told));
-}
-
-/// The signals of this program are for its other threads.
+/// The signals of this program are for its other threads; but not the one that tells of the end of a child. It goes to this
+/// thread, as the one that has started the child: blocked here, it would not be ignored where the program does so, and wake up
+/// another thread for nothing.
 fn block_signals() {
     // SAFETY: an all-zero `sigset_t` is a valid value to be overwritten; the mask is that of this thread alone.
     unsafe {
         let mut all = std::mem::zeroed();
         libc::sigfillset(&mut all);
+        libc::sigdelset(&mut all, libc::SIGCHLD);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, ptr::null_mut());
     }
 }

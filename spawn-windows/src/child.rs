@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, OwnedHandle};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use windows_sys::Win32::Foundation::WAIT_OBJECT_0;
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
@@ -10,6 +10,7 @@ use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObj
 
 use crate::exit::{ExitKind, KILLED};
 use crate::job::Job;
+use crate::telling::Telling;
 use crate::{Exit, Unenforced};
 
 /// A started process; cheap to clone, and dropping it does nothing to the process.
@@ -27,12 +28,15 @@ struct Shared {
     process: OwnedHandle,
     /// There until the end of the process has been seen.
     job: Mutex<Option<Job>>,
+    /// Held while something is told of the process: before `job`, where both are.
+    telling: Mutex<Telling>,
     unenforced: Vec<Unenforced>,
 }
 
 impl Child {
-    pub(crate) fn new(pid: u32, process: OwnedHandle, job: Job, unenforced: Vec<Unenforced>) -> Self {
-        Self { shared: Arc::new(Shared { pid, process, job: Mutex::new(Some(job)), unenforced }) }
+    pub(crate) fn new(pid: u32, process: OwnedHandle, job: Job, telling: Telling, unenforced: Vec<Unenforced>) -> Self {
+        let (job, telling) = (Mutex::new(Some(job)), Mutex::new(telling));
+        Self { shared: Arc::new(Shared { pid, process, job, telling, unenforced }) }
     }
 
     /// The id of the process. The system gives it to others once the process has ended and the last `Child` is dropped.
@@ -63,6 +67,22 @@ impl Child {
         }
     }
 
+    /// Whether the process has ended and its [`Watch`](crate::Watch) knows: where it has just ended, it is told here and now, as
+    /// it would be by the process thread, which may take a while to get there.
+    ///
+    /// False also while somebody else is telling something of this process.
+    pub fn try_wait(&self) -> bool {
+        let mut telling = match self.shared.telling.try_lock() {
+            Ok(telling) => telling,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if !telling.is_over() && self.has_ended() {
+            telling.end(self.bury());
+        }
+        telling.is_over()
+    }
+
     /// The bytes of the process that are in memory at this moment; those of a process that has ended are none, or an error.
     ///
     /// # Platform-specific behavior
@@ -78,8 +98,24 @@ impl Child {
         if told == 0 { Err(io::Error::last_os_error()) } else { Ok(counters.WorkingSetSize as u64) }
     }
 
+    /// What is told of the process, and by nobody else meanwhile.
+    pub(crate) fn telling(&self) -> MutexGuard<'_, Telling> {
+        self.shared.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the end of the process, which has come, if it was not told before.
+    ///
+    /// The order matters. The rest of the job ends first, so that whoever inherited the output writes no more; what was written
+    /// is told before the end is.
+    pub(crate) fn mourn(&self) {
+        let mut telling = self.telling();
+        if !telling.is_over() {
+            telling.end(self.bury());
+        }
+    }
+
     /// Ends what is left of the job of a process that has ended, and says how that was.
-    pub(crate) fn mourn(&self) -> Exit {
+    fn bury(&self) -> Exit {
         // With a code first: what only loses its job ends as if all were well.
         self.kill();
         let _closed = self.shared.job.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -32,7 +32,8 @@ pub struct Launch {
 
 /// Is told of everything a child does.
 ///
-/// All calls come from the one process thread of this program, so they must not block: while one does, no other child is
+/// All calls come from the one process thread of this program, but for those of whoever finds the child dead by
+/// [`Child::try_wait`](crate::Child::try_wait); and one at a time. They must not block: while one does, no other child is
 /// started or heard of. A panic is caught and has no effect but its message.
 pub trait Watch: Send + Sync + 'static {
     /// The child, or one that inherited its output, has written `bytes`: a piece of any size, in order, not a line.

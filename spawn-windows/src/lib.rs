@@ -37,6 +37,7 @@ mod security;
 mod segment;
 mod shutdown;
 mod stream;
+mod telling;
 mod this_program;
 mod worker;
 

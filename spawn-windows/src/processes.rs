@@ -27,6 +27,7 @@ use crate::enforcement::enforce;
 use crate::job::Job;
 use crate::output::Pipes;
 use crate::port::{Event, Key, Port};
+use crate::telling::Telling;
 use crate::{Child, Launch, Output, Watch};
 
 /// Starts a child, in a job of its own, and tells `watch` what it does.
@@ -122,8 +123,6 @@ struct Running {
     /// Before the child, whose process it waits for.
     _end: EndWait,
     child: Child,
-    pipes: Pipes,
-    watch: Arc<dyn Watch>,
 }
 
 impl ProcessThread {
@@ -187,14 +186,14 @@ impl ProcessThread {
         launch.limits.check()?;
         self.last_key += 1;
         let key = Key(self.last_key);
-        let (mut pipes, standard) = standard(launch.stdin.into_handle(), launch.capture, key, &self.shared.port)?;
+        let (pipes, standard) = standard(launch.stdin.into_handle(), launch.capture, key, &self.shared.port)?;
         let job = Job::new()?;
         // Before there is a process that could be without them.
         let unenforced = enforce(&job, &launch.limits);
         let made = command::create(&launch.program, &standard, &job)?;
         // The child's ends of everything: it must be the only one to have them.
         drop(standard);
-        let child = Child::new(made.pid, made.process, job, unenforced);
+        let child = Child::new(made.pid, made.process, job, Telling::new(pipes, watch), unenforced);
         let end = match EndWait::new(child.as_handle(), key) {
             Ok(end) => end,
             Err(error) => {
@@ -202,30 +201,23 @@ impl ProcessThread {
                 return Err(error);
             }
         };
-        pipes.begin();
-        self.children.insert(key, Running { _end: end, child: child.clone(), pipes, watch });
+        child.telling().begin();
+        self.children.insert(key, Running { _end: end, child: child.clone() });
         Ok(child)
     }
 
     fn handle_output(&mut self, key: Key, from: Output) {
-        // A child that ended in the same turn has no pipes any more.
+        // There is none if the child ended in the same turn.
         if let Some(running) = self.children.get_mut(&key) {
-            let watch = &running.watch;
-            running.pipes.read(from, |bytes| tell(|| watch.output(from, bytes)));
+            running.child.telling().read(from);
         }
     }
 
-    /// The order matters. The rest of the job ends first, so that whoever inherited the output writes no more; what was written
-    /// is told before the end is.
+    /// Tells of the end, if nobody has done that yet.
     fn handle_exit(&mut self, key: Key) {
-        let Some(mut running) = self.children.remove(&key) else {
-            return;
-        };
-        let exit = running.child.mourn();
-        let watch = Arc::clone(&running.watch);
-        running.pipes.drain(|from, bytes| tell(|| watch.output(from, bytes)));
-        drop(running);
-        tell(|| watch.exited(exit));
+        if let Some(running) = self.children.remove(&key) {
+            running.child.mourn();
+        }
     }
 }
 
@@ -293,11 +285,6 @@ impl Drop for EndWait {
         // SAFETY: taken back once, by the process thread, which the callback does not wait for.
         unsafe { UnregisterWaitEx(self.0, INVALID_HANDLE_VALUE) };
     }
-}
-
-/// What others do in here must not end the thread; the message of the panic has been written by its hook.
-fn tell(told: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(told));
 }
 
 /// A child that could not be started.

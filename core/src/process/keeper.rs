@@ -32,6 +32,8 @@ use crate::wire::hello::Hello;
 const TERMINATE: Duration = Duration::from_millis(500);
 /// How long a process may take to end after its last word.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long to look whether a process has ended whose connection has: it ends microseconds later, if that is why.
+const LOOK: Duration = Duration::from_micros(50);
 /// How long the last bytes of a dead process may take to be read.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -72,12 +74,16 @@ pub(crate) struct End {
     pub(crate) link: Option<LinkKey>,
 }
 
+/// What is left of an incarnation that has ended. To clear it away takes longer than to tell of the end, which goes first.
+#[expect(dead_code, reason = "only kept, to be dropped")]
+pub(crate) struct Remains(Option<Born>);
+
 /// Runs an incarnation to its end. Never fails and never leaves a process behind: one that is dropped is killed.
 pub(crate) async fn keep(
     incarnation: Incarnation,
     mut wish: watch::Receiver<Wish>,
     ready: impl FnOnce(&Child, Places),
-) -> End {
+) -> (End, Remains) {
     let name = incarnation.name.clone();
     let lines = incarnation.lines.clone();
     let capture = lines.is_some();
@@ -99,7 +105,7 @@ pub(crate) async fn keep(
                 }
                 None => Exit { pid: 0, cause: ExitCause::StartFailed(begun.error.to_string()), stderr: String::new() },
             };
-            End { exit, failed: Some(begun.error), link: None }
+            (End { exit, failed: Some(begun.error), link: None }, Remains(None))
         }
     }
 }
@@ -187,12 +193,19 @@ enum Rung {
 }
 
 impl Keeper {
-    async fn live(mut self, wish: &mut watch::Receiver<Wish>, ready: impl FnOnce(&Child, Places)) -> End {
+    async fn live(mut self, wish: &mut watch::Receiver<Wish>, ready: impl FnOnce(&Child, Places)) -> (End, Remains) {
         let node = Node::here();
         let (link, connection, peer) = (self.born.link, self.born.connection.clone(), self.born.peer.clone());
         let mut reader = Reader::new();
         let polling = Polling::new(Duration::from_micros(self.incarnation.hello.poll_for));
-        let mut driving = Box::pin(drive(node, link, &connection, &mut reader, polling));
+        let child = self.born.child.clone();
+        let mut driving = Box::pin(async {
+            let end = drive(node, link, &connection, &mut reader, polling).await;
+            if matches!(end, DriveEnd::Closed) {
+                look_for_the_end(&child);
+            }
+            end
+        });
         let mut driven = false;
         // When a process that has said its last word or closed its connection, and goes on nevertheless, is killed.
         let mut lost: Option<Instant> = None;
@@ -287,7 +300,7 @@ impl Keeper {
             (None, None) => None,
         };
         self.guard.disarm();
-        End { exit, failed, link: Some(link) }
+        (End { exit, failed, link: Some(link) }, Remains(Some(self.born)))
     }
 
     /// Hears what the process, which has ended, left in its outbox.
@@ -388,6 +401,16 @@ impl Rung {
             Self::Asked { until } | Self::Terminated { until } => Some(until),
             Self::Living | Self::Killed => None,
         }
+    }
+}
+
+/// Looks for a moment whether a process has ended whose connection has, so as not to depend on another thread's being woken up
+/// for it. Where it has not, that thread will see to it.
+fn look_for_the_end(child: &Child) {
+    let until = Instant::now() + LOOK;
+    while !child.try_wait() && Instant::now() < until {
+        // It may need this core for its end.
+        std::thread::yield_now();
     }
 }
 

@@ -78,7 +78,13 @@ impl Launcher {
             children,
             lines: self.lines.clone(),
         };
-        tokio::spawn(async move { ended(keeper::keep(incarnation, wished, ready).await) });
+        tokio::spawn(async move {
+            let (end, remains) = keeper::keep(incarnation, wished, ready).await;
+            ended(end);
+            // Those who are told of it have their turn first.
+            tokio::task::yield_now().await;
+            drop(remains);
+        });
         wish
     }
 

@@ -1,0 +1,69 @@
+//! What a child does, told in order.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::pipes::Pipes;
+use crate::poller::{Key, Poller};
+use crate::{Exit, Output, Watch};
+
+/// What is left to tell of a child. Whoever tells has it alone, so that everything comes once, and the end last.
+pub(crate) struct Telling {
+    pipes: Pipes,
+    /// Gone when the end has been told.
+    watch: Option<Arc<dyn Watch>>,
+}
+
+impl Telling {
+    pub(crate) fn new(pipes: Pipes, watch: Arc<dyn Watch>) -> Self {
+        Self { pipes, watch: Some(watch) }
+    }
+
+    /// Whether the end has been told.
+    pub(crate) fn is_over(&self) -> bool {
+        self.watch.is_none()
+    }
+
+    /// Reads one turn's worth of output, and tells it.
+    pub(crate) fn read(&mut self, from: Output, buf: &mut [u8], poller: &Poller) {
+        // Who still writes has inherited the output of a dead child.
+        if let Some(watch) = &self.watch {
+            self.pipes.read(from, buf, poller, |bytes| tell(|| watch.output(from, bytes)));
+        }
+    }
+
+    /// Tells what was written until now.
+    pub(crate) fn drain(&mut self) {
+        if let Some(watch) = &self.watch {
+            self.pipes.drain(|from, bytes| tell(|| watch.output(from, bytes)));
+        }
+    }
+
+    /// Tells the end.
+    pub(crate) fn end(&mut self, exit: Exit) {
+        if let Some(watch) = self.watch.take() {
+            tell(|| watch.exited(exit));
+        }
+    }
+
+    pub(crate) fn watch(&self, key: Key, poller: &Poller) -> std::io::Result<()> {
+        self.pipes.watch(key, poller)
+    }
+
+    /// Closes the pipes of a child of whom nothing is told any more.
+    pub(crate) fn close(&mut self, poller: &Poller) {
+        self.pipes.close_all(poller);
+    }
+}
+
+/// What others do in here must not end the thread; the message of the panic has been written by its hook.
+fn tell(told: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(told));
+}
+
+impl fmt::Debug for Telling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telling").field("pipes", &self.pipes).finish_non_exhaustive()
+    }
+}
