@@ -129,7 +129,6 @@ async fn serve(
     };
     let entry = node.with(|router| router.host(hello.to, about));
     node.add_local(entry, &end);
-    obey(control, link, connection.clone(), stop.clone())?;
     let driven = connection.clone();
     let polling = Polling::new(Duration::from_micros(hello.poll_for));
     tokio::task::spawn_local(async move {
@@ -141,6 +140,16 @@ async fn serve(
         sys::die_with_tree();
     });
     let Ok(init) = init_rx.await else { return Err("the supervisor is gone".to_owned()) };
+    let (spoken, stopped) = (connection.clone(), stop.clone());
+    let ready = move || {
+        node.with(|router| router.send(link, &Frame::Ready));
+        // Its supervisor goes on at once, while this process is made whole: nothing comes over the control stream before.
+        speak(&spoken, link);
+        if let Err(error) = obey(control, link, spoken, stopped) {
+            eprintln!("procession: this worker cannot go on: {error}");
+            std::process::exit(EXIT_START);
+        }
+    };
     let hosting = Hosting {
         to: hello.to,
         registry: Some(hello.registry),
@@ -151,7 +160,7 @@ async fn serve(
         parent,
         stop,
         init,
-        ready: Box::new(move || node.with(|router| router.send(link, &Frame::Ready))),
+        ready: Box::new(ready),
         turn: Box::new(WorkerTurn::new(journal, connection.clone(), link)),
     };
     // A task beside the connection's: one wakes the other without a turn of the runtime in between.
