@@ -50,9 +50,19 @@ impl Parcel {
     ///
     /// # Errors
     /// Those of the codec.
+    #[inline]
     pub(crate) fn open<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        if self.handles.is_empty() {
-            return codec::decode(&self.bytes, Budget::default());
+        Self::open_slice(&self.bytes, &self.handles)
+    }
+
+    /// The same of bytes that somebody else has.
+    ///
+    /// # Errors
+    /// Those of the codec.
+    #[inline]
+    pub(crate) fn open_slice<T: DeserializeOwned>(bytes: &[u8], handles: &Handles) -> Result<T, DecodeError> {
+        if handles.is_empty() {
+            return codec::decode_slice(bytes, Budget::default());
         }
         struct Close(Handles);
         impl Drop for Close {
@@ -61,8 +71,8 @@ impl Parcel {
             }
         }
         // Parcels nest.
-        let _close = Close(OPENED.replace(self.handles.clone()));
-        codec::decode(&self.bytes, Budget::default())
+        let _close = Close(OPENED.replace(handles.clone()));
+        codec::decode_slice(bytes, Budget::default())
     }
 
     /// The bytes that it takes up.

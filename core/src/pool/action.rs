@@ -3,6 +3,7 @@ use std::fmt;
 use super::{
     report::Report,
     rules::Wear,
+    span::Spans,
     task::{Ending, TaskId},
     worker::WorkerId,
 };
@@ -17,7 +18,7 @@ pub(crate) enum Action {
     Dispatch { worker: WorkerId, task: TaskId, attempt: u32 },
     /// Send these tasks to this worker together, to be run in this order; none has been begun before. It is not
     /// different from as many dispatches, but for what it costs.
-    Chunk { worker: WorkerId, tasks: Vec<TaskId> },
+    Chunk { worker: WorkerId, tasks: Spans },
     /// Tell the worker that nobody wants this task any more. It is reported as ever.
     CancelRunning { worker: WorkerId, task: TaskId },
     /// Ask for this task back if it has not been started, as another worker is idle; then it is reported as returned.

@@ -1,4 +1,5 @@
 use super::queue::Queue;
+use super::span::Span;
 use super::task::TaskId;
 
 /// Of so many tasks that are taken one is the oldest, whatever its priority.
@@ -30,9 +31,17 @@ impl Backlog {
         if self.taken + 1 >= TURN { firsts.min() } else { firsts.next() }
     }
 
-    /// Puts a task that isn't here at its place.
-    pub(super) fn insert(&mut self, priority: u8, task: TaskId) {
-        self.level(priority).insert(task);
+    /// The task that is next, and those that are taken after it whatever happens meanwhile, as long as nothing comes.
+    pub(super) fn first_span(&self) -> Option<Span> {
+        match &self.levels[..] {
+            [(_, queue)] => queue.first_span(),
+            _ => self.first().map(Span::from),
+        }
+    }
+
+    /// Puts tasks that aren't here at their place.
+    pub(super) fn insert(&mut self, priority: u8, tasks: impl Into<Span>) {
+        self.level(priority).insert(tasks);
     }
 
     /// Takes a task out because its turn has come.
@@ -44,6 +53,16 @@ impl Backlog {
         }
         self.taken = if self.first() == Some(task) && self.taken + 1 < TURN { self.taken + 1 } else { 0 };
         self.remove(priority, task);
+    }
+
+    /// Takes the first `count` of [`first_span`](Self::first_span) out because their turn has come.
+    pub(super) fn take_first(&mut self, priority: u8, count: usize) {
+        if let [(_, queue)] = &mut self.levels[..] {
+            self.taken = 0;
+            queue.take_first(count);
+        } else if let Some(first) = self.first() {
+            self.take(priority, first);
+        }
     }
 
     /// Takes a task out.

@@ -1,18 +1,15 @@
 //! Tasks that travelled to a worker together, and what became of each.
 
-use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::ended::{How, RanOn, Value};
+use super::ended::RanOn;
+use super::span::{Span, Spans};
 use super::task::TaskId;
 use super::worker::WorkerId;
-use crate::actor::call::failure;
 use crate::error::call::CallError;
 use crate::router::{CallKey, Outcome};
-use crate::shm::chunk::{Garbled, Head, Kind, PLACES, Place, Places};
+use crate::shm::chunk::{PLACES, Place, Places, Results};
 
 /// How often somebody looks how far a chunk has come that is not over yet.
 pub(super) const LOOK: Duration = Duration::from_micros(2500);
@@ -47,7 +44,7 @@ pub(super) struct SentChunk {
     pub(super) sent: Sent,
     places: Places,
     place: usize,
-    tasks: Vec<TaskId>,
+    tasks: Spans,
     reported: usize,
     /// The tasks from here on were taken back.
     end: usize,
@@ -82,43 +79,31 @@ impl SentChunk {
         }
     }
 
-    /// How many tasks it had.
-    pub(super) fn len(&self) -> usize {
-        self.tasks.len()
-    }
-
     /// How many results there are.
     fn done(&self) -> usize {
         let done = self.place().map_or(0, Place::done);
         usize::try_from(done).unwrap_or(usize::MAX).clamp(self.reported, self.end)
     }
 
-    /// Whether there are results that have not been read.
-    pub(super) fn has_news(&self) -> bool {
-        self.done() > self.reported
+    /// The tasks of which there are results that have not been read, up to the first whose number does not follow.
+    pub(super) fn news(&self) -> Option<Span> {
+        let left = self.done() - self.reported;
+        self.tasks.from(self.reported).map(|span| span.up_to(left)).filter(|span| !span.is_empty())
     }
 
-    /// Reads the results that are new, with how long each took.
-    pub(super) fn results(&mut self) -> impl Iterator<Item = (TaskId, Duration, (Head, How))> + '_ {
-        let done = self.done();
-        let Self { places, place, tasks, reported, at, .. } = self;
-        let place = places.get(*place);
-        let mut bytes = Vec::new();
-        iter::from_fn(move || {
-            let task = *tasks[..done].get(*reported)?;
-            *reported += 1;
-            bytes.clear();
-            let head = place.ok_or(Garbled).and_then(|place| place.read(at, &mut bytes));
-            let (head, how) = match head {
-                Ok(head) if head.kind == Kind::Error => {
-                    let error = failure(Outcome::FailedElsewhere(Bytes::copy_from_slice(&bytes)));
-                    (head, How::Reported(Box::new(Outcome::Failed(error))))
-                }
-                Ok(head) => (head, How::Value(Value::from(&bytes[..]))),
-                Err(Garbled) => (Head { kind: Kind::Error, ran: Duration::ZERO }, How::Reported(Box::new(senseless()))),
-            };
-            Some((task, head.ran, (head, how)))
-        })
+    /// Reads the results of the first `most` of [`news`](Self::news), as far as they make sense.
+    pub(super) fn read(&mut self, most: usize) -> Results {
+        let mut results = Results::with_capacity(most);
+        if let Some(place) = self.places.get(self.place) {
+            while results.len() < most && place.read(&mut self.at, &mut results).is_ok() {}
+        }
+        self.reported += results.len();
+        results
+    }
+
+    /// Passes over a result that makes no sense.
+    pub(super) fn skip(&mut self) {
+        self.reported += 1;
     }
 
     /// How many results have been read.
@@ -127,19 +112,24 @@ impl SentChunk {
     }
 
     /// Takes back what has not been begun, once and for all.
-    pub(super) fn take_back(&mut self) -> &[TaskId] {
+    pub(super) fn take_back(&mut self) -> Spans {
         let end = self.end;
         if !std::mem::replace(&mut self.closed, true) {
             let begun = self.place().and_then(Place::take_back).unwrap_or_default() as usize;
             self.end = begun.clamp(self.reported, self.end);
         }
-        &self.tasks[self.end..end]
+        self.tasks.part(self.end..end)
     }
 
     /// Those that were begun and of which no result was read: once the chunk is over and its results are, the one that
     /// was running.
-    pub(super) fn left(&self) -> &[TaskId] {
-        &self.tasks[self.reported..self.begun()]
+    pub(super) fn left(&self) -> Spans {
+        self.tasks.part(self.reported..self.begun())
+    }
+
+    /// Whether its worker has this task by it, as far as was reported.
+    pub(super) fn has(&self, task: TaskId) -> bool {
+        self.tasks.place_of(task).is_some_and(|place| (self.reported..self.end).contains(&place))
     }
 
     /// The task that runs now.
@@ -152,7 +142,7 @@ impl SentChunk {
 
     /// Since when this task is known to run; none if it does not.
     pub(super) fn running_since(&mut self, now: Instant, task: TaskId) -> Option<Instant> {
-        let running = self.running().filter(|&running| self.tasks[running] == task)?;
+        let running = self.running().filter(|&running| self.tasks.get(running) == Some(task))?;
         let (_, since) = *self.seen.insert(self.seen.filter(|(seen, _)| *seen == running).unwrap_or((running, now)));
         Some(since)
     }
@@ -195,12 +185,7 @@ pub(super) struct SentChunks {
 
 impl SentChunks {
     /// Makes room in a worker's memory for a chunk of these tasks; they come back where there is none at present.
-    pub(super) fn begin(
-        &mut self,
-        sent: Sent,
-        places: &Places,
-        tasks: Vec<TaskId>,
-    ) -> Result<Sending<'_>, Vec<TaskId>> {
+    pub(super) fn begin(&mut self, sent: Sent, places: &Places, tasks: Spans) -> Result<Sending<'_>, Spans> {
         let index = sent.worker.0 as usize;
         if self.of.len() <= index {
             self.of.resize_with(index + 1, Vec::new);
@@ -227,16 +212,17 @@ impl SentChunks {
             seen: None,
         };
         chunks.push(chunk);
-        let tasks = chunks.last().map_or(&[][..], |chunk| &chunk.tasks);
+        let tasks = chunks.last().map_or(&[][..], |chunk| chunk.tasks.spans());
         Ok(Sending { id, place, tasks })
-    }
-
-    pub(super) fn get(&self, id: ChunkId) -> Option<&SentChunk> {
-        self.of.get(id.worker().0 as usize)?.iter().find(|chunk| chunk.id == id)
     }
 
     pub(super) fn get_mut(&mut self, id: ChunkId) -> Option<&mut SentChunk> {
         self.of.get_mut(id.worker().0 as usize)?.iter_mut().find(|chunk| chunk.id == id)
+    }
+
+    /// The chunk by which a worker has this task.
+    pub(super) fn with(&self, task: TaskId) -> Option<&SentChunk> {
+        self.of.iter().flatten().find(|chunk| chunk.has(task))
     }
 
     /// It is over.
@@ -280,7 +266,7 @@ impl SentChunks {
 pub(super) struct Sending<'a> {
     pub(super) id: ChunkId,
     pub(super) place: usize,
-    pub(super) tasks: &'a [TaskId],
+    pub(super) tasks: &'a [Span],
 }
 
 /// What is to be said of a task whose worker does not do as it should.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 
+use super::chunk::senseless;
 use super::error::TaskError;
 use super::function::RESULT_HEADER;
 use super::task::{Ending, TaskId};
@@ -15,6 +16,7 @@ use crate::actor::traits::Payload;
 use crate::error::call::{CallError, CodecError, Executed};
 use crate::error::exit::{Exit, ExitCause};
 use crate::router::{Handles, Outcome};
+use crate::shm::chunk::{Head, Kind, Results};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
 
@@ -46,8 +48,6 @@ pub(super) struct TaskEnd {
     pub(super) id: TaskId,
     /// Its place in the input it came from.
     pub(super) index: u64,
-    /// The bytes of its arguments.
-    pub(super) size: usize,
     pub(super) how: How,
     /// Whether that is a failure, the function's own included.
     pub(super) failed: bool,
@@ -56,31 +56,79 @@ pub(super) struct TaskEnd {
 }
 
 /// The ends of tasks of one function that one worker had, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Batch {
     name: &'static str,
     worker: Option<Arc<RanOn>>,
-    ends: std::vec::IntoIter<TaskEnd>,
+    /// The bytes of their arguments.
+    size: usize,
+    ends: Ends,
+}
+
+#[derive(Clone, Debug)]
+enum Ends {
+    One(Option<Box<TaskEnd>>),
+    /// Those of tasks whose numbers follow each other, and their places too.
+    Results {
+        first: TaskId,
+        index: u64,
+        results: Results,
+    },
 }
 
 impl Batch {
-    pub(super) fn new(name: &'static str, worker: Option<Arc<RanOn>>, ends: Vec<TaskEnd>) -> Self {
-        Self { name, worker, ends: ends.into_iter() }
+    pub(super) fn one(name: &'static str, worker: Option<Arc<RanOn>>, size: usize, end: TaskEnd) -> Self {
+        Self { name, worker, size, ends: Ends::One(Some(Box::new(end))) }
     }
 
-    pub(super) fn as_slice(&self) -> &[TaskEnd] {
-        self.ends.as_slice()
+    /// The results of tasks, from this one on.
+    pub(super) fn results(
+        name: &'static str,
+        worker: Arc<RanOn>,
+        size: usize,
+        (first, index): (TaskId, u64),
+        results: Results,
+    ) -> Self {
+        Self { name, worker: Some(worker), size, ends: Ends::Results { first, index, results } }
     }
 
-    /// The end of one of them.
-    pub(super) fn ended(&self, end: TaskEnd) -> Ended {
-        Ended { name: self.name, worker: self.worker.clone(), end }
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match &self.ends {
+            Ends::One(end) => usize::from(end.is_some()),
+            Ends::Results { results, .. } => results.len(),
+        }
+    }
+
+    /// The bytes of the arguments of all that there were.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Tells of each its place and its value, or why there is none.
+    pub(super) fn for_each_result<R: Payload>(self, mut tell: impl FnMut(u64, Result<R, TaskError>)) {
+        let Self { name, worker, size, ends } = self;
+        match ends {
+            Ends::Results { mut first, mut index, mut results } => {
+                while let Some((head, value)) = results.next() {
+                    let result = match head.kind {
+                        Kind::Error => one_of_many(name, worker.as_ref(), (first, index), head, value).result(),
+                        Kind::Value | Kind::Failure => decoded(value),
+                    };
+                    tell(index, result);
+                    (first, index) = (TaskId(first.0 + 1), index + 1);
+                }
+            }
+            ends @ Ends::One(_) => {
+                Self { name, worker, size, ends }.for_each(|ended| tell(ended.end.index, ended.result()));
+            }
+        }
     }
 }
 
 impl From<Ended> for Batch {
     fn from(Ended { name, worker, end }: Ended) -> Self {
-        Self::new(name, worker, vec![end])
+        Self::one(name, worker, 0, end)
     }
 }
 
@@ -88,9 +136,40 @@ impl Iterator for Batch {
     type Item = Ended;
 
     fn next(&mut self) -> Option<Ended> {
-        let end = self.ends.next()?;
-        Some(self.ended(end))
+        match &mut self.ends {
+            Ends::One(end) => end.take().map(|end| Ended { name: self.name, worker: self.worker.take(), end: *end }),
+            Ends::Results { first, index, results } => {
+                let (head, value) = results.next()?;
+                let ended = one_of_many(self.name, self.worker.as_ref(), (*first, *index), head, value);
+                (*first, *index) = (TaskId(first.0 + 1), *index + 1);
+                Some(ended)
+            }
+        }
     }
+}
+
+/// The end of a task by what its worker had put where it was found.
+pub(super) fn one_of_many(
+    name: &'static str,
+    worker: Option<&Arc<RanOn>>,
+    (id, index): (TaskId, u64),
+    head: Head,
+    value: &[u8],
+) -> Ended {
+    let how = match head.kind {
+        Kind::Value | Kind::Failure => How::Value(Value::from(value)),
+        Kind::Error => {
+            let error = failure(Outcome::FailedElsewhere(Bytes::copy_from_slice(value)));
+            How::Reported(Box::new(Outcome::Failed(error)))
+        }
+    };
+    let end = TaskEnd { id, index, how, failed: head.kind != Kind::Value, ran: head.ran };
+    Ended { name, worker: worker.cloned(), end }
+}
+
+#[inline]
+fn decoded<R: Payload>(value: &[u8]) -> Result<R, TaskError> {
+    codec::decode_slice(value, Budget::default()).map_err(|error| TaskError::Codec(CodecError::Reply { error }))
 }
 
 /// How a task ended.
@@ -170,7 +249,6 @@ impl Ended {
                 // Nobody else has this number.
                 id: TaskId(u64::MAX),
                 index,
-                size: 0,
                 how: How::NotTaken(Box::new(why)),
                 failed: true,
                 ran: Duration::ZERO,
@@ -178,13 +256,18 @@ impl Ended {
         }
     }
 
+    /// The end of a task of which its worker has said what makes no sense.
+    pub(super) fn senseless(id: TaskId) -> Self {
+        let how = How::Reported(Box::new(senseless()));
+        Self { name: "", worker: None, end: TaskEnd { id, index: 0, how, failed: true, ran: Duration::ZERO } }
+    }
+
     /// The task's value or its failure.
     pub(super) fn result<R: Payload>(&self) -> Result<R, TaskError> {
-        let decoded = match &self.end.how {
-            How::Value(value) => codec::decode_slice(value.as_slice(), Budget::default()),
-            _ => self.value()?.open(),
-        };
-        decoded.map_err(|error| TaskError::Codec(CodecError::Reply { error }))
+        match &self.end.how {
+            How::Value(value) => decoded(value.as_slice()),
+            _ => self.value()?.open().map_err(|error| TaskError::Codec(CodecError::Reply { error })),
+        }
     }
 
     /// The same, without a look at the value.

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::calls::Calls;
 use super::ended::{Ended, How, Receiver};
 use super::handle::Handle;
-use super::inbox::{Arrival, Job, NewTask, NotTaken, Shared};
+use super::inbox::{Arrival, Job, NewTasks, NotTaken, Shared};
 use super::options::bounded;
 use super::task::{Cancel, Ending, TaskId, Terms};
 use super::worker::WorkerId;
@@ -119,7 +120,7 @@ impl Sending {
             also: None,
         };
         let call = Parcel { bytes: message.payload, handles: message.handles };
-        match self.handle.shared.submit(Arc::new(job), NewTask { index: 0, call }) {
+        match self.handle.shared.submit(Arc::new(job), NewTasks { index: 0, calls: Calls::one(call) }) {
             Ok(id) => Ok((self.handle, id)),
             Err(NotTaken::Closed(_)) => Err(CallError::NotDelivered(NotDelivered::Stopped)),
             Err(NotTaken::Full) => Err(CallError::NotDelivered(NotDelivered::TooMany)),

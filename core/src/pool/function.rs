@@ -144,7 +144,7 @@ pub struct TaskEntry {
     pub(super) name: &'static str,
     place: &'static str,
     function: fn() -> TypeId,
-    pub(super) run: fn(&TaskArguments) -> TaskRun,
+    pub(super) run: fn(&TaskArguments<'_>) -> TaskRun,
     idempotent: bool,
 }
 
@@ -157,7 +157,7 @@ impl TaskEntry {
         name: &'static str,
         place: &'static str,
         function: fn() -> TypeId,
-        run: fn(&TaskArguments) -> TaskRun,
+        run: fn(&TaskArguments<'_>) -> TaskRun,
     ) -> Self {
         Self { name, place, function, run, idempotent: false }
     }
@@ -182,9 +182,10 @@ impl fmt::Debug for TaskEntry {
 
 /// The encoded arguments of one task.
 #[derive(Debug)]
-pub struct TaskArguments {
+pub struct TaskArguments<'a> {
     pub(super) task: &'static str,
-    pub(super) payload: Parcel,
+    pub(super) bytes: &'a [u8],
+    pub(super) handles: &'a Handles,
     /// Memory for the result, which may have had another before.
     pub(super) room: RefCell<Vec<u8>>,
 }
@@ -203,58 +204,68 @@ pub(super) struct Made {
     pub(super) failed: bool,
 }
 
+/// Small, since it is handed up once for each task.
 pub(super) enum Running {
-    Done(Result<Made, CodecError>),
+    /// The value is in the room of the arguments, behind room for a header; what it refers to, and whether the function
+    /// says by itself that it failed.
+    Done(Handles, bool),
+    Refused(Box<CodecError>),
     Future(Pin<Box<dyn Future<Output = Result<Made, CodecError>>>>),
 }
 
 impl TaskRun {
     /// Runs a function that returns its value, and whether that is a failure.
-    pub fn sync<A: DeserializeOwned, R: Payload>(arguments: &TaskArguments, run: impl FnOnce(A) -> (R, bool)) -> Self {
-        Self(Running::Done(arguments.decode().and_then(|decoded| {
+    #[inline]
+    pub fn sync<A: DeserializeOwned, R: Payload>(
+        arguments: &TaskArguments<'_>,
+        run: impl FnOnce(A) -> (R, bool),
+    ) -> Self {
+        let done = arguments.decode().and_then(|decoded| {
             let (value, failed) = run(decoded);
-            Made::new(arguments.task, &value, failed, arguments.room.take())
-        })))
+            Ok((Made::write(arguments.task, &value, &mut arguments.room.borrow_mut())?, failed))
+        });
+        Self(match done {
+            Ok((handles, failed)) => Running::Done(handles, failed),
+            Err(error) => Running::Refused(Box::new(error)),
+        })
     }
 
     /// Runs a function that returns a future of that.
     pub fn future<A: DeserializeOwned, R: Payload, F: Future<Output = (R, bool)> + 'static>(
-        arguments: &TaskArguments,
+        arguments: &TaskArguments<'_>,
         run: impl FnOnce(A) -> F,
     ) -> Self {
         let (task, room) = (arguments.task, arguments.room.take());
         Self(match arguments.decode() {
-            Err(error) => Running::Done(Err(error)),
+            Err(error) => Running::Refused(Box::new(error)),
             Ok(decoded) => {
                 let future = run(decoded);
                 Running::Future(Box::pin(async move {
                     let (value, failed) = future.await;
-                    Made::new(task, &value, failed, room)
+                    let mut bytes = room;
+                    let handles = Made::write(task, &value, &mut bytes)?;
+                    Ok(Made { bytes, handles, failed })
                 }))
             }
         })
     }
 }
 
-impl TaskArguments {
+impl TaskArguments<'_> {
+    #[inline]
     fn decode<A: DeserializeOwned>(&self) -> Result<A, CodecError> {
-        self.payload.open().map_err(|error| CodecError::Request { method: self.task.to_owned(), error })
+        Parcel::open_slice(self.bytes, self.handles)
+            .map_err(|error| CodecError::Request { method: self.task.to_owned(), error })
     }
 }
 
 impl Made {
-    fn new<R: Serialize>(task: &str, value: &R, failed: bool, room: Vec<u8>) -> Result<Self, CodecError> {
-        let mut bytes = room;
-        bytes.clear();
-        bytes.resize(RESULT_HEADER, 0);
-        let handles =
-            Parcel::write(value, &mut bytes).map_err(|error| CodecError::Answer { method: task.to_owned(), error })?;
-        Ok(Self { bytes, handles, failed })
-    }
-
-    /// The value.
-    pub(super) fn value(&self) -> &[u8] {
-        &self.bytes[RESULT_HEADER..]
+    /// Writes the value, and room for a header in front of it; what it refers to.
+    #[inline]
+    fn write<R: Serialize>(task: &str, value: &R, into: &mut Vec<u8>) -> Result<Handles, CodecError> {
+        into.clear();
+        into.extend_from_slice(&[0; RESULT_HEADER]);
+        Parcel::write(value, into).map_err(|error| CodecError::Answer { method: task.to_owned(), error })
     }
 
     /// The value, and in front of it that it took so long.
@@ -301,11 +312,18 @@ impl Function {
         arguments: &A,
         into: &mut Vec<u8>,
     ) -> Result<Handles, EncodeError> {
-        let soft = soft.map_or(0, |soft| u32::try_from(soft.as_millis()).unwrap_or(u32::MAX).max(1));
         let from = into.len();
-        into.extend_from_slice(&self.id.to_le_bytes());
-        into.extend_from_slice(&soft.to_le_bytes());
+        into.extend_from_slice(&self.head(soft));
         Parcel::write(arguments, into).inspect_err(|_| into.truncate(from))
+    }
+
+    /// What stands in front of the arguments in a call of it.
+    pub(super) fn head(self, soft: Option<Duration>) -> [u8; CALL_HEADER] {
+        let soft = soft.map_or(0, |soft| u32::try_from(soft.as_millis()).unwrap_or(u32::MAX).max(1));
+        let mut head = [0; CALL_HEADER];
+        head[..FUNCTION].copy_from_slice(&self.id.to_le_bytes());
+        head[FUNCTION..].copy_from_slice(&soft.to_le_bytes());
+        head
     }
 }
 

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::action::Closing;
+use super::calls::{Calls, Head};
 use super::completion::{self, Completion, Ledger};
 use super::ended::{Ended as TaskEnded, Receiver};
 use super::error::{TaskError, TasksFailed, TryMapError};
 use super::function::{self, Function, Task, result_header};
-use super::inbox::{Arrival, Job, MOST_TASKS, NewTask, NotTaken, Shared};
+use super::inbox::{Arrival, Job, MOST_TASKS, NewTasks, NotTaken, Shared};
 use super::info::{PoolReport, PoolWorker};
 use super::insight::PoolInsights;
 use super::options::{BadOptions, TaskOptions, bounded};
@@ -37,6 +38,7 @@ use crate::error::start::StartError;
 use crate::process::registration::{ActorEntry, actor_id, registered};
 use crate::router::{CallKey, Handles};
 use crate::supervisor::handle::{Dependent, Ended, Supervisor, Winding};
+use crate::wire::codec::EncodeError;
 
 /// How long a pool may take to finish what runs when its supervisor shuts down.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -124,7 +126,8 @@ pub(super) async fn start<A: Handlers>(
     let options = A::options();
     // Messages of actors go one by one.
     let takes_tasks = TypeId::of::<A>() == TypeId::of::<TaskRunner>();
-    let shared = Shared::new(name.into(), launcher.owner, size, spec.defaults);
+    let chunk = if takes_tasks { spec.chunk } else { Chunk::ONE };
+    let shared = Shared::new(name.into(), launcher.owner, size, spec.defaults, chunk == Chunk::ONE);
     let plan = Plan {
         launcher,
         children,
@@ -134,7 +137,7 @@ pub(super) async fn start<A: Handlers>(
         init,
         init_timeout: spec.init_timeout.map_or(options.init_timeout, bounded),
         shutdown: spec.shutdown.map_or(options.shutdown, bounded),
-        rules: Rules { chunk: if takes_tasks { spec.chunk } else { Chunk::ONE }, ..spec.rules() },
+        rules: Rules { chunk, ..spec.rules() },
         starts_at_once: spec.starts_at_once,
         limits: spec.limits,
     };
@@ -244,8 +247,8 @@ impl TaskPool {
                 let job = Arc::new(self.job::<F::Output>(function, None, slot.clone()));
                 let mut bytes = Vec::new();
                 let taken = self.write_call::<Args, F>(function, input, &mut bytes).and_then(|handles| {
-                    let task = NewTask { index: 0, call: Parcel { bytes: bytes.into(), handles } };
-                    shared.submit(job, task).map_err(|error| not_taken(error, function.name))
+                    let calls = Calls::one(Parcel { bytes: bytes.into(), handles });
+                    shared.submit(job, NewTasks { index: 0, calls }).map_err(|error| not_taken(error, function.name))
                 });
                 taken.map_err(|error| (function.name, error))
             },
@@ -275,20 +278,21 @@ impl TaskPool {
         let mut ends = self.outcomes(task, inputs);
         let mut values: Vec<Option<F::Output>> = Vec::new();
         let mut failures = BTreeMap::new();
-        while let Some(ended) = ends.next_ended().await {
-            let index = ended.end.index as usize;
-            if values.len() <= index {
-                values.resize_with(index + 1, || None);
-            }
-            match ended.result() {
-                Ok(value) => values[index] = Some(value),
-                Err(error) => drop(failures.insert(index, error)),
-            }
+        while let Some(batch) = ends.next_batch().await {
+            batch.for_each_result(|index, result| {
+                let index = index as usize;
+                match result {
+                    Ok(value) => put(&mut values, index, value),
+                    Err(error) => drop(failures.insert(index, error)),
+                }
+            });
         }
         let refused = ends.refused();
         if failures.is_empty() && refused.is_none() {
             return Ok(values.into_iter().flatten().collect());
         }
+        let last = failures.last_key_value().map_or(0, |(last, _)| last + 1);
+        values.resize_with(last.max(values.len()), || None);
         let outcome = |(index, value): (usize, Option<F::Output>)| match value {
             Some(value) => Some(Ok(value)),
             None => failures.remove(&index).map(Err),
@@ -314,16 +318,20 @@ impl TaskPool {
     {
         let mut ends = self.outcomes(task, inputs);
         let mut values: Vec<Option<T>> = Vec::new();
-        while let Some(ended) = ends.next_ended().await {
-            let index = ended.end.index as usize;
-            if values.len() <= index {
-                values.resize_with(index + 1, || None);
-            }
-            values[index] = Some(match ended.result::<Result<T, E>>() {
-                Ok(Ok(value)) => value,
-                Ok(Err(error)) => return Err(TryMapError::Task { index, error }),
-                Err(error) => return Err(TryMapError::Failed { index, error }),
+        while let Some(batch) = ends.next_batch().await {
+            let mut first = None;
+            batch.for_each_result::<Result<T, E>>(|index, result| {
+                let index = index as usize;
+                let failure = match result {
+                    Ok(Ok(value)) => return put(&mut values, index, value),
+                    Ok(Err(error)) => TryMapError::Task { index, error },
+                    Err(error) => TryMapError::Failed { index, error },
+                };
+                first.get_or_insert(failure);
             });
+            if let Some(failure) = first {
+                return Err(failure);
+            }
         }
         match ends.refused() {
             Some(error) => Err(TryMapError::Failed { index: values.len(), error }),
@@ -447,6 +455,11 @@ impl TaskPool {
         }
     }
 
+    /// What stands in front of the arguments in a call of this function.
+    pub(super) fn head(&self, function: Function) -> Head {
+        function.head(self.options.soft_timeout.or(self.shared().defaults.soft_timeout))
+    }
+
     /// Encodes a call of this function behind what is in `into` already, which an error leaves as it was; what the call
     /// refers to.
     pub(super) fn write_call<Args: Payload, F: Task<Args>>(
@@ -456,10 +469,26 @@ impl TaskPool {
         into: &mut Vec<u8>,
     ) -> Result<Handles, TaskError> {
         let soft = self.options.soft_timeout.or(self.shared().defaults.soft_timeout);
-        function
-            .write_call(soft, &F::arguments(input), into)
-            .map_err(|error| TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error }))
+        function.write_call(soft, &F::arguments(input), into).map_err(|error| unwritten(function, error))
     }
+}
+
+/// The arguments of a call of this function cannot be encoded.
+pub(super) fn unwritten(function: Function, error: EncodeError) -> TaskError {
+    TaskError::Codec(CodecError::Arguments { method: function.name.to_owned(), error })
+}
+
+/// Puts a value at its place.
+#[inline]
+fn put<T>(values: &mut Vec<Option<T>>, index: usize, value: T) {
+    if index == values.len() {
+        values.push(Some(value));
+        return;
+    }
+    if values.len() < index {
+        values.resize_with(index + 1, || None);
+    }
+    values[index] = Some(value);
 }
 
 pub(super) fn not_taken(why: NotTaken, task: &str) -> TaskError {

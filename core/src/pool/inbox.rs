@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::action::Closing;
+use super::calls::Calls;
 use super::chunk::ChunkId;
 use super::completion::{Also, Deliveries};
 use super::ended::Receiver;
@@ -19,7 +20,6 @@ use super::task::{Cancel, TaskId, Terms};
 use super::window;
 use super::worker::WorkerId;
 use crate::actor::node::Sink;
-use crate::actor::parcel::Parcel;
 use crate::process::keeper::End;
 use crate::router::{CallKey, Outcome};
 use crate::shm::chunk::Places;
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     wanted: Mutex<Arc<[WorkerId]>>,
     /// What tasks keep to that say nothing else.
     pub(super) defaults: Defaults,
+    /// Whether each task is to travel by itself.
+    pub(super) one_by_one: bool,
     inbox: Mutex<Inbox>,
     pub(super) arrived: Notify,
     /// Tasks that have not ended.
@@ -69,9 +71,7 @@ struct Inbox {
 }
 
 pub(super) enum Arrival {
-    Submit(Arc<Job>, NewTask),
-    /// Several, in order.
-    SubmitAll(Arc<Job>, Vec<NewTask>),
+    Submit(Arc<Job>, NewTasks),
     /// The call for this task has ended.
     Reported(TaskId, Outcome),
     /// The call for this chunk has.
@@ -106,11 +106,11 @@ pub(super) struct Job {
     pub(super) also: Option<Also>,
 }
 
-/// A task on its way to the scheduler.
-pub(super) struct NewTask {
-    /// Its place in the input it comes from.
+/// Tasks of one job on their way to the scheduler.
+pub(super) struct NewTasks {
+    /// The place of the first one in the input it comes from.
     pub(super) index: u64,
-    pub(super) call: Parcel,
+    pub(super) calls: Calls,
 }
 
 /// A task was not taken.
@@ -121,7 +121,7 @@ pub(super) enum NotTaken {
 }
 
 impl Shared {
-    pub(super) fn new(name: Arc<str>, owner: u64, size: usize, defaults: Defaults) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, owner: u64, size: usize, defaults: Defaults, one_by_one: bool) -> Arc<Self> {
         Arc::new(Self {
             deliveries: Deliveries::new(name.clone(), owner),
             name,
@@ -129,6 +129,7 @@ impl Shared {
             size: AtomicUsize::new(size),
             wanted: Mutex::new((0..size as u64).map(WorkerId).collect()),
             defaults,
+            one_by_one,
             inbox: Mutex::default(),
             arrived: Notify::new(),
             open: AtomicUsize::new(0),
@@ -164,17 +165,9 @@ impl Shared {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();
     }
 
-    /// Queues a task and returns its number.
-    pub(super) fn submit(&self, job: Arc<Job>, task: NewTask) -> Result<TaskId, NotTaken> {
-        self.enqueue(1, Arrival::Submit(job, task))
-    }
-
-    /// Queues tasks, in order.
-    pub(super) fn submit_all(&self, job: Arc<Job>, tasks: Vec<NewTask>) -> Result<(), NotTaken> {
-        self.enqueue(tasks.len(), Arrival::SubmitAll(job, tasks)).map(drop)
-    }
-
-    fn enqueue(&self, count: usize, arrival: Arrival) -> Result<TaskId, NotTaken> {
+    /// Queues tasks, in order, and returns the first one's number.
+    pub(super) fn submit(&self, job: Arc<Job>, tasks: NewTasks) -> Result<TaskId, NotTaken> {
+        let count = tasks.calls.count();
         let mut inbox = self.lock();
         if let Some(by) = inbox.closed {
             return Err(NotTaken::Closed(by));
@@ -185,7 +178,7 @@ impl Shared {
         let first = TaskId(inbox.next);
         inbox.next += count as u64;
         self.open.fetch_add(count, Ordering::Relaxed);
-        inbox.arrivals.push(arrival);
+        inbox.arrivals.push(Arrival::Submit(job, tasks));
         drop(inbox);
         self.arrived.notify_one();
         Ok(first)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ended::{RanOn, TaskEnd};
+use super::ended::RanOn;
 use super::task::TaskId;
 
 /// Tasks that are kept as the slowest.
@@ -60,10 +60,10 @@ pub struct SlowTask {
 pub(super) struct Slowest(Vec<SlowTask>);
 
 impl Slowest {
-    /// Whether the end of a task is one to be kept.
-    pub(super) fn takes(&self, end: &TaskEnd) -> bool {
+    /// Whether a task that ran for so long is one to be kept.
+    pub(super) fn takes(&self, ran: Duration) -> bool {
         let full = self.0.len() == SLOWEST;
-        !(end.ran.is_zero() || full && self.0.last().is_some_and(|last| last.duration >= end.ran))
+        !(ran.is_zero() || full && self.0.last().is_some_and(|last| last.duration >= ran))
     }
 
     /// A task of this function has ended.
@@ -71,17 +71,17 @@ impl Slowest {
         &mut self,
         name: &str,
         worker: Option<&Arc<RanOn>>,
-        end: &TaskEnd,
+        (task, ran): (TaskId, Duration),
         description: Option<&Arc<str>>,
     ) {
-        if !self.takes(end) {
+        if !self.takes(ran) {
             return;
         }
-        let place = self.0.partition_point(|slow| slow.duration >= end.ran);
+        let place = self.0.partition_point(|slow| slow.duration >= ran);
         let slow = SlowTask {
-            task: end.id,
+            task,
             name: name.to_owned(),
-            duration: end.ran,
+            duration: ran,
             worker: worker.map(|worker| (**worker).clone()),
             description: description.map(|description| (**description).to_owned()),
         };
@@ -97,15 +97,12 @@ impl Slowest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::ended::Ended;
-    use crate::pool::error::TaskError;
 
     #[test]
     fn the_ten_slowest_are_kept_in_order() {
         let mut slowest = Slowest::default();
         for n in [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 0] {
-            let ended = Ended::not_taken("t", n, TaskError::Killed { task: "t".to_owned() });
-            slowest.handle("t", None, &TaskEnd { ran: Duration::from_secs(n), ..ended.end }, None);
+            slowest.handle("t", None, (TaskId(n), Duration::from_secs(n)), None);
         }
         let seconds: Vec<_> = slowest.list().iter().map(|slow| slow.duration.as_secs()).collect();
         assert_eq!(seconds, [9, 9, 8, 7, 6, 5, 5, 5, 4, 3]);

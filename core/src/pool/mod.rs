@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `scheduler` | the decision: `handle_*` in, `poll_action` and `poll_timeout` out |
 //! | `action` | what the scheduler tells its shell to do |
-//! | `task`, `table` | what is known of a task that has not ended, and of all of them |
+//! | `task`, `tasks` | what is known of a task that has not ended, and of all of them |
+//! | `table` | something for each of these |
+//! | `span` | tasks whose numbers follow each other |
 //! | `backlog` | tasks that wait, by priority |
 //! | `queue` | those of one priority, in the order in which they were submitted |
-//! | `worker` | what is known of a worker, over all its incarnations |
+//! | `worker`, `held` | what is known of a worker, over all its incarnations, and what it was given |
 //! | `workers` | all of them, and which gets the next task |
 //! | `window` | how many tasks a worker may hold, and how many travel together |
 //! | `load` | the workers that have room, fewest outstanding first |
@@ -19,6 +21,7 @@
 //! | `report` | how the tasks of a pool ended, as counts |
 //! | `progress`, `insight` | how far it has come, and what its workers spend their time on |
 //! | `shell` | the pool's task: feeds the scheduler and does what it says |
+//! | `calls` | the calls of tasks, as bytes |
 //! | `chunk` | tasks that travelled together, and what became of each |
 //! | `team` | the workers as processes |
 //! | `inbox` | what the pool's task is told, all at once |
@@ -34,6 +37,7 @@
 
 mod action;
 mod backlog;
+mod calls;
 mod chunk;
 pub(crate) mod completion;
 pub(crate) mod ended;
@@ -43,6 +47,7 @@ pub(crate) mod fleet_call;
 mod forward;
 pub(crate) mod function;
 pub(crate) mod handle;
+mod held;
 mod inbox;
 pub(crate) mod info;
 pub(crate) mod insight;
@@ -56,12 +61,14 @@ pub(crate) mod runner;
 mod scheduler;
 mod shell;
 pub(crate) mod size;
+mod span;
 pub(crate) mod spec;
 pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod submitted;
 mod table;
 pub(crate) mod task;
+mod tasks;
 mod team;
 pub(crate) mod window;
 mod worker;

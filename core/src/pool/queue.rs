@@ -1,98 +1,133 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
+use super::span::Span;
 use super::task::TaskId;
-
-/// How many removed entries may stay before the queue is packed.
-const SLACK: usize = 64;
-
-/// How much room is kept when a burst is over.
-const KEEP: usize = 4096;
 
 /// Tasks that wait, in the order in which they were submitted.
 ///
-/// A task that comes back from a worker takes its old place. Those are few, so they have a tree; the many others go
-/// through a ring. A removal leaves a gap in the ring, since moving a million entries for each of a million cancels would
-/// take minutes; gaps never outnumber the rest for long.
-#[derive(Debug, Default)]
+/// Most wait between neighbours, so that they are kept as spans. New ones come at the end, and the first ones leave first,
+/// which changes one span and moves nothing; one that leaves from the middle, or comes back to its old place, makes two
+/// spans of one, or one of two.
+#[derive(Debug)]
 pub(super) struct Queue {
-    ring: VecDeque<Entry>,
-    /// How many entries of `ring` wait. The first entry, if there is one, always does.
-    waiting: usize,
-    returned: BTreeSet<TaskId>,
+    /// The last span, where new ones come.
+    tail: Span,
+    /// Those before it: the first number of each, by the number behind its last.
+    spans: BTreeMap<u64, u64>,
+    len: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    task: TaskId,
-    waits: bool,
+impl Default for Queue {
+    fn default() -> Self {
+        Self { tail: Span::between(0, 0), spans: BTreeMap::new(), len: 0 }
+    }
 }
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.waiting + self.returned.len()
+        self.len
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
+    }
+
+    /// The task that was submitted first, and those behind it that were submitted with nothing in between.
+    pub(super) fn first_span(&self) -> Option<Span> {
+        match self.spans.first_key_value() {
+            Some((&end, &first)) => Some(Span::between(first, end)),
+            None => Some(self.tail).filter(|tail| !tail.is_empty()),
+        }
     }
 
     /// The task that was submitted first.
     pub(super) fn first(&self) -> Option<TaskId> {
-        let fresh = self.ring.front().map(|entry| entry.task);
-        fresh.into_iter().chain(self.returned.first().copied()).min()
+        self.first_span().map(Span::first)
     }
 
-    /// Puts a task that isn't here at its place.
-    pub(super) fn insert(&mut self, task: TaskId) {
-        if self.ring.back().is_some_and(|last| last.task > task) {
-            self.returned.insert(task);
+    /// Puts tasks that aren't here at their place.
+    pub(super) fn insert(&mut self, tasks: impl Into<Span>) {
+        let new = tasks.into();
+        let (first, end) = (new.first().0, new.end());
+        self.len += new.len();
+        if self.tail.is_empty() && self.spans.last_key_value().is_none_or(|(&last, _)| last < first) {
+            self.tail = new;
+        } else if !self.tail.is_empty() && first >= self.tail.end() {
+            if first == self.tail.end() {
+                self.tail = Span::between(self.tail.first().0, end);
+            } else {
+                self.spans.insert(self.tail.end(), self.tail.first().0);
+                self.tail = new;
+            }
         } else {
-            self.ring.push_back(Entry { task, waits: true });
-            self.waiting += 1;
+            self.insert_before(first, end);
+        }
+    }
+
+    /// Puts tasks in front of the tail, or of another span.
+    fn insert_before(&mut self, first: u64, end: u64) {
+        let first = self.spans.remove(&first).unwrap_or(first);
+        if !self.tail.is_empty() && self.tail.first().0 == end {
+            self.tail = Span::between(first, self.tail.end());
+            return;
+        }
+        match self.spans.range_mut(end..).next() {
+            Some((_, next)) if *next == end => *next = first,
+            _ => drop(self.spans.insert(end, first)),
+        }
+    }
+
+    /// Takes the first `count` tasks of [`first_span`](Self::first_span) out.
+    pub(super) fn take_first(&mut self, count: usize) {
+        self.len -= count;
+        match self.spans.first_entry() {
+            None => self.tail = self.tail.after(count),
+            Some(mut span) => {
+                *span.get_mut() += count as u64;
+                if span.get() == span.key() {
+                    span.remove();
+                }
+            }
         }
     }
 
     /// Takes a task out; false if it isn't here.
     pub(super) fn remove(&mut self, task: TaskId) -> bool {
-        if self.returned.remove(&task) {
-            return true;
+        if self.tail.contains(task) {
+            let before = Span::between(self.tail.first().0, task.0);
+            if !before.is_empty() {
+                self.spans.insert(before.end(), before.first().0);
+            }
+            self.tail = Span::between(task.0 + 1, self.tail.end());
+        } else {
+            let Some((&end, first)) = self.spans.range_mut(task.0 + 1..).next().filter(|(_, first)| **first <= task.0)
+            else {
+                return false;
+            };
+            let before = std::mem::replace(first, task.0 + 1);
+            if *first == end {
+                self.spans.remove(&end);
+            }
+            if before < task.0 {
+                self.spans.insert(task.0, before);
+            }
         }
-        let index = match self.ring.front() {
-            Some(first) if first.task == task => 0,
-            _ => match self.ring.binary_search_by_key(&task, |entry| entry.task) {
-                Ok(index) => index,
-                Err(_) => return false,
-            },
-        };
-        if !std::mem::take(&mut self.ring[index].waits) {
-            return false;
-        }
-        self.waiting -= 1;
-        if self.ring.len() > 2 * self.waiting + SLACK {
-            self.ring.retain(|entry| entry.waits);
-        }
-        while self.ring.front().is_some_and(|first| !first.waits) {
-            self.ring.pop_front();
-        }
-        if self.ring.is_empty() && self.ring.capacity() > 2 * KEEP {
-            self.ring.shrink_to(KEEP);
-        }
+        self.len -= 1;
         true
     }
 
     /// Takes all out, in order.
     pub(super) fn drain(&mut self) -> Vec<TaskId> {
-        let mut all = Vec::with_capacity(self.len());
-        while let Some(task) = self.first() {
-            self.remove(task);
-            all.push(task);
-        }
-        all
+        let queue = std::mem::take(self);
+        let spans = queue.spans.into_iter().map(|(end, first)| Span::between(first, end));
+        spans.chain([queue.tail]).flat_map(Span::iter).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -118,23 +153,17 @@ mod tests {
     }
 
     #[test]
-    fn gaps_never_outgrow_what_waits() {
+    fn neighbours_are_one_span_whatever_the_order_in_which_they_come() {
         let mut queue = Queue::default();
-        queue.insert(TaskId(0));
-        for task in 1..100_000 {
-            queue.insert(TaskId(task));
-            assert!(queue.remove(TaskId(task)));
-            assert!(queue.ring.len() <= 2 + SLACK);
+        for first in [3_000, 0, 2_000, 1_000, 4_000] {
+            queue.insert(Span::new(TaskId(first), 1_000));
         }
-        assert_eq!(queue.drain(), [TaskId(0)]);
-    }
-
-    #[test]
-    fn a_burst_gives_its_memory_back() {
-        let mut queue = Queue::default();
-        (0..100_000).for_each(|task| queue.insert(TaskId(task)));
-        queue.drain();
-        assert!(queue.ring.capacity() <= 2 * KEEP);
+        assert_eq!(queue.first_span(), Some(Span::new(TaskId(0), 5_000)));
+        assert!(queue.remove(TaskId(2_500)));
+        assert_eq!(queue.first_span(), Some(Span::new(TaskId(0), 2_500)));
+        queue.insert(TaskId(2_500));
+        queue.take_first(1_999);
+        assert_eq!((queue.first_span(), queue.len()), (Some(Span::new(TaskId(1_999), 3_001)), 3_001));
     }
 
     proptest! {
@@ -151,7 +180,14 @@ mod tests {
                         set.insert(TaskId(fresh));
                         fresh += 1;
                     }
-                    2 => if let Some(task) = set.pop_first() {
+                    2 => if pick % 2 == 0 && let Some(span) = queue.first_span() {
+                        let count = 1 + pick as usize % span.len();
+                        queue.take_first(count);
+                        for task in span.up_to(count).iter() {
+                            prop_assert_eq!(set.pop_first(), Some(task));
+                            taken.insert(task);
+                        }
+                    } else if let Some(task) = set.pop_first() {
                         prop_assert!(queue.remove(task));
                         taken.insert(task);
                     },

@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::function::{self, CALL_HEADER, Made, RESULT_HEADER, Running, TaskArguments, TaskEntry};
+use super::function::{self, CALL_HEADER, Made, RESULT_HEADER, Running, TaskArguments, TaskEntry, TaskRun};
 use super::state;
 use crate::actor::context::Context;
 use crate::actor::incoming::Incoming;
@@ -34,9 +36,9 @@ use crate::wire::frame::PAYLOAD_LIMIT;
 pub(super) const RUN: u16 = 0;
 pub(super) const RUN_CHUNK: u16 = 1;
 
-/// What stands in front of the calls of a chunk: its number, and its place in shared memory.
-pub(super) const CHUNK_HEADER: usize = 8 + 4;
-/// What stands in front of each call: its length.
+/// What a chunk begins with: its number, its place in shared memory, how many calls it has, and the header of all of them.
+pub(super) const CHUNK_HEADER: usize = 8 + 4 + 4 + CALL_HEADER;
+/// Then come the lengths of their arguments, and after all of these the arguments.
 pub(super) const LENGTH: usize = 4;
 
 /// Runs task functions by their id. It has no state but what its init hook keeps, which builds it anew in each incarnation:
@@ -78,7 +80,8 @@ impl Handlers for TaskRunner {
     const METHODS: &'static [Method] = &[Method::call("run"), Method::call("run_chunk")];
     const TICKS: &'static [Tick] = &[];
     const SCHEMA: &'static str = "run(function: u64 le, soft: u32 le, arguments) -> (failed: u8, nanos: u64 le, value); \
-         run_chunk(number: u64 le, place: u32 le, (length: u32 le, arguments of run)*) -> nothing, or what run answers";
+         run_chunk(number: u64 le, place: u32 le, count: u32 le, function: u64 le, soft: u32 le, (length: u32 le)*, arguments*) \
+         -> nothing, or what run answers";
 
     async fn init(work: Work, ctx: &Context<Self>) -> Result<Self, Failure> {
         if function::fingerprint()? != work.tasks {
@@ -86,7 +89,7 @@ impl Handlers for TaskRunner {
                 "the worker has other tasks than its supervisor: it is another build of the program",
             ));
         }
-        let runner = Self { name: ctx.name().into(), exit: work.exit, ran: 0, last: None, room: Vec::new() };
+        let mut runner = Self { name: ctx.name().into(), exit: work.exit, ran: 0, last: None, room: Vec::new() };
         if let Some(init) = work.init {
             runner.hook(init, ctx).await.map_err(|failure| failure.context("the init hook failed"))?;
         }
@@ -103,14 +106,11 @@ impl Handlers for TaskRunner {
     }
 
     async fn handle(&mut self, ctx: &Context<Self>, mut incoming: Incoming) {
-        let payload = std::mem::take(&mut incoming.payload);
+        let payload = mem::take(&mut incoming.payload);
         let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.enter();
         let outcome = match incoming.method {
             RUN_CHUNK => self.run_chunk(payload.bytes).await,
-            _ => {
-                let began = Instant::now();
-                outcome(self.run(payload).await, began)
-            }
+            _ => self.run(&payload).await,
         };
         incoming.end(outcome);
     }
@@ -118,65 +118,132 @@ impl Handlers for TaskRunner {
 
 impl TaskRunner {
     /// Runs one task.
-    async fn run(&mut self, mut call: Parcel) -> Result<Made, CallError<NoError>> {
-        self.ran += 1;
-        let _strand = party::enter(self.ran);
-        let Some((entry, soft)) = self.entry(&call.bytes) else {
-            return Err(CallError::Version("the worker does not have this task".to_owned()));
-        };
-        call.bytes.advance(CALL_HEADER);
-        set_soft(soft);
-        let room = RefCell::new(std::mem::take(&mut self.room));
-        match run(entry.run, TaskArguments { task: entry.name, payload: call, room }).await {
-            Ok(made) => made.map_err(CallError::Codec),
-            Err(message) => Err(CallError::Panicked(Panic { message, at: entry.name.to_owned() })),
+    async fn run(&mut self, call: &Parcel) -> Outcome {
+        let began = Instant::now();
+        let known = call.bytes.split_first_chunk().and_then(|(head, rest)| Some((self.entry(head)?, rest)));
+        let Some(((entry, soft), arguments)) = known else { return Outcome::Failed(unknown()) };
+        set_soft(soft.map(|soft| began + soft));
+        let _strand = party::enter(self.strand());
+        let ended = self.made(entry, arguments, &call.handles).await;
+        self.outcome(ended, began)
+    }
+
+    /// Runs a function to its end. Its value is in the room for it.
+    async fn made(&mut self, entry: &'static TaskEntry, arguments: &[u8], handles: &Handles) -> Ended {
+        match self.begin(entry, arguments, handles) {
+            Begun::Ended(ended) => ended,
+            Begun::Future(future) => self.end(future).await,
         }
     }
 
-    /// The function that a call is for, and when it will have run for as long as it should. The next call is often for the
-    /// same one.
-    fn entry(&mut self, call: &[u8]) -> Option<(&'static TaskEntry, Option<Instant>)> {
-        let header: [u8; CALL_HEADER] = call.get(..CALL_HEADER)?.try_into().ok()?;
+    /// Each task is a strand of its own.
+    fn strand(&mut self) -> u64 {
+        self.ran += 1;
+        self.ran
+    }
+
+    /// Begins a function, and ends it if it has no future.
+    #[inline]
+    fn begin(&mut self, entry: &'static TaskEntry, arguments: &[u8], handles: &Handles) -> Begun {
+        let room = RefCell::new(mem::take(&mut self.room));
+        let arguments = TaskArguments { task: entry.name, bytes: arguments, handles, room };
+        let run = catch_unwind(AssertUnwindSafe(|| (entry.run)(&arguments)));
+        self.room = arguments.room.into_inner();
+        match run {
+            Ok(TaskRun(Running::Done(handles, failed))) => Begun::Ended(Ok((handles, failed))),
+            Ok(TaskRun(Running::Refused(error))) => Begun::Ended(Err(Box::new(CallError::Codec(*error)))),
+            Ok(TaskRun(Running::Future(future))) => Begun::Future(Begin { entry, future }),
+            Err(panic) => Begun::Ended(Err(panicked(entry, text_of(&*panic)))),
+        }
+    }
+
+    /// Ends a function that was begun.
+    async fn end(&mut self, future: Begin) -> Ended {
+        let Made { bytes, handles, failed } = future.end().await?;
+        self.room = bytes;
+        Ok((handles, failed))
+    }
+
+    /// What came of a task that ends now, as an answer.
+    fn outcome(&mut self, ended: Ended, began: Instant) -> Outcome {
+        match ended {
+            Ok((handles, failed)) => {
+                let made = Made { bytes: mem::take(&mut self.room), handles, failed };
+                let Parcel { bytes, handles } = made.into_result(began.elapsed());
+                Outcome::Value(bytes, handles)
+            }
+            Err(error) => Outcome::Failed(*error),
+        }
+    }
+
+    /// Puts what came of a task where the supervisor finds it; false if there is no room for it, or it refers to something.
+    #[inline]
+    fn put(&self, place: Place<'_>, at: &mut usize, ended: &Ended, ran: Duration) -> bool {
+        match ended {
+            Ok((handles, failed)) => {
+                let kind = if *failed { Kind::Failure } else { Kind::Value };
+                handles.is_empty() && place.put(at, Head { kind, ran }, &self.room[RESULT_HEADER..])
+            }
+            Err(error) => codec::encode(error, PAYLOAD_LIMIT)
+                .is_ok_and(|bytes| place.put(at, Head { kind: Kind::Error, ran }, &bytes)),
+        }
+    }
+
+    /// The function that a call with this header is for, and how long it may run before it is told. The next call is often
+    /// for the same one.
+    fn entry(&mut self, head: &[u8; CALL_HEADER]) -> Option<(&'static TaskEntry, Option<Duration>)> {
         let (entry, soft) = match self.last {
-            Some((last, entry, soft)) if last == header => (entry, soft),
-            _ => function::entry(call)?,
+            Some((last, entry, soft)) if last == *head => (entry, soft),
+            _ => function::entry(head)?,
         };
-        self.last = Some((header, entry, soft));
-        Some((entry, soft.map(|soft| Instant::now() + soft)))
+        self.last = Some((*head, entry, soft));
+        Some((entry, soft))
     }
 
     /// Runs the tasks of a chunk that are not taken back meanwhile, one after the other.
     ///
     /// Each result is put where the supervisor finds it before the next task is begun. One that does not fit there ends the
     /// chunk, and is the answer.
-    async fn run_chunk(&mut self, mut calls: Bytes) -> Outcome {
+    async fn run_chunk(&mut self, chunk: Bytes) -> Outcome {
         let none = Outcome::Value(Bytes::new(), Handles::none());
         let malformed = || Outcome::Failed(CallError::Version("the chunk is not one of this build".to_owned()));
-        let Some(places) = place::chunks().filter(|_| calls.len() >= CHUNK_HEADER) else { return malformed() };
-        let (number, place) = (calls.get_u64_le(), calls.get_u32_le());
+        let Some((Calls { number, place, head, lengths, mut arguments }, places)) =
+            Calls::of(&chunk).zip(place::chunks())
+        else {
+            return malformed();
+        };
         // One that was meant for an incarnation before this one: nothing is to be run for it.
         let Some(place) = places.get(place as usize).filter(|place| place.is_of(number)) else { return none };
-        let (mut at, mut done) = (0, 0);
+        let entry = self.entry(head);
+        let (mut at, mut done, handles) = (0, 0, Handles::none());
+        let mut lengths = lengths.iter();
         let mut began = Instant::now();
         while place.claim().is_some() {
-            let length = if calls.len() < LENGTH { usize::MAX } else { calls.get_u32_le() as usize };
-            if calls.len() < length {
-                return malformed();
+            let length = lengths.next().map_or(usize::MAX, |length| u32::from_le_bytes(*length) as usize);
+            let Some((call, rest)) = arguments.split_at_checked(length) else { return malformed() };
+            arguments = rest;
+            let strand = party::enter(self.strand());
+            let Some((entry, soft)) = entry else { return Outcome::Failed(unknown()) };
+            if soft.is_some() {
+                set_soft(soft.map(|soft| began + soft));
             }
-            let made = self.run(Parcel { bytes: calls.split_to(length), handles: Handles::none() }).await;
+            let made = match self.begin(entry, call, &handles) {
+                Begun::Ended(made) => made,
+                Begun::Future(future) => self.end(future).await,
+            };
+            drop(strand);
             let ended = Instant::now();
             // What a task has sent is not lost by what the next one does.
             if let Some(outgoing) = place::news() {
                 poll_fn(|cx| outgoing.poll_safe(cx)).await;
             }
-            if !put(place, &mut at, &made, ended.duration_since(began)) {
-                return outcome(made, began);
+            if !self.put(place, &mut at, &made, ended.duration_since(began)) {
+                return self.outcome(made, began);
             }
             // The next one begins where this one ends: one look at the clock for each.
             began = ended;
             done += 1;
             place.publish(done);
-            self.room = made.map(|made| made.bytes).unwrap_or_default();
             if self.room.capacity() > KEEP {
                 self.room = Vec::new();
             }
@@ -185,14 +252,17 @@ impl TaskRunner {
     }
 
     /// Runs a function before the first task, or after the last one.
-    async fn hook(&self, mut call: Parcel, ctx: &Context<Self>) -> Result<(), Failure> {
-        let (entry, _) = function::entry(&call.bytes).ok_or_else(|| Failure::new("the worker does not have it"))?;
-        call.bytes.advance(CALL_HEADER);
+    async fn hook(&mut self, call: Parcel, ctx: &Context<Self>) -> Result<(), Failure> {
+        let absent = || Failure::new("the worker does not have it");
+        let (head, arguments) = call.bytes.split_first_chunk::<CALL_HEADER>().ok_or_else(absent)?;
+        let (entry, _) = function::entry(head).ok_or_else(absent)?;
         let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.enter();
-        let arguments = TaskArguments { task: entry.name, payload: call, room: RefCell::default() };
-        let made = run(entry.run, arguments).await;
-        let made = made.map_err(|panic| Failure::new(format!("{} panicked: {panic}", entry.name)))??;
-        let mut result = made.into_result(Duration::ZERO);
+        let (handles, _) = self.made(entry, arguments, &call.handles).await.map_err(|error| match *error {
+            CallError::Panicked(panic) => Failure::new(format!("{} panicked: {}", panic.at, panic.message)),
+            CallError::Codec(error) => error.into(),
+            other => Failure::new(other.to_string()),
+        })?;
+        let mut result = Parcel { bytes: mem::take(&mut self.room).into(), handles };
         result.bytes.advance(RESULT_HEADER);
         result.open::<Result<(), Failure>>()?
     }
@@ -201,51 +271,80 @@ impl TaskRunner {
 /// Memory for results that is kept from one to the next.
 const KEEP: usize = 64 << 10;
 
-/// What came of a task that ends now, as an answer.
-fn outcome(made: Result<Made, CallError<NoError>>, began: Instant) -> Outcome {
-    match made {
-        Ok(made) => {
-            let Parcel { bytes, handles } = made.into_result(began.elapsed());
-            Outcome::Value(bytes, handles)
+/// What came of a function: what its value refers to, and whether that says that it failed.
+type Ended = Result<(Handles, bool), Box<CallError<NoError>>>;
+
+/// What has become of a function that was begun.
+enum Begun {
+    Ended(Ended),
+    Future(Begin),
+}
+
+/// A function that has answered with a future.
+struct Begin {
+    entry: &'static TaskEntry,
+    future: Pin<Box<dyn Future<Output = Result<Made, CodecError>>>>,
+}
+
+impl Begin {
+    /// Runs it to its end; a panic is an error.
+    async fn end(self) -> Result<Made, Box<CallError<NoError>>> {
+        let Self { entry, mut future } = self;
+        let made = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(made)) => Poll::Ready(Ok(made)),
+            Err(panic) => Poll::Ready(Err(text_of(&*panic))),
+        })
+        .await;
+        // What is left of the future of a task that panicked may panic once more.
+        let made = match catch_unwind(AssertUnwindSafe(|| drop(future))) {
+            Ok(()) => made,
+            Err(panic) => made.and_then(|_| Err(text_of(&*panic))),
+        };
+        match made {
+            Ok(made) => made.map_err(|error| Box::new(CallError::Codec(error))),
+            Err(message) => Err(panicked(entry, message)),
         }
-        Err(error) => Outcome::Failed(error),
     }
 }
 
-/// Puts what came of a task where the supervisor finds it; false if there is no room for it, or it refers to something.
-fn put(place: Place<'_>, at: &mut usize, made: &Result<Made, CallError<NoError>>, ran: Duration) -> bool {
-    match made {
-        Ok(made) => {
-            let kind = if made.failed { Kind::Failure } else { Kind::Value };
-            made.handles.is_empty() && place.put(at, Head { kind, ran }, made.value())
-        }
-        Err(error) => codec::encode(error, PAYLOAD_LIMIT)
-            .is_ok_and(|bytes| place.put(at, Head { kind: Kind::Error, ran }, &bytes)),
-    }
+#[cold]
+fn panicked(entry: &TaskEntry, message: String) -> Box<CallError<NoError>> {
+    Box::new(CallError::Panicked(Panic { message, at: entry.name.to_owned() }))
 }
 
-/// Runs a function to its end; a panic is its message.
-async fn run(
-    run: fn(&TaskArguments) -> function::TaskRun,
-    arguments: TaskArguments,
-) -> Result<Result<Made, CodecError>, String> {
-    let began = catch_unwind(AssertUnwindSafe(|| run(&arguments))).map_err(|panic| text_of(&*panic))?;
-    drop(arguments);
-    match began.0 {
-        Running::Done(made) => Ok(made),
-        Running::Future(mut future) => {
-            let made = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(made)) => Poll::Ready(Ok(made)),
-                Err(panic) => Poll::Ready(Err(text_of(&*panic))),
-            })
-            .await;
-            // What is left of the future of a task that panicked may panic once more.
-            match catch_unwind(AssertUnwindSafe(|| drop(future))) {
-                Ok(()) => made,
-                Err(panic) => made.and_then(|_| Err(text_of(&*panic))),
-            }
-        }
+fn unknown() -> CallError<NoError> {
+    CallError::Version("the worker does not have this task".to_owned())
+}
+
+/// The calls of one function that travel together, as they come.
+struct Calls<'a> {
+    /// The chunk's number, and its place in shared memory.
+    number: u64,
+    place: u32,
+    /// What stands in front of the arguments of each.
+    head: &'a [u8; CALL_HEADER],
+    /// The lengths of the arguments of each.
+    lengths: &'a [[u8; LENGTH]],
+    /// Those of all, one behind the other.
+    arguments: &'a [u8],
+}
+
+impl<'a> Calls<'a> {
+    fn of(chunk: &'a [u8]) -> Option<Self> {
+        let (number, rest) = chunk.split_first_chunk()?;
+        let (place, rest) = rest.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let (head, rest) = rest.split_first_chunk()?;
+        let lengths = (u32::from_le_bytes(*count) as usize).checked_mul(LENGTH)?;
+        let (lengths, arguments) = rest.split_at_checked(lengths)?;
+        Some(Self {
+            number: u64::from_le_bytes(*number),
+            place: u32::from_le_bytes(*place),
+            head,
+            lengths: lengths.as_chunks().0,
+            arguments,
+        })
     }
 }
 

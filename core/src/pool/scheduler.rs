@@ -10,10 +10,11 @@ use super::{
     backlog::Backlog,
     report::Report,
     rules::Rules,
-    table::Table,
+    span::{Span, Spans},
     task::{Cancel, Ending, Place, QUARANTINE_AFTER, Task, TaskId, Terms},
+    tasks::{Given, Tasks},
     window::Chunk,
-    worker::{Pace, Phase, STALL, Seat, WorkerId},
+    worker::{Pace, Phase, STALL, WorkerId},
     workers::Workers,
 };
 use crate::supervisor::backoff::SplitMix64;
@@ -33,7 +34,8 @@ const KEEP: usize = 4096;
 /// `handle_done`, [`handle_returned`](Self::handle_returned) and [`handle_died`](Self::handle_died), before or after the
 /// loss of its worker is told, even after the next incarnation is ready. What comes too late or twice is ignored. Each task
 /// of a `Chunk` is dispatched so, and answered by itself; [`handle_taken_back`](Self::handle_taken_back) is one more answer,
-/// which the shell may give unasked for those that it knows have not been begun.
+/// which the shell may give unasked for those that it knows have not been begun. Tasks that follow each other, with nothing else
+/// to say of them than that they wait, run or are done, are handled by the [`Span`].
 ///
 /// **Order.** Tasks start by their priority, as [`Backlog`] says, and among equals in the order in which they were
 /// submitted; one that comes back takes its old place. An idle
@@ -52,7 +54,7 @@ pub(crate) struct Scheduler {
     closing: Option<Closing>,
     closed: bool,
     next_task: u64,
-    tasks: Table<Task>,
+    tasks: Tasks,
     /// How many of `tasks` are dispatched.
     running: usize,
     /// The tasks that any worker may run.
@@ -80,7 +82,7 @@ impl Scheduler {
             closing: None,
             closed: false,
             next_task: 0,
-            tasks: Table::default(),
+            tasks: Tasks::default(),
             running: 0,
             queue: Backlog::default(),
             workers: Workers::new(),
@@ -114,12 +116,30 @@ impl Scheduler {
         Ok(id)
     }
 
+    /// Takes so many tasks, with numbers that follow each other: the first one's.
+    pub(crate) fn submit_all(&mut self, now: Instant, terms: Terms, count: usize) -> Result<TaskId, Closed> {
+        let first = TaskId(self.next_task);
+        let tasks = Span::new(first, count);
+        let is_plain = self.no_place(&Task::new(terms)).is_none();
+        if self.closing.is_none() && is_plain && count > 1 && self.tasks.insert_span(tasks, terms) {
+            self.advance(now);
+            self.next_task = tasks.end();
+            self.report.submitted += count as u64;
+            self.queue.insert(terms.priority, tasks);
+            return Ok(first);
+        }
+        for _ in 0..count {
+            self.submit(now, terms)?;
+        }
+        Ok(first)
+    }
+
     /// Its caller no longer wants a task: it ends now if it is queued, and by its worker's report if it is with one, where
     /// it is then not run again; or by that worker's death, if it is to end within some time.
     pub(crate) fn cancel(&mut self, now: Instant, id: TaskId, how: Cancel) {
         self.advance(now);
-        let Some(task) = self.tasks.get_mut(id) else { return };
-        match task.place {
+        let Some(place) = self.tasks.place(id) else { return };
+        match place {
             Place::Queued => {
                 let Some(task) = self.tasks.remove(id) else { return };
                 match task.worker.and_then(|worker| self.workers.find(worker)) {
@@ -129,6 +149,7 @@ impl Scheduler {
                 self.end(id, &task, Ending::Cancelled);
             }
             Place::Dispatched(seat) => {
+                let Some(task) = self.tasks.get_mut(id) else { return };
                 let again = std::mem::replace(&mut task.cancelled, true);
                 let Some(worker) = self.workers.seated(seat) else { return };
                 if !again {
@@ -176,6 +197,26 @@ impl Scheduler {
         self.shrink();
     }
 
+    /// The same for tasks of a span, all or none of them: false if there is more to say of one of them.
+    #[must_use]
+    pub(crate) fn handle_span_done(&mut self, now: Instant, tasks: Span, ran: impl Iterator<Item = Duration>) -> bool {
+        let Some((Place::Dispatched(seat), _)) = self.tasks.common(tasks) else { return false };
+        self.advance(now);
+        self.tasks.remove_span(tasks);
+        self.running -= tasks.len();
+        self.report.done += tasks.len() as u64;
+        if let Some(index) = self.workers.seated(seat) {
+            let worker = &mut self.workers[index];
+            worker.give_up(tasks);
+            ran.for_each(|ran| worker.handle_ran(ran));
+            worker.handle_report(self.now);
+            self.wear(index);
+            self.relieve(index);
+        }
+        self.shrink();
+        true
+    }
+
     /// Of a chunk that is over so many results have found room where they are put, of all of its tasks if `all`.
     pub(crate) fn handle_fitted(&mut self, worker: WorkerId, results: usize, all: bool) {
         if let Some(index) = self.workers.find(worker) {
@@ -200,13 +241,27 @@ impl Scheduler {
 
     /// Tasks were taken back from a worker before it had begun them: those that were behind one of them in a chunk too. They
     /// go to their old places in the queue, and no attempt is counted.
-    pub(crate) fn handle_taken_back(&mut self, now: Instant, ids: &[TaskId]) {
+    pub(crate) fn handle_taken_back(&mut self, now: Instant, tasks: &Spans) {
         self.advance(now);
         let mut relieved = None;
-        for &id in ids.iter().rev() {
-            let Some((task, worker)) = self.take_back(id) else { continue };
-            relieved = worker.or(relieved);
-            self.place_again(id, task);
+        for &span in tasks.spans().iter().rev() {
+            if let Some((Place::Dispatched(seat), priority)) = self.tasks.common(span)
+                && self.closing <= Some(Closing::Finish)
+            {
+                self.tasks.move_span(span, Place::Queued);
+                self.running -= span.len();
+                if let Some(index) = self.workers.seated(seat) {
+                    self.workers[index].give_up(span);
+                    relieved = Some(index);
+                }
+                self.queue.insert(priority, span);
+                continue;
+            }
+            for id in span.iter().rev() {
+                let Some((task, worker)) = self.take_back(id) else { continue };
+                relieved = worker.or(relieved);
+                self.place_again(id, task);
+            }
         }
         if let Some(index) = relieved {
             self.handle_left(index, false);
@@ -303,7 +358,7 @@ impl Scheduler {
 
     /// Asks for what a worker holds behind its first `skip` tasks.
     fn recall(&mut self, index: usize, skip: usize, wanted: impl Fn(TaskId, &Task) -> bool) {
-        for &id in self.workers[index].held.iter().skip(skip) {
+        for id in self.workers[index].held.iter().skip(skip) {
             if let Some(task) = self.tasks.get_mut(id)
                 && !task.cancelled
                 && wanted(id, task)
@@ -427,7 +482,7 @@ impl Scheduler {
 
     /// Takes a reported task from the worker that held it, which is named if it hasn't been lost since.
     fn take_back(&mut self, id: TaskId) -> Option<(Task, Option<usize>)> {
-        let Place::Dispatched(seat) = self.tasks.get(id)?.place else {
+        let Place::Dispatched(seat) = self.tasks.place(id)? else {
             return None;
         };
         let task = self.tasks.remove(id)?;
@@ -437,7 +492,7 @@ impl Scheduler {
         self.running -= 1;
         let worker = self.workers.seated(seat);
         if let Some(index) = worker {
-            self.workers[index].give_up(id);
+            self.workers[index].give_up(id.into());
         }
         Some((task, worker))
     }
@@ -467,7 +522,7 @@ impl Scheduler {
         });
         match (bound, unbound) {
             (Some(bound), Some(unbound)) => {
-                let rank = |(id, _): (TaskId, usize)| (self.tasks.get(id).map(|task| Reverse(task.priority)), id);
+                let rank = |(id, _): (TaskId, usize)| (self.tasks.priority(id).map(Reverse), id);
                 Some(if rank(bound) < rank(unbound) { bound } else { unbound })
             }
             (bound, unbound) => bound.or(unbound),
@@ -481,42 +536,56 @@ impl Scheduler {
             true => self.workers[index].chunk(self.queue.len(), self.workers.ready()),
             false => 1,
         };
-        let attempt = self.give(id, index);
-        let mut action = Action::Dispatch { worker, task: id, attempt };
-        if most > 1 {
-            let mut tasks = Vec::with_capacity(most);
-            tasks.push(id);
-            while tasks.len() < most
-                && let Some(next) = self.queue.first()
-                && self.travels_with_others(next)
-            {
-                self.give(next, index);
-                tasks.push(next);
-            }
-            if tasks.len() > 1 {
-                action = Action::Chunk { worker, tasks };
-            }
+        if most == 1 {
+            let attempt = self.give(id, index);
+            self.workers.settle(index);
+            return Action::Dispatch { worker, task: id, attempt };
         }
+        let mut tasks = Spans::default();
+        while tasks.len() < most
+            && let Some(next) = self.queue.first_span()
+            && self.travels_with_others(next.first())
+        {
+            tasks.push(self.give_span(next.up_to(most - tasks.len()), index));
+        }
+        let action = match (tasks.len(), tasks.get(0)) {
+            (1, Some(task)) => Action::Dispatch { worker, task, attempt: 1 },
+            _ => Action::Chunk { worker, tasks },
+        };
         self.workers.settle(index);
         action
     }
 
     /// Whether a task may be in a chunk: any worker may run it, and it has killed none.
     fn travels_with_others(&self, id: TaskId) -> bool {
-        self.rules.chunk != Chunk::ONE
-            && self.tasks.get(id).is_some_and(|task| task.worker.is_none() && task.kills == 0)
+        self.rules.chunk != Chunk::ONE && self.tasks.is_harmless(id)
+    }
+
+    /// Takes tasks out of the queue for a worker, where each has its place: as many of the first of these as can be taken
+    /// together.
+    fn give_span(&mut self, tasks: Span, index: usize) -> Span {
+        let alike = self.tasks.alike(tasks);
+        let Some(priority) = self.tasks.priority(tasks.first()).filter(|_| alike.len() > 1) else {
+            self.give(tasks.first(), index);
+            return tasks.up_to(1);
+        };
+        let seat = self.seat(index);
+        self.workers[index].take(alike, self.now);
+        self.tasks.move_span(alike, Place::Dispatched(seat));
+        self.queue.take_first(priority, alike.len());
+        self.running += alike.len();
+        alike
     }
 
     /// Takes a task out of the queue for a worker; the how manieth time that is.
     fn give(&mut self, id: TaskId, index: usize) -> u32 {
+        let seat = self.seat(index);
         let worker = &mut self.workers[index];
-        let seat = Seat { worker: index as u32, incarnation: worker.incarnation };
-        worker.take(id, self.now);
-        let task = self.tasks.get_mut(id).expect("a queued task has not ended");
-        task.place = Place::Dispatched(seat);
-        let queue = if task.worker.is_some() { &mut worker.queue } else { &mut self.queue };
-        queue.take(task.priority, id);
-        let (attempt, hard) = (task.kills + 1, task.times.as_ref().and_then(|times| times.hard));
+        worker.take(id.into(), self.now);
+        let given = self.tasks.give(id, seat).expect("a queued task has not ended");
+        let Given { attempt, priority, bound, hard } = given;
+        let queue = if bound { &mut worker.queue } else { &mut self.queue };
+        queue.take(priority, id);
         self.running += 1;
         if let Some(hard) = hard {
             // It cannot have run for so long before.

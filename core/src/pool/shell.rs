@@ -1,22 +1,24 @@
 //! The task of a pool: feeds the scheduler, does what it says, and never waits for a start.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use self::jobs::{JobKey, Jobs};
+use self::runs::{Left, Runs};
 use super::action::{Action, Closing};
-use super::chunk::{ChunkId, Sent, SentChunk, SentChunks};
+use super::chunk::{ChunkId, Sent, SentChunks};
 use super::completion::Item;
 use super::ended::{Batch, Ended, How, TaskEnd};
 use super::error::TaskError;
-use super::inbox::{Arrival, Job, NewTask, Shared};
+use super::inbox::{Arrival, Job, NewTasks, Shared};
 use super::info::PoolReport;
 use super::insight::{PoolInsights, Slowest};
 use super::rules::Wear;
 use super::scheduler::Scheduler;
+use super::span::Spans;
 use super::table::Table;
 use super::task::{Cancel, Ending, TaskId};
 use super::team::{Plan, Team};
@@ -33,7 +35,7 @@ use crate::router::{Message, Outcome};
 use crate::wire::frame::Trace;
 
 mod chunks;
-mod jobs;
+mod runs;
 
 /// What a result says of itself: whether it is a failure, and how long it took where it says that.
 pub(super) type Read = fn(&Bytes) -> (bool, Option<Duration>);
@@ -48,8 +50,11 @@ pub(super) struct Shell {
     scheduler: Scheduler,
     team: Team,
     read: Read,
-    tasks: Table<Pending>,
-    jobs: Jobs,
+    tasks: Runs,
+    /// What was sent by itself, or last was so.
+    alone: Table<Sent>,
+    /// How the last runs of tasks ended whose workers died.
+    last: HashMap<TaskId, LastRun>,
     /// Chunks that workers have.
     chunks: SentChunks,
     /// Dispatched in this round and not sent yet.
@@ -67,26 +72,7 @@ pub(super) struct Shell {
 /// What is to be sent to a worker.
 enum Outgoing {
     Task(TaskId),
-    Chunk(Vec<TaskId>),
-}
-
-/// A task that has not ended.
-struct Pending {
-    job: JobKey,
-    index: u64,
-    call: Parcel,
-    /// Where it is, or was last.
-    at: Option<At>,
-    /// How its last run ended, if its worker died.
-    last: Option<Box<LastRun>>,
-}
-
-/// How a worker came by a task.
-enum At {
-    /// By a call of its own.
-    Call(Box<Sent>),
-    /// Together with others.
-    Chunk(ChunkId),
+    Chunk(Spans),
 }
 
 /// A run in which a worker died.
@@ -108,8 +94,9 @@ impl Shell {
             team: Team::new(shared.clone(), plan),
             shared,
             read,
-            tasks: Table::default(),
-            jobs: Jobs::default(),
+            tasks: Runs::default(),
+            alone: Table::default(),
+            last: HashMap::new(),
             chunks: SentChunks::default(),
             outgoing: Vec::new(),
             failed: 0,
@@ -154,15 +141,12 @@ impl Shell {
 
     fn handle(&mut self, now: Instant, arrival: Arrival) {
         match arrival {
-            Arrival::Submit(job, task) => self.submit(now, &job, [task]),
-            Arrival::SubmitAll(job, tasks) => self.submit(now, &job, tasks),
+            Arrival::Submit(job, tasks) => self.submit(now, job, tasks),
             Arrival::Reported(id, outcome) => self.handle_reported(now, id, outcome),
             Arrival::ChunkReported(id, outcome) => self.handle_chunk(now, id, outcome),
             Arrival::Cancel(id, how) => self.scheduler.cancel(now, id, how),
             Arrival::Abandon(receiver) => {
-                let is_abandoned = |pending: &Pending| Arc::ptr_eq(&self.jobs.get(pending.job).receiver, &receiver);
-                let abandoned: Vec<_> =
-                    self.tasks.iter().filter(|(_, pending)| is_abandoned(pending)).map(|(id, _)| id).collect();
+                let abandoned = self.tasks.awaited_by(&receiver);
                 abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
             }
             Arrival::Ready(worker, child, places) => {
@@ -195,26 +179,20 @@ impl Shell {
         }
     }
 
-    fn submit(&mut self, now: Instant, job: &Arc<Job>, tasks: impl IntoIterator<Item = NewTask>) {
-        for task in tasks {
-            match self.scheduler.submit(now, job.terms) {
-                Ok(id) => {
-                    let NewTask { index, call } = task;
-                    let job = self.jobs.enter(job);
-                    self.tasks.insert(id, Pending { job, index, call, at: None, last: None });
-                }
-                // It was on its way when the pool closed.
-                Err(closed) => refuse(&self.shared, job, &task, closed.by),
-            }
+    fn submit(&mut self, now: Instant, job: Arc<Job>, tasks: NewTasks) {
+        match self.scheduler.submit_all(now, job.terms, tasks.calls.count()) {
+            Ok(first) => self.tasks.insert(first, job, tasks),
+            // They were on their way when the pool closed.
+            Err(closed) => refuse(&self.shared, &job, &tasks, closed.by),
         }
     }
 
     /// The call of a dispatched task has ended.
     fn handle_reported(&mut self, now: Instant, id: TaskId, outcome: Outcome) {
-        let Some(pending) = self.tasks.get_mut(id) else {
+        if !self.tasks.has(id) {
             // It was killed with the pool.
             return;
-        };
+        }
         let outcome = match outcome {
             Outcome::FailedElsewhere(_) => Outcome::Failed(failure(outcome)),
             known => known,
@@ -226,12 +204,12 @@ impl Shell {
             self.handle_returned(now, id);
             return;
         }
-        let Some(At::Call(sent)) = &mut pending.at else { return };
+        let Some(sent) = self.alone.get_mut(id) else { return };
         sent.call = None;
         let worker = sent.worker;
         let mut ran = now.saturating_duration_since(sent.since.max(self.team.handle_reported(now, worker)));
         if let Outcome::Failed(CallError::Died { exit, .. }) = outcome {
-            pending.last = Some(Box::new(LastRun { ran, exit }));
+            self.last.insert(id, LastRun { ran, exit });
             self.scheduler.handle_died(now, id);
             return;
         }
@@ -241,18 +219,16 @@ impl Shell {
         };
         ran = told.unwrap_or(ran);
         self.team.handle_worked(worker, 1, ran);
-        if self.scheduler.handle_done(now, id, ran)
-            && let Some(pending) = self.tasks.remove(id)
-        {
+        if self.scheduler.handle_done(now, id, ran) {
             self.failed += u64::from(failed);
-            self.end(id, pending, How::Reported(Box::new(outcome)), failed, ran);
+            self.end(id, How::Reported(Box::new(outcome)), failed, ran);
         }
     }
 
     /// A task has come back that its worker had not begun.
     fn handle_returned(&mut self, now: Instant, id: TaskId) {
-        if let Some(pending) = self.tasks.get_mut(id) {
-            pending.at = None;
+        if self.tasks.has(id) {
+            self.alone.remove(id);
             self.scheduler.handle_returned(now, id);
         }
     }
@@ -320,9 +296,7 @@ impl Shell {
                     continue;
                 }
                 Action::End { task, ending, attempts } => {
-                    if let Some(pending) = self.tasks.remove(task) {
-                        self.end_without_result(task, pending, ending, attempts);
-                    }
+                    self.end_without_result(task, ending, attempts);
                     continue;
                 }
                 _ => self.send(now),
@@ -354,22 +328,21 @@ impl Shell {
     /// Since when a worker runs this task, if it does: the journal says that it has begun it, and by the last report it
     /// was free to; or the chunk that it is in says so.
     fn running_since(&mut self, now: Instant, worker: WorkerId, id: TaskId) -> Option<Instant> {
-        match self.tasks.get(id)?.at.as_ref()? {
-            At::Chunk(chunk) => self.chunks.get_mut(*chunk)?.running_since(now, id),
-            At::Call(sent) => {
-                let (call, since) = (sent.call?, sent.since);
-                let runs = Node::here().with(|router| router.is_running(call));
-                runs.then(|| self.team.reported(worker).map_or(since, |reported| since.max(reported)))
-            }
+        if let Some(chunk) = self.chunks.with(id).map(|chunk| chunk.id) {
+            return self.chunks.get_mut(chunk)?.running_since(now, id);
         }
+        let sent = self.alone.get(id)?;
+        let (call, since) = (sent.call?, sent.since);
+        let runs = Node::here().with(|router| router.is_running(call));
+        runs.then(|| self.team.reported(worker).map_or(since, |reported| since.max(reported)))
     }
 
     fn kill_for(&mut self, now: Instant, worker: WorkerId, id: TaskId, ending: Ending) {
         let since = self.running_since(now, worker, id);
-        if let Some(pending) = self.tasks.get(id) {
-            let since = since.or_else(|| self.sent_of(pending).map(|sent| sent.since));
+        if let Some(job) = self.tasks.job(id) {
+            let since = since.or_else(|| self.sent_of(id).map(|sent| sent.since));
             let ran = now.saturating_duration_since(since.unwrap_or(now));
-            let (pool, task) = (self.shared.name.to_string(), self.jobs.get(pending.job).name.to_owned());
+            let (pool, task) = (self.shared.name.to_string(), job.name.to_owned());
             let name = self.team.name(worker);
             event::publish(
                 self.shared.owner,
@@ -398,7 +371,7 @@ impl Shell {
         for (worker, what) in outgoing.drain(..) {
             match what {
                 Outgoing::Task(id) => self.send_one(now, worker, id, &mut calls),
-                Outgoing::Chunk(tasks) => self.send_chunk(now, worker, tasks, &mut calls),
+                Outgoing::Chunk(tasks) => self.send_chunk(now, worker, &tasks, &mut calls),
             }
         }
         self.outgoing = outgoing;
@@ -407,11 +380,13 @@ impl Shell {
             match ChunkId::of(number) {
                 Some(chunk) => self.chunk_sent(chunk, key),
                 None => {
-                    let Some(pending) = self.tasks.get_mut(TaskId(number)) else { continue };
-                    if let Some(At::Call(sent)) = &mut pending.at {
+                    let id = TaskId(number);
+                    if let Some(sent) = self.alone.get_mut(id) {
                         sent.call = Some(key);
                     }
-                    self.jobs.get(pending.job).receiver.begun();
+                    if let Some(job) = self.tasks.job(id) {
+                        job.receiver.begun();
+                    }
                 }
             }
         }
@@ -419,78 +394,83 @@ impl Shell {
 
     /// Sends a task by itself.
     fn send_one(&mut self, now: Instant, worker: WorkerId, id: TaskId, calls: &mut Vec<Numbered>) {
-        let (Some(pending), Some(to)) = (self.tasks.get_mut(id), self.team.destination(worker)) else { return };
-        let sent = |ran_on| At::Call(Box::new(Sent { worker, ran_on, since: now, call: None }));
-        pending.at = self.team.ran_on(worker).map(sent);
-        let job = self.jobs.get(pending.job);
-        let message = message(job.method, pending.call.clone());
+        let (Some((run, place)), Some(to)) = (self.tasks.get(id), self.team.destination(worker)) else { return };
+        if let Some(ran_on) = self.team.ran_on(worker) {
+            self.alone.insert(id, Sent { worker, ran_on, since: now, call: None });
+        }
+        let job = &run.job;
+        let message = message(job.method, run.calls.call(place));
         calls.push(Numbered { number: id.0, to, deadline: job.deadline, caused_by: job.caused_by, message });
     }
 
     /// Asks for a task back that its worker may have begun; if it has, the task is told so, where it is to be.
     fn take_back(&mut self, now: Instant, id: TaskId, tell: bool) {
-        match self.tasks.get(id).and_then(|pending| pending.at.as_ref()) {
-            Some(At::Call(sent)) => {
-                if let Some(call) = sent.call {
-                    Node::here().with(|router| router.take_back(call, tell));
-                }
+        let Some(chunk) = self.chunks.with(id).map(|chunk| chunk.id) else {
+            if let Some(call) = self.alone.get(id).and_then(|sent| sent.call) {
+                Node::here().with(|router| router.take_back(call, tell));
             }
-            Some(&At::Chunk(chunk)) => {
-                self.take_back_chunk(now, chunk);
-                let is_left = |chunk: &mut SentChunk| chunk.running_since(now, id).and(chunk.sent.call);
-                // What comes behind it in the chunk is not there any more.
-                if tell && let Some(call) = self.chunks.get_mut(chunk).and_then(is_left) {
-                    Node::here().with(|router| router.take_back(call, true));
-                }
-            }
-            None => {}
+            return;
+        };
+        self.take_back_chunk(now, chunk);
+        // What comes behind it in the chunk is not there any more.
+        if tell
+            && let Some(chunk) = self.chunks.get_mut(chunk)
+            && chunk.running_since(now, id).is_some()
+            && let Some(call) = chunk.sent.call
+        {
+            Node::here().with(|router| router.take_back(call, true));
         }
     }
 
-    /// The worker that has a task, or had it last.
-    fn sent_of<'a>(&'a self, pending: &'a Pending) -> Option<&'a Sent> {
-        match pending.at.as_ref()? {
-            At::Call(sent) => Some(sent),
-            At::Chunk(chunk) => self.chunks.get(*chunk).map(|chunk| &chunk.sent),
-        }
+    /// How the worker that has a task, or had it last, came by it.
+    fn sent_of(&self, id: TaskId) -> Option<&Sent> {
+        self.alone.get(id).or_else(|| self.chunks.with(id).map(|chunk| &chunk.sent))
     }
 
-    fn end_without_result(&mut self, id: TaskId, mut pending: Pending, ending: Ending, attempts: u32) {
+    fn end_without_result(&mut self, id: TaskId, ending: Ending, attempts: u32) {
         let cause = self.cause.clone();
-        let (ran, exit) = match pending.last.take() {
-            Some(last) => (last.ran, Some(last.exit)),
+        let (ran, exit) = match self.last.get(&id) {
+            Some(last) => (last.ran, Some(last.exit.clone())),
             None => (Duration::ZERO, None),
         };
-        self.end(id, pending, How::Ending { ending, attempts, exit, cause }, true, ran);
+        self.end(id, How::Ending { ending, attempts, exit, cause }, true, ran);
     }
 
-    fn end(&mut self, id: TaskId, pending: Pending, how: How, failed: bool, ran: Duration) {
-        let worker = self.sent_of(&pending).map(|sent| sent.ran_on.clone());
-        let Pending { job, index, call, .. } = pending;
-        let job = self.jobs.leave(job, 1);
-        let end = TaskEnd { id, index, size: call.len(), how, failed, ran };
-        self.slowest.handle(job.name, worker.as_ref(), &end, job.description.as_ref());
+    fn end(&mut self, id: TaskId, how: How, failed: bool, ran: Duration) {
+        let worker = self.sent_of(id).map(|sent| sent.ran_on.clone());
+        let Some(Left { job, index, size }) = self.tasks.remove(id) else { return };
+        self.alone.remove(id);
+        self.forget(id);
+        let end = TaskEnd { id, index, how, failed, ran };
+        self.slowest.handle(job.name, worker.as_ref(), (id, ran), job.description.as_ref());
         self.shared.count(1, u64::from(failed));
-        tell_all(&self.shared, &job, Batch::new(job.name, worker, vec![end]));
+        tell_all(&self.shared, &job, Batch::one(job.name, worker, size, end));
+    }
+
+    /// It does not matter any more how a task's last run ended.
+    fn forget(&mut self, id: TaskId) {
+        if !self.last.is_empty() {
+            self.last.remove(&id);
+        }
     }
 }
 
-fn refuse(shared: &Shared, job: &Job, task: &NewTask, by: Closing) {
-    let why = TaskError::Closed { task: job.name.to_owned(), why: by.to_string() };
-    let Ended { name, worker, end } = Ended::not_taken(job.name, task.index, why);
-    let end = TaskEnd { size: task.call.len(), ..end };
-    tell_all(shared, job, Ended { name, worker, end }.into());
+fn refuse(shared: &Shared, job: &Job, tasks: &NewTasks, by: Closing) {
+    for place in 0..tasks.calls.count() {
+        let why = TaskError::Closed { task: job.name.to_owned(), why: by.to_string() };
+        let Ended { name, worker, end } = Ended::not_taken(job.name, tasks.index + place as u64, why);
+        tell_all(shared, job, Batch::one(name, worker, tasks.calls.size(place), end));
+    }
 }
 
 /// Tells whoever awaits these tasks of one job how they ended.
 fn tell_all(shared: &Shared, job: &Job, batch: Batch) {
     for (to, handler) in job.also.iter().flat_map(|also| also.iter()) {
-        for end in batch.as_slice() {
-            let item = Item { ended: batch.ended(end.clone()), handler: handler.clone(), held: None };
-            shared.deliveries.deliver(*to, item);
+        for ended in batch.clone() {
+            shared.deliveries.deliver(*to, Item { ended, handler: handler.clone(), held: None });
         }
     }
-    shared.release(batch.as_slice().len());
+    shared.release(batch.len());
     job.receiver.all_ended(batch);
 }
 
@@ -504,20 +484,14 @@ impl Drop for Shell {
         let now = Instant::now();
         self.scheduler.kill(now);
         while let Some(action) = self.scheduler.poll_action() {
-            if let Action::End { task, ending, attempts } = action
-                && let Some(pending) = self.tasks.remove(task)
-            {
-                self.end_without_result(task, pending, ending, attempts);
+            if let Action::End { task, ending, attempts } = action {
+                self.end_without_result(task, ending, attempts);
             }
         }
         self.team.retire();
         for arrival in self.shared.close_for_good() {
-            match arrival {
-                Arrival::Submit(job, task) => refuse(&self.shared, &job, &task, Closing::Kill),
-                Arrival::SubmitAll(job, tasks) => {
-                    tasks.iter().for_each(|task| refuse(&self.shared, &job, task, Closing::Kill));
-                }
-                _ => {}
+            if let Arrival::Submit(job, tasks) = arrival {
+                refuse(&self.shared, &job, &tasks, Closing::Kill);
             }
         }
         self.shared.set_running(0);

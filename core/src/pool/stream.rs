@@ -5,24 +5,24 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::Semaphore;
 
+use super::calls::{Calls, Writing};
 use super::completion::{self, Completion, Item};
 use super::ended::{Batch, Ended, Receiver};
 use super::error::TaskError;
 use super::function::{Function, Task};
-use super::handle::{TaskPool, not_taken};
-use super::inbox::{Arrival, Job, NewTask};
+use super::handle::{TaskPool, not_taken, unwritten};
+use super::inbox::{Arrival, Job, NewTasks};
 use crate::actor::address::Address;
 use crate::actor::call::Cast;
 use crate::actor::message;
-use crate::actor::parcel::Parcel;
 use crate::actor::traits::{Handlers, Payload};
 
 /// Bytes of arguments that a stream has in the pool at once; one task may have more.
@@ -193,26 +193,53 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
                     self.here.pop_front();
                     continue;
                 };
-                self.outstanding -= 1;
-                self.bytes -= ended.end.size;
-                if self.outstanding <= self.refill_at {
-                    self.refill();
-                }
+                self.handle_yielded(1);
                 return Poll::Ready(Some(ended));
             }
-            if self.outstanding == 0 {
-                self.refill();
+            if !ready!(self.poll_here(cx)) {
+                return Poll::Ready(None);
             }
-            let mut state = self.ends.lock();
-            std::mem::swap(&mut state.ends, &mut self.here);
-            if self.here.is_empty() {
-                if self.outstanding == 0 {
+        }
+    }
+
+    /// All that have ended together and were not yielded; none when all tasks have ended.
+    pub(super) async fn next_batch(&mut self) -> Option<Batch> {
+        poll_fn(|cx| {
+            while self.here.is_empty() {
+                if !ready!(self.poll_here(cx)) {
                     return Poll::Ready(None);
                 }
-                state.waker = Some(cx.waker().clone());
-                return Poll::Pending;
             }
-            drop(state);
+            let batch = self.here.pop_front();
+            self.handle_yielded(batch.as_ref().map_or(0, Batch::len));
+            Poll::Ready(batch)
+        })
+        .await
+    }
+
+    /// Waits until something is here; false if nothing will be.
+    fn poll_here(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.outstanding == 0 {
+            self.refill();
+        }
+        let mut state = self.ends.lock();
+        mem::swap(&mut state.ends, &mut self.here);
+        if self.here.is_empty() {
+            if self.outstanding == 0 {
+                return Poll::Ready(false);
+            }
+            state.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        drop(state);
+        self.bytes -= self.here.iter().map(Batch::size).sum::<usize>();
+        Poll::Ready(true)
+    }
+
+    fn handle_yielded(&mut self, count: usize) {
+        self.outstanding -= count;
+        if self.outstanding <= self.refill_at {
+            self.refill();
         }
     }
 
@@ -226,53 +253,54 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
         let limit = self.limit();
         self.refill_at = limit * 3 / 4;
         let job = self.job(function);
+        let (head, one_by_one) = (self.pool.head(function), self.pool.shared().one_by_one);
         while self.outstanding < limit
             && self.bytes < BYTES
             && let Some(input) = &mut self.input
         {
             let most = PIECE.min(limit - self.outstanding);
             // One piece of memory for the calls of all.
-            let (mut calls, mut written) = (Vec::new(), Vec::with_capacity(most));
-            let mut failed = None;
-            while written.len() < most && calls.len() < PIECE_BYTES && self.bytes + calls.len() < BYTES {
+            let mut calls = Writing::new(head, one_by_one);
+            let first = self.next;
+            let mut last = None;
+            while calls.count() < most && calls.len() < PIECE_BYTES && self.bytes + calls.len() < BYTES {
                 let Some(next) = input.next() else {
                     self.input = None;
                     break;
                 };
                 self.next += 1;
-                match self.pool.write_call::<Args, F>(function, next, &mut calls) {
-                    Ok(handles) => written.push((calls.len(), handles)),
+                match calls.push(&F::arguments(next)) {
+                    Ok(handles) if handles.is_empty() => {}
+                    // What refers to something goes by itself.
+                    Ok(handles) => {
+                        last = calls.pop(handles);
+                        break;
+                    }
                     Err(error) => {
-                        failed = Some(Ended::not_taken(function.name, self.next - 1, error));
+                        let failed = Ended::not_taken(function.name, self.next - 1, unwritten(function, error));
+                        self.outstanding += 1;
+                        self.ends.ended(failed);
                         break;
                     }
                 }
             }
-            let first = self.next - written.len() as u64 - u64::from(failed.is_some());
-            if let Some(failed) = failed {
-                self.outstanding += 1;
-                self.ends.ended(failed);
-            } else if written.is_empty() {
-                return;
+            let lone = self.next - u64::from(last.is_some());
+            self.submit(&job, first, calls.finish());
+            self.submit(&job, lone, last);
+        }
+    }
+
+    fn submit(&mut self, job: &Arc<Job>, index: u64, calls: Option<Calls>) {
+        let Some(calls) = calls else { return };
+        let (count, bytes) = (calls.count(), calls.sizes(0..calls.count()));
+        match self.pool.shared().submit(job.clone(), NewTasks { index, calls }) {
+            Ok(_) => {
+                self.outstanding += count;
+                self.bytes += bytes;
             }
-            let (count, bytes) = (written.len(), calls.len());
-            let mut calls = Bytes::from(calls);
-            let mut from = 0;
-            let call = |((end, handles), index)| {
-                let call = Parcel { bytes: calls.split_to(end - from), handles };
-                from = end;
-                NewTask { index, call }
-            };
-            let tasks = written.into_iter().zip(first..).map(call).collect();
-            match self.pool.shared().submit_all(job.clone(), tasks) {
-                Ok(()) => {
-                    self.outstanding += count;
-                    self.bytes += bytes;
-                }
-                Err(why) => {
-                    self.refused = Some(not_taken(why, function.name));
-                    self.input = None;
-                }
+            Err(why) => {
+                self.refused = Some(not_taken(why, job.name));
+                self.input = None;
             }
         }
     }

@@ -1,5 +1,8 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::iter;
+use std::ops::Range;
 
+use super::span::Span;
 use super::task::TaskId;
 
 /// How many places may be empty before stragglers are put aside.
@@ -81,6 +84,56 @@ impl<T> Table<T> {
         self.put_aside();
     }
 
+    /// Puts in the same for tasks that were not there.
+    pub(super) fn insert_span_with(&mut self, tasks: Span, value: impl Fn() -> T) {
+        if self.ring.is_empty() {
+            self.first = self.first.max(tasks.first().0);
+        }
+        if tasks.first().0 == self.first + self.ring.len() as u64 {
+            self.ring.extend(iter::repeat_with(|| Some(value())).take(tasks.len()));
+            self.taken += tasks.len();
+            self.put_aside();
+        } else {
+            tasks.iter().for_each(|task| self.insert(task, value()));
+        }
+    }
+
+    /// The places of these tasks; none where they are not all where most are.
+    fn places(&self, tasks: Span) -> Option<Range<usize>> {
+        let first = usize::try_from(tasks.first().0.checked_sub(self.first)?).ok()?;
+        let places = first..first + tasks.len();
+        (places.end <= self.ring.len()).then_some(places)
+    }
+
+    /// Whether they are all there, and as they should be.
+    pub(super) fn all(&self, tasks: Span, mut is_it: impl FnMut(&T) -> bool) -> bool {
+        match self.places(tasks) {
+            Some(places) => self.ring.range(places).all(|value| value.as_ref().is_some_and(&mut is_it)),
+            None => tasks.iter().all(|task| self.get(task).is_some_and(&mut is_it)),
+        }
+    }
+
+    /// Changes what is there for them.
+    pub(super) fn change_span(&mut self, tasks: Span, mut change: impl FnMut(&mut T)) {
+        match self.places(tasks) {
+            Some(places) => self.ring.range_mut(places).flatten().for_each(change),
+            None => tasks.iter().for_each(|task| self.get_mut(task).into_iter().for_each(&mut change)),
+        }
+    }
+
+    /// Takes out what is there for them.
+    pub(super) fn remove_span(&mut self, tasks: Span) {
+        let Some(places) = self.places(tasks) else {
+            return tasks.iter().for_each(|task| drop(self.remove(task)));
+        };
+        let is_first = places.start == 0;
+        let taken = self.ring.range_mut(places).filter_map(Option::take).count();
+        self.taken -= taken;
+        if is_first {
+            self.pass_empty();
+        }
+    }
+
     pub(super) fn remove(&mut self, task: TaskId) -> Option<T> {
         let Some(place) = task.0.checked_sub(self.first) else { return self.stragglers.remove(&task.0) };
         let value = self.ring.get_mut(usize::try_from(place).ok()?)?.take()?;
@@ -105,6 +158,7 @@ impl<T> Table<T> {
             .collect()
     }
 
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (TaskId, &T)> {
         let ring = self.ring.iter().zip(self.first..).filter_map(|(value, number)| Some((number, value.as_ref()?)));
         let stragglers = self.stragglers.iter().map(|(number, value)| (*number, value));
@@ -162,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_a_sorted_map(steps in proptest::collection::vec((0_u8..5, 0_u64..5000), 0..600)) {
+        fn is_a_sorted_map(steps in proptest::collection::vec((0_u8..7, 1_u64..5000), 0..600)) {
             let (mut table, mut map, mut fresh) = (Table::default(), BTreeMap::new(), 0_u64);
             for (step, pick) in steps {
                 let some = map.keys().nth(pick as usize % map.len().max(1)).copied();
@@ -181,6 +235,21 @@ mod tests {
                             table.insert(TaskId(number), pick);
                             map.insert(number, pick);
                         }
+                    },
+                    5 => {
+                        let span = Span::new(TaskId(fresh + 1), pick as usize % 7);
+                        table.insert_span_with(span, || pick);
+                        map.extend(span.iter().map(|task| (task.0, pick)));
+                        fresh += span.len() as u64;
+                    }
+                    6 => if let Some(number) = some {
+                        let span = Span::new(TaskId(number), 1 + pick as usize % 5);
+                        let here = |task: TaskId| map.get(&task.0);
+                        prop_assert_eq!(table.all(span, |_| true), span.iter().all(|task| here(task).is_some()));
+                        table.change_span(span, |value| *value += 1);
+                        map.range_mut(span.first().0..span.end()).for_each(|(_, value)| *value += 1);
+                        table.remove_span(span.up_to(2));
+                        map.retain(|number, _| !span.up_to(2).contains(TaskId(*number)));
                     },
                     3 => prop_assert_eq!(table.get_mut(TaskId(pick)), map.get_mut(&pick)),
                     _ => if let Some(number) = some {

@@ -1,11 +1,10 @@
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     backlog::Backlog,
+    held::Held,
     rules::{Lot, Wear},
+    span::Span,
     task::TaskId,
     window::{Chunk, Window},
 };
@@ -40,7 +39,7 @@ pub(super) struct Worker {
     /// Starts that failed since it was last ready.
     pub(super) failures: u32,
     /// What this incarnation was given and has not reported, oldest first.
-    pub(super) held: VecDeque<TaskId>,
+    pub(super) held: Held,
     pub(super) window: Window,
     /// When it last reported a result, or got a task while it had none.
     pub(super) heard: Instant,
@@ -75,7 +74,7 @@ impl Worker {
             phase: Phase::Vacant,
             incarnation: 0,
             failures: 0,
-            held: VecDeque::new(),
+            held: Held::default(),
             window: Window::new(chunk),
             heard: now,
             pace: Pace::Moving,
@@ -128,12 +127,12 @@ impl Worker {
         self.heard = now;
     }
 
-    /// It gets a task.
-    pub(super) fn take(&mut self, task: TaskId, now: Instant) {
+    /// It gets tasks.
+    pub(super) fn take(&mut self, tasks: Span, now: Instant) {
         if self.held.is_empty() {
             self.heard = now;
         }
-        self.held.push_back(task);
+        self.held.push(tasks);
     }
 
     /// It reported a result. [`handle_report`](Self::handle_report) follows, once for all that came together.
@@ -154,19 +153,13 @@ impl Worker {
         now.saturating_duration_since(self.heard) >= STALL
     }
 
-    /// It no longer has a task that it was given.
-    pub(super) fn give_up(&mut self, task: TaskId) {
-        if self.held.front() == Some(&task) {
-            self.held.pop_front();
-        } else if self.held.back() == Some(&task) {
-            self.held.pop_back();
-        } else {
-            self.held.retain(|&held| held != task);
-        }
+    /// It no longer has tasks that it was given.
+    pub(super) fn give_up(&mut self, tasks: Span) {
+        self.held.remove(tasks);
         if self.held.is_empty() {
             self.pace = Pace::Moving;
         }
-        if self.condemned.is_some_and(|(condemned, _)| condemned == task) {
+        if self.condemned.is_some_and(|(condemned, _)| tasks.contains(condemned)) {
             self.condemned = None;
         }
     }

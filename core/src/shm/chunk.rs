@@ -20,6 +20,7 @@
 //! itself. A worker that lies changes what becomes of its own tasks.
 
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -131,36 +132,93 @@ impl Place<'_> {
         self.0[DONE].load(Ordering::Acquire)
     }
 
-    /// Reads the result that begins at the word `at`, which is moved behind it; its bytes are added to `bytes`.
-    pub(crate) fn read(self, at: &mut usize, bytes: &mut Vec<u8>) -> Result<Head, Garbled> {
-        let results = &self.0[HEAD..];
-        let head = results.get(*at).ok_or(Garbled)?.load(Ordering::Relaxed);
-        let length = (head & ((1 << LENGTH_BITS) - 1)) as usize;
-        let words = results.get(*at + 1..*at + 1 + length.div_ceil(WORD)).ok_or(Garbled)?;
-        let kind = match head >> LENGTH_BITS & ((1 << KIND_BITS) - 1) {
-            0 => Kind::Value,
-            1 => Kind::Failure,
-            2 => Kind::Error,
-            _ => return Err(Garbled),
-        };
-        let from = bytes.len();
+    /// Reads the result that begins at the word `at`, which is moved behind it, into `results`.
+    #[inline]
+    pub(crate) fn read(self, at: &mut usize, results: &mut Results) -> Result<Head, Garbled> {
+        let memory = &self.0[HEAD..];
+        let word = memory.get(*at).ok_or(Garbled)?.load(Ordering::Relaxed);
+        let (head, length) = unpacked_head(word).ok_or(Garbled)?;
+        let words = memory.get(*at + 1..*at + 1 + length.div_ceil(WORD)).ok_or(Garbled)?;
+        results.bytes.extend_from_slice(&word.to_ne_bytes());
         for word in words {
-            bytes.extend_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+            results.bytes.extend_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
-        bytes.truncate(from + length);
+        results.left += 1;
         *at += 1 + words.len();
-        Ok(Head { kind, ran: Duration::from_nanos(head >> (LENGTH_BITS + KIND_BITS)) })
+        Ok(head)
     }
+}
+
+/// Results that were read, in the form in which they were found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Results {
+    bytes: Vec<u8>,
+    /// Where the next one begins.
+    at: usize,
+    /// How many there are from there on.
+    left: usize,
+}
+
+impl Results {
+    /// With room for so many, if they are short.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self { bytes: Vec::with_capacity(count * 2 * WORD), at: 0, left: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.left
+    }
+
+    /// The next one.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<(Head, &[u8])> {
+        let (head, value, end) = result(&self.bytes, self.at)?;
+        self.at = end;
+        self.left -= 1;
+        Some((head, value))
+    }
+
+    /// What stands in front of each.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = Head> + '_ {
+        let mut at = self.at;
+        iter::from_fn(move || {
+            let (head, _, end) = result(&self.bytes, at)?;
+            at = end;
+            Some(head)
+        })
+    }
+}
+
+/// The result that begins there, and where the next one does.
+#[inline]
+fn result(results: &[u8], at: usize) -> Option<(Head, &[u8], usize)> {
+    let (word, rest) = results.get(at..)?.split_first_chunk()?;
+    let (head, length) = unpacked_head(u64::from_ne_bytes(*word))?;
+    Some((head, rest.get(..length)?, at + WORD + length.next_multiple_of(WORD)))
+}
+
+#[inline]
+fn unpacked_head(word: u64) -> Option<(Head, usize)> {
+    let kind = match word >> LENGTH_BITS & ((1 << KIND_BITS) - 1) {
+        0 => Kind::Value,
+        1 => Kind::Failure,
+        2 => Kind::Error,
+        _ => return None,
+    };
+    let ran = Duration::from_nanos(word >> (LENGTH_BITS + KIND_BITS));
+    Some((Head { kind, ran }, (word & ((1 << LENGTH_BITS) - 1)) as usize))
 }
 
 /// The worker's side.
 impl Place<'_> {
     /// Whether it is the place of this chunk.
+    #[inline]
     pub(crate) fn is_of(self, number: u64) -> bool {
         self.0[NUMBER].load(Ordering::Acquire) == number
     }
 
     /// Begins the next task, if there is one that was not taken back: which it is.
+    #[inline]
     pub(crate) fn claim(self) -> Option<u32> {
         // Once nothing is left `next` grows past the limit, by one for each that asks: a worker asks once.
         let (next, limit) = unpacked(self.0[CLAIM].fetch_add(1 << 32, Ordering::AcqRel));
@@ -168,23 +226,23 @@ impl Place<'_> {
     }
 
     /// Puts a result at the word `at`, which is moved behind it; false if it does not fit.
+    #[inline]
     pub(crate) fn put(self, at: &mut usize, head: Head, bytes: &[u8]) -> bool {
-        let nanos = head.ran.as_nanos();
+        let ran = head.ran.as_secs().checked_mul(1_000_000_000);
+        let nanos = ran.and_then(|ran| ran.checked_add(head.ran.subsec_nanos().into()));
+        let Some(nanos) = nanos.filter(|nanos| *nanos < 1 << RAN_BITS) else { return false };
         let results = &self.0[HEAD..];
         let words = results.get(*at..*at + 1 + bytes.len().div_ceil(WORD));
         let Some((first, words)) = words.and_then(<[_]>::split_first) else { return false };
-        if nanos >= 1 << RAN_BITS {
-            return false;
-        }
         let kind = head.kind as u64;
-        first.store(
-            (nanos as u64) << (LENGTH_BITS + KIND_BITS) | kind << LENGTH_BITS | bytes.len() as u64,
-            Ordering::Relaxed,
-        );
-        for (word, piece) in words.iter().zip(bytes.chunks(WORD)) {
-            let mut whole = [0; WORD];
-            whole[..piece.len()].copy_from_slice(piece);
-            word.store(u64::from_ne_bytes(whole), Ordering::Relaxed);
+        first.store(nanos << (LENGTH_BITS + KIND_BITS) | kind << LENGTH_BITS | bytes.len() as u64, Ordering::Relaxed);
+        let (whole, rest) = bytes.as_chunks::<WORD>();
+        for (word, piece) in words.iter().zip(whole) {
+            word.store(u64::from_ne_bytes(*piece), Ordering::Relaxed);
+        }
+        if let (false, Some(last)) = (rest.is_empty(), words.last()) {
+            let shift = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
+            last.store(rest.iter().rev().fold(0, shift).to_le(), Ordering::Relaxed);
         }
         *at += 1 + words.len();
         true
@@ -249,12 +307,16 @@ mod tests {
             put.push((head, bytes));
         }
         assert!(at <= RESULTS && put.len() > 300);
-        let (mut at, mut bytes) = (0, Vec::new());
-        for (head, expected) in put {
-            let from = bytes.len();
-            assert_eq!(place.read(&mut at, &mut bytes), Ok(head));
-            assert_eq!(bytes[from..], expected);
+        let (mut at, mut results) = (0, Results::default());
+        for (head, _) in &put {
+            assert_eq!(place.read(&mut at, &mut results), Ok(*head));
         }
+        assert_eq!(results.len(), put.len());
+        assert!(results.heads().eq(put.iter().map(|(head, _)| *head)));
+        for (head, expected) in put {
+            assert_eq!(results.next(), Some((head, &expected[..])));
+        }
+        assert_eq!(results.next(), None);
     }
 
     #[test]
@@ -293,9 +355,14 @@ mod tests {
             for (index, word) in words.iter().cycle().take(PLACE).enumerate() {
                 place.0[index].store(*word, Ordering::Relaxed);
             }
-            let (mut at, mut bytes) = (at, Vec::new());
-            while place.read(&mut at, &mut bytes).is_ok() {}
-            prop_assert!(bytes.len() <= RESULTS * WORD && at <= RESULTS + 8);
+            let (mut at, mut results) = (at, Results::default());
+            while place.read(&mut at, &mut results).is_ok() {}
+            prop_assert!(results.bytes.len() <= RESULTS * WORD && at <= RESULTS + 8);
+            let mut count = results.len();
+            while results.next().is_some() {
+                count -= 1;
+            }
+            prop_assert_eq!((count, results.len()), (0, 0));
             let begun = place.begun();
             prop_assert!(place.take_back().is_none_or(|taken| taken == begun));
         }

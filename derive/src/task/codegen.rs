@@ -86,7 +86,7 @@ fn entry(task: &Task) -> TokenStream {
         #[allow(deprecated)]
         const _: () = {
             fn __procession_run<#(#parameters: ::procession::Payload,)* R: ::procession::Payload>(
-                arguments: &::procession::__private::TaskArguments,
+                arguments: &::procession::__private::TaskArguments<'_>,
                 task: fn(#(#parameters),*) -> #returned,
                 failed: fn(&R) -> bool,
             ) -> ::procession::__private::TaskRun {
@@ -98,7 +98,7 @@ fn entry(task: &Task) -> TokenStream {
                     ::core::concat!(::core::module_path!(), "::", #text),
                     ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                     || ::procession::__private::type_id_of(#name),
-                    |arguments: &::procession::__private::TaskArguments| __procession_run::<#(#types,)* #output>(arguments, #name, #failed),
+                    |arguments: &::procession::__private::TaskArguments<'_>| __procession_run::<#(#types,)* #output>(arguments, #name, #failed),
                 )#idempotent
             }
         };

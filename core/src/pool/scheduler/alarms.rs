@@ -40,8 +40,8 @@ impl Scheduler {
     /// it.
     pub(crate) fn handle_look(&mut self, now: Instant, id: TaskId, since: Option<Instant>) {
         self.advance(now);
-        let Some((task, index)) = self.seated(id) else { return };
-        let Times { hard, stop_at, .. } = task.times();
+        let Some(index) = self.seated(id) else { return };
+        let Times { hard, stop_at, .. } = self.tasks.times(id);
         let Some(hard_at) = since.map(|since| hard.map(|hard| since + hard)) else {
             // It waits behind another: it cannot be late for so long as it may run, and if it is not wanted it has been
             // asked back. It has ended, and its report is on its way: the same.
@@ -98,18 +98,17 @@ impl Scheduler {
     }
 
     fn look(&mut self, id: TaskId) {
-        if let Some((_, index)) = self.seated(id)
+        if let Some(index) = self.seated(id)
             && self.workers[index].phase.runs()
         {
             self.actions.push_back(Action::Look { worker: WorkerId::of(index), task: id });
         }
     }
 
-    /// A task that a living worker holds, and that worker.
-    fn seated(&self, id: TaskId) -> Option<(&super::Task, usize)> {
-        let task = self.tasks.get(id)?;
-        let Place::Dispatched(seat) = task.place else { return None };
-        Some((task, self.workers.seated(seat)?))
+    /// The living worker that holds a task.
+    fn seated(&self, id: TaskId) -> Option<usize> {
+        let Place::Dispatched(seat) = self.tasks.place(id)? else { return None };
+        self.workers.seated(seat)
     }
 
     /// Kills a worker for the task that it runs, once nothing else can be hit.

@@ -118,7 +118,7 @@ impl Scheduler {
         self.actions.pop_front()
     }
 
-    fn seat(&self, index: usize) -> Seat {
+    pub(super) fn seat(&self, index: usize) -> Seat {
         Seat { worker: index as u32, incarnation: self.workers[index].incarnation }
     }
 }

@@ -1,87 +1,98 @@
 //! Tasks that travel together: sent in one call, and reported out of memory that the worker shares with us.
 
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BufMut;
 
-use super::jobs::{JobKey, Jobs};
-use super::{At, Pending, Shell, message, tell_all};
+use super::runs::Left;
+use super::{Shell, message, tell_all};
 use crate::actor::call::failure;
 use crate::actor::node::Numbered;
 use crate::actor::parcel::Parcel;
 use crate::error::call::{CallError, Executed};
-use crate::pool::chunk::{ChunkId, Look, Sent, SentChunk, senseless};
-use crate::pool::ended::{Batch, RanOn, TaskEnd};
-use crate::pool::inbox::Shared;
+use crate::pool::calls::Head;
+use crate::pool::chunk::{ChunkId, Look, Sending, Sent, SentChunk, senseless};
+use crate::pool::ended::{Batch, Ended, TaskEnd};
 use crate::pool::runner::{CHUNK_HEADER, LENGTH, RUN_CHUNK};
-use crate::pool::task::TaskId;
+use crate::pool::span::{Span, Spans};
 use crate::pool::worker::WorkerId;
 use crate::router::{CallKey, Handles, Outcome};
-use crate::shm::chunk::Kind;
+use crate::shm::chunk::{Kind, Results};
 
 /// Bytes of calls that a chunk holds: it then costs its worker's credit as much as one task.
 const CHUNK_BYTES: usize = 60 << 10;
 /// A call that is longer than this gains nothing from company.
 const LARGE: usize = 8 << 10;
 
+/// Tasks that are to be sent together.
+#[derive(Default)]
+struct Part {
+    tasks: Spans,
+    /// The bytes of their arguments.
+    bytes: usize,
+    /// What they have in common.
+    head: Head,
+    caused_by: Option<CallKey>,
+}
+
 impl Shell {
     /// Sends these tasks together, as far as they can be.
-    pub(super) fn send_chunk(&mut self, now: Instant, worker: WorkerId, tasks: Vec<TaskId>, calls: &mut Vec<Numbered>) {
-        let mut part = Vec::with_capacity(tasks.len());
-        let (mut bytes, mut cause) = (0, None);
-        for id in tasks {
-            let Some(pending) = self.tasks.get(id) else { continue };
-            let (size, caused_by) = (pending.call.len(), self.jobs.get(pending.job).caused_by);
-            let is_alone = size > LARGE || !pending.call.handles.is_empty();
-            let fits = bytes + size <= CHUNK_BYTES && cause == caused_by;
-            if is_alone || !fits {
-                self.send_part(now, worker, mem::take(&mut part), bytes, calls);
-                bytes = 0;
-            }
-            if is_alone {
-                self.send_one(now, worker, id, calls);
-            } else {
-                cause = caused_by;
-                bytes += size;
-                part.push(id);
+    pub(super) fn send_chunk(&mut self, now: Instant, worker: WorkerId, tasks: &Spans, calls: &mut Vec<Numbered>) {
+        let mut part = Part::default();
+        for &span in tasks.spans() {
+            let mut rest = span;
+            while !rest.is_empty() {
+                let Some((run, places)) = self.tasks.piece(rest) else {
+                    rest = rest.after(1);
+                    continue;
+                };
+                let Some(head) = run.calls.head(places.start, LARGE) else {
+                    self.send_part(now, worker, mem::take(&mut part), calls);
+                    self.send_one(now, worker, rest.first(), calls);
+                    rest = rest.after(1);
+                    continue;
+                };
+                let caused_by = run.job.caused_by;
+                let room = CHUNK_BYTES - part.bytes;
+                let fits = part.tasks.is_empty() || (head, caused_by) == (part.head, part.caused_by);
+                let (count, bytes) = if fits { run.calls.fitting(places, room, LARGE) } else { (0, 0) };
+                if count == 0 {
+                    self.send_part(now, worker, mem::take(&mut part), calls);
+                    continue;
+                }
+                part.tasks.push(rest.up_to(count));
+                (part.head, part.caused_by) = (head, caused_by);
+                part.bytes += bytes;
+                rest = rest.after(count);
             }
         }
-        self.send_part(now, worker, part, bytes, calls);
+        self.send_part(now, worker, part, calls);
     }
 
-    /// Sends these tasks, whose calls have so many bytes, as one chunk, or one by one where there is no room for a chunk.
-    fn send_part(
-        &mut self,
-        now: Instant,
-        worker: WorkerId,
-        tasks: Vec<TaskId>,
-        bytes: usize,
-        calls: &mut Vec<Numbered>,
-    ) {
+    /// Sends these tasks as one chunk, or one by one where there is no room for a chunk.
+    fn send_part(&mut self, now: Instant, worker: WorkerId, part: Part, calls: &mut Vec<Numbered>) {
+        let Part { tasks, bytes, head, caused_by } = part;
         let known = || Some((self.team.destination(worker)?, self.team.ran_on(worker)?, self.team.places(worker)?));
         let (Some((to, ran_on, places)), 2..) = (known(), tasks.len()) else {
-            return tasks.into_iter().for_each(|id| self.send_one(now, worker, id, calls));
+            return tasks.iter().for_each(|id| self.send_one(now, worker, id, calls));
         };
         let sent = Sent { worker, ran_on, since: now, call: None };
-        let sending = match self.chunks.begin(sent, places, tasks) {
+        let count = tasks.len();
+        let Sending { id, place, tasks } = match self.chunks.begin(sent, places, tasks) {
             Ok(sending) => sending,
-            Err(tasks) => return tasks.into_iter().for_each(|id| self.send_one(now, worker, id, calls)),
+            Err(tasks) => return tasks.iter().for_each(|id| self.send_one(now, worker, id, calls)),
         };
-        let mut payload = Vec::with_capacity(CHUNK_HEADER + sending.tasks.len() * LENGTH + bytes);
-        payload.put_u64_le(sending.id.0);
-        payload.put_u32_le(sending.place as u32);
-        let mut caused_by = None;
-        for &id in sending.tasks {
-            let Some(pending) = self.tasks.get_mut(id) else { continue };
-            caused_by = self.jobs.get(pending.job).caused_by;
-            payload.put_u32_le(pending.call.len() as u32);
-            payload.put_slice(&pending.call.bytes);
-            pending.at = Some(At::Chunk(sending.id));
-        }
+        let mut payload = Vec::with_capacity(CHUNK_HEADER + count * LENGTH + bytes);
+        payload.put_u64_le(id.0);
+        payload.put_u32_le(place as u32);
+        payload.put_u32_le(count as u32);
+        payload.put_slice(&head);
+        let runs = &self.tasks;
+        runs.pieces(tasks).for_each(|(run, places)| run.calls.write_lengths(places, &mut payload));
+        runs.pieces(tasks).for_each(|(run, places)| payload.put_slice(run.calls.arguments(places)));
         let message = message(RUN_CHUNK, Parcel { bytes: payload.into(), handles: Handles::none() });
-        calls.push(Numbered { number: sending.id.0, to, deadline: None, caused_by, message });
+        calls.push(Numbered { number: id.0, to, deadline: None, caused_by, message });
     }
 
     /// The chunk is on its way.
@@ -100,15 +111,13 @@ impl Shell {
             known => known,
         };
         let died = matches!(outcome, Outcome::Failed(CallError::Died { .. }));
-        let unbegun = chunk.take_back().to_vec();
+        let unbegun = chunk.take_back();
+        let left = chunk.left();
         // One at most, in a worker that does as it should: that which was running, or whose result was too long.
-        for &task in chunk.left() {
-            if let Some(pending) = self.tasks.get_mut(task) {
-                // The chunk is not there any more.
-                let Sent { worker, ran_on, since, .. } = &chunk.sent;
-                let sent = Sent { worker: *worker, ran_on: ran_on.clone(), since: *since, call: None };
-                pending.at = Some(At::Call(Box::new(sent)));
-            }
+        for task in left.iter() {
+            // The chunk is not there any more.
+            let Sent { worker, ran_on, since, .. } = &chunk.sent;
+            self.alone.insert(task, Sent { worker: *worker, ran_on: ran_on.clone(), since: *since, call: None });
             let outcome = match &outcome {
                 Outcome::Failed(CallError::Died { exit, .. }) => {
                     Outcome::Failed(CallError::Died { exit: exit.clone(), executed: Executed::Maybe })
@@ -120,13 +129,12 @@ impl Shell {
             self.handle_reported(now, task, outcome);
         }
         if died {
-            unbegun.iter().for_each(|&task| self.handle_returned(now, task));
+            unbegun.iter().for_each(|task| self.handle_returned(now, task));
         } else {
-            let results = reported + chunk.left().len();
+            let results = reported + left.len();
             if results > 0 {
                 self.scheduler.handle_fitted(id.worker(), results, unbegun.is_empty());
             }
-            self.forget_worker(&unbegun);
             self.scheduler.handle_taken_back(now, &unbegun);
         }
     }
@@ -159,76 +167,60 @@ impl Shell {
     /// Takes back what has not been begun of a chunk.
     pub(super) fn take_back_chunk(&mut self, now: Instant, id: ChunkId) {
         let Some(chunk) = self.chunks.get_mut(id) else { return };
-        let unbegun = chunk.take_back().to_vec();
-        self.forget_worker(&unbegun);
+        let unbegun = chunk.take_back();
         self.scheduler.handle_taken_back(now, &unbegun);
-    }
-
-    /// These are with no worker any more.
-    fn forget_worker(&mut self, tasks: &[TaskId]) {
-        for &task in tasks {
-            if let Some(pending) = self.tasks.get_mut(task) {
-                pending.at = None;
-            }
-        }
     }
 
     /// Ends the tasks of which there are results by now; how many the chunk has of them in all.
     fn collect(&mut self, now: Instant, chunk: &mut SentChunk) -> usize {
-        if chunk.has_news() {
+        if chunk.news().is_some() {
             self.team.handle_reported(now, chunk.sent.worker);
-            let Self { scheduler, tasks, jobs, shared, slowest, failed, team, .. } = self;
-            let mut ending = Endings { jobs, shared, worker: &chunk.sent.ran_on.clone(), job: None, ends: Vec::new() };
-            let (mut count, mut failures, mut working) = (0, 0, Duration::ZERO);
-            let worker = chunk.sent.worker;
-            let room = chunk.len();
-            scheduler.handle_all_done(now, chunk.results(), |id, (head, how)| {
-                let Some(Pending { job, index, call, .. }) = tasks.remove(id) else { return };
-                let has_failed = head.kind != Kind::Value;
-                count += 1;
-                failures += u64::from(has_failed);
-                working += head.ran;
-                let end = TaskEnd { id, index, size: call.len(), how, failed: has_failed, ran: head.ran };
-                if slowest.takes(&end) {
-                    let job = ending.jobs.get(job);
-                    slowest.handle(job.name, Some(ending.worker), &end, job.description.as_ref());
-                }
-                ending.push(job, end, room);
-            });
-            ending.tell();
-            *failed += failures;
-            team.handle_worked(worker, count, working);
-            shared.count(count, failures);
+        }
+        while let Some(news) = chunk.news() {
+            // Those of one run, or one that has ended before.
+            let most = self.tasks.piece(news).map_or(1, |(_, places)| places.len());
+            let results = chunk.read(most);
+            if results.len() == 0 {
+                chunk.skip();
+                self.end_in_chunk(now, &chunk.sent, Ended::senseless(news.first()));
+                continue;
+            }
+            self.end_all(now, &chunk.sent, news.up_to(results.len()), results);
         }
         chunk.reported()
     }
-}
 
-/// Ends of tasks of one worker on their way to those who await them.
-struct Endings<'a> {
-    jobs: &'a mut Jobs,
-    shared: &'a Shared,
-    worker: &'a Arc<RanOn>,
-    /// The job that these are of.
-    job: Option<JobKey>,
-    ends: Vec<TaskEnd>,
-}
-
-impl Endings<'_> {
-    fn push(&mut self, job: JobKey, end: TaskEnd, room: usize) {
-        if self.job != Some(job) {
-            self.tell();
-            self.job = Some(job);
-            self.ends.reserve(room);
+    /// Ends tasks of one run that one worker had.
+    fn end_all(&mut self, now: Instant, sent: &Sent, tasks: Span, results: Results) {
+        if !self.scheduler.handle_span_done(now, tasks, results.heads().map(|head| head.ran)) {
+            let each = Batch::results("", sent.ran_on.clone(), 0, (tasks.first(), 0), results);
+            return each.for_each(|ended| self.end_in_chunk(now, sent, ended));
         }
-        self.ends.push(end);
+        let Some(Left { job, index, size }) = self.tasks.remove(tasks) else { return };
+        let (mut failures, mut working) = (0, Duration::ZERO);
+        for (head, id) in results.heads().zip(tasks.iter()) {
+            failures += u64::from(head.kind != Kind::Value);
+            working += head.ran;
+            if self.slowest.takes(head.ran) {
+                self.slowest.handle(job.name, Some(&sent.ran_on), (id, head.ran), job.description.as_ref());
+            }
+        }
+        let count = tasks.len() as u64;
+        self.failed += failures;
+        self.team.handle_worked(sent.worker, count, working);
+        self.shared.count(count, failures);
+        let first = (tasks.first(), index);
+        tell_all(&self.shared, &job, Batch::results(job.name, sent.ran_on.clone(), size, first, results));
     }
 
-    fn tell(&mut self) {
-        if let Some(job) = self.job.take() {
-            let ends = mem::take(&mut self.ends);
-            let job = self.jobs.leave(job, ends.len());
-            tell_all(self.shared, &job, Batch::new(job.name, Some(self.worker.clone()), ends));
+    /// Ends a task as its worker has said by the way.
+    fn end_in_chunk(&mut self, now: Instant, sent: &Sent, ended: Ended) {
+        let TaskEnd { id, how, failed, ran, .. } = ended.end;
+        if self.scheduler.handle_done(now, id, ran) {
+            self.failed += u64::from(failed);
+            self.team.handle_worked(sent.worker, 1, ran);
+            self.alone.insert(id, Sent { worker: sent.worker, ran_on: sent.ran_on.clone(), since: now, call: None });
+            self.end(id, how, failed, ran);
         }
     }
 }

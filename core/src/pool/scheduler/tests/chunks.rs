@@ -66,7 +66,7 @@ fn a_chunk_is_in_the_order_of_the_queue_urgent_ones_first() {
     let mut bench = chunked(1, Chunk::Fixed(4));
     bench.submit(3);
     bench.submit_with(2, Terms { priority: 9, ..Terms::default() });
-    let tasks = [3, 4, 0, 1].map(TaskId).to_vec();
+    let tasks = [3, 4, 0, 1].map(TaskId).into_iter().collect();
     assert_eq!(bench.poll()[0], Action::Chunk { worker: WorkerId(0), tasks });
 }
 
@@ -99,7 +99,7 @@ fn what_is_taken_back_is_not_a_death_and_goes_to_another() {
     let mut bench = chunked(2, Chunk::Fixed(4));
     bench.submit(4);
     assert_eq!(sizes(&mut bench), [(0, 4)]);
-    bench.scheduler.handle_taken_back(bench.now, &[TaskId(1), TaskId(2), TaskId(3)]);
+    bench.scheduler.handle_taken_back(bench.now, &[1, 2, 3].map(TaskId).into_iter().collect());
     bench.scheduler.handle_stuck(bench.now, WorkerId(0));
     assert_eq!(sizes(&mut bench), [(1, 3)]);
     bench.submit(1);
@@ -116,8 +116,8 @@ fn one_that_is_cancelled_in_a_chunk_ends_and_the_others_wait_again() {
     bench.poll();
     bench.cancel(2);
     assert_eq!(bench.poll(), [Action::CancelRunning { worker: WorkerId(0), task: TaskId(2) }]);
-    bench.scheduler.handle_taken_back(bench.now, &[TaskId(1), TaskId(2), TaskId(3)]);
-    let tasks = [1, 3].map(TaskId).to_vec();
+    bench.scheduler.handle_taken_back(bench.now, &[1, 2, 3].map(TaskId).into_iter().collect());
+    let tasks = [1, 3].map(TaskId).into_iter().collect();
     assert_eq!(bench.poll(), [end(2, Ending::Cancelled, 0), Action::Chunk { worker: WorkerId(0), tasks }]);
 }
 
@@ -130,7 +130,7 @@ fn long_queues_of_short_tasks_go_in_large_chunks_that_get_smaller_at_the_end() {
         for action in bench.poll() {
             match action {
                 Action::Dispatch { task, .. } => held.push(vec![task]),
-                Action::Chunk { tasks, .. } => held.push(tasks),
+                Action::Chunk { tasks, .. } => held.push(tasks.iter().collect()),
                 other => panic!("{other:?}"),
             }
         }

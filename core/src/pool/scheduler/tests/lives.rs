@@ -252,7 +252,7 @@ impl World {
                     Process { state: State::Starting, mail: std::mem::take(&mut process.mail), ..Process::default() };
             }
             Action::Dispatch { worker, task, .. } => self.send(worker, &[task]),
-            Action::Chunk { worker, tasks } => self.send(worker, &tasks),
+            Action::Chunk { worker, tasks } => self.send(worker, &tasks.iter().collect::<Vec<_>>()),
             Action::CancelRunning { worker, task } | Action::Recall { worker, task } => {
                 let process = self.processes.get_mut(&worker.0).unwrap();
                 if let Some(place @ 1..) = process.sent.iter().position(|&sent| sent == task.0) {
@@ -308,7 +308,7 @@ impl World {
         let Some(process) = self.pick(pick, |process| process.state == State::Up && process.sent.len() > 1) else {
             return;
         };
-        let taken: Vec<_> = process.sent.drain(1 + pick % (process.sent.len() - 1)..).map(TaskId).collect();
+        let taken: Spans = process.sent.drain(1 + pick % (process.sent.len() - 1)..).map(TaskId).collect();
         process.given -= taken.len() as u64;
         self.scheduler.handle_taken_back(now, &taken);
         if pick.is_multiple_of(2) {

@@ -231,7 +231,7 @@ fn keys_survive_a_resize_and_few_of_them_move() {
     bench.scheduler.resize(bench.now, 3);
     assert_eq!(bench.poll(), [stop(3)]);
     for (key, &home) in three.iter().enumerate() {
-        let place = bench.scheduler.tasks.get(TaskId(key as u64)).unwrap().worker;
+        let place = bench.scheduler.tasks.worker(TaskId(key as u64));
         assert_eq!(place, Some(WorkerId(home)), "key {key}");
     }
 }

@@ -1,13 +1,16 @@
 //! What the scheduler says, held against what must follow.
 
 use super::*;
+use crate::pool::worker::Seat;
 
 impl Model {
     pub(super) fn poll(&mut self) {
         while let Some(action) = self.scheduler.poll_action() {
             match action {
                 Action::Dispatch { worker, task, attempt } => self.dispatch(worker.0 as usize, task.0, attempt),
-                Action::Chunk { worker, tasks } => self.dispatch_chunk(worker.0 as usize, &tasks),
+                Action::Chunk { worker, tasks } => {
+                    self.dispatch_chunk(worker.0 as usize, &tasks.iter().collect::<Vec<_>>());
+                }
                 Action::StopWorkers => {
                     assert!(self.closing.is_some_and(|by| by < Closing::Kill) && !self.closed);
                     self.assert_all_ended();

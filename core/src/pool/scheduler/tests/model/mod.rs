@@ -180,7 +180,11 @@ impl Model {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Submit { count, bound, max_attempts } => {
-                (0..count).for_each(|_| self.submit(bound, max_attempts));
+                if bound.is_none() && count.is_multiple_of(2) {
+                    self.submit_all(count, max_attempts);
+                } else {
+                    (0..count).for_each(|_| self.submit(bound, max_attempts));
+                }
             }
             Event::Ready(pick) => {
                 let starting = |worker: &WorkerModel| matches!(worker.process, Process::Starting);
@@ -266,15 +270,33 @@ impl Model {
     fn submit(&mut self, bound: Option<usize>, max_attempts: u32) {
         let terms = Terms { worker: bound.map(WorkerId::of), max_attempts, ..Terms::default() };
         let taken = self.scheduler.submit(self.now, terms);
+        self.expect_submitted(taken, 1, bound, max_attempts);
+    }
+
+    fn submit_all(&mut self, count: usize, max_attempts: u32) {
+        let terms = Terms { max_attempts, ..Terms::default() };
+        let taken = self.scheduler.submit_all(self.now, terms, count);
+        self.expect_submitted(taken, count, None, max_attempts);
+    }
+
+    fn expect_submitted(
+        &mut self,
+        taken: Result<TaskId, Closed>,
+        count: usize,
+        bound: Option<usize>,
+        max_attempts: u32,
+    ) {
         if let Some(by) = self.closing {
             assert_eq!(taken, Err(Closed { by }));
             return;
         }
         assert_eq!(taken, Ok(TaskId(self.tasks.len() as u64)), "dense and increasing");
-        self.report.submitted += 1;
-        let task = TaskModel { bound, max_attempts, kills: 0, cancelled: false, recalled: false, at: At::Queue };
-        self.tasks.push(task);
-        self.expect_placed(self.tasks.len() - 1);
+        for _ in 0..count {
+            self.report.submitted += 1;
+            let task = TaskModel { bound, max_attempts, kills: 0, cancelled: false, recalled: false, at: At::Queue };
+            self.tasks.push(task);
+            self.expect_placed(self.tasks.len() - 1);
+        }
     }
 
     fn worker_ready(&mut self, worker: usize) {
@@ -318,8 +340,15 @@ impl Model {
         let Process::Up(sent) = &mut self.workers[worker].process else { return };
         let together: Vec<_> = sent.drain(..count.min(sent.len())).map(|(task, _)| task).collect();
         let mut ended = Vec::new();
-        let all = together.iter().map(|&task| (TaskId(task), ran, ()));
-        self.scheduler.handle_all_done(self.now, all, |task, ()| ended.push(task.0));
+        let spans: Spans = together.iter().copied().map(TaskId).collect();
+        for &span in spans.spans() {
+            if self.scheduler.handle_span_done(self.now, span, span.iter().map(|_| ran)) {
+                ended.extend(span.iter().map(|task| task.0));
+            } else {
+                let all = span.iter().map(|task| (task, ran, ()));
+                self.scheduler.handle_all_done(self.now, all, |task, ()| ended.push(task.0));
+            }
+        }
         let mut reported = false;
         for task in together {
             let Some(seat) = self.expect_report(task as usize) else { continue };
@@ -337,7 +366,7 @@ impl Model {
     fn take_back(&mut self, worker: usize, left: usize, stuck: bool) {
         let Process::Up(sent) = &mut self.workers[worker].process else { return };
         let taken: Vec<_> = sent.drain((1 + left).min(sent.len())..).map(|(task, _)| task).collect();
-        self.scheduler.handle_taken_back(self.now, &taken.iter().map(|&task| TaskId(task)).collect::<Vec<_>>());
+        self.scheduler.handle_taken_back(self.now, &taken.iter().copied().map(TaskId).collect());
         let mut seated = None;
         for &task in taken.iter().rev() {
             let Some(seat) = self.expect_report(task as usize) else { continue };
