@@ -10,11 +10,11 @@ use thiserror::Error;
 use tokio::time::Sleep;
 
 use super::message::{self, Message};
-use super::node::{Asked, Node, Requested, Waited};
+use super::node::{Asked, Node, Requested};
 use super::parcel::Parcel;
 use super::traits::Payload;
 use crate::error::call::{CallError, CodecError, NoError};
-use crate::router::{CallKey, Expired, Outcome, Token};
+use crate::router::{CallKey, Expired, Outcome, Waited};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
 use crate::wire::ids::Destination;
@@ -78,7 +78,6 @@ enum State {
     Unsent(Message),
     /// Under way, with a timer of its own where the process has no clock.
     Sent {
-        token: Token,
         call: CallKey,
         clock: Option<Pin<Box<Sleep>>>,
     },
@@ -176,14 +175,13 @@ impl Cast {
             return Err(TrySendError::Full);
         }
         let caused_by = message::current().and_then(|current| current.call);
-        let (token, call) = node.submit(|router, token| router.submit(token, to, false, None, caused_by, content));
-        let waited = node.poll(token, true, &mut Context::from_waker(std::task::Waker::noop()));
-        match waited {
-            Poll::Ready(Waited::Admitted) => Ok(()),
-            Poll::Ready(Waited::Ended(outcome)) => Err(TrySendError::Failed(failure(outcome))),
+        let asked = Asked { to, reply: false, timeout: None, inherited: None, caused_by, message: content };
+        match node.request(asked, std::task::Waker::noop()) {
+            Requested::Done(Waited::Admitted) => Ok(()),
+            Requested::Done(Waited::Ended(outcome)) => Err(TrySendError::Failed(failure(outcome))),
             // Another thread took the room in between.
-            Poll::Pending => {
-                node.abandon(token, call);
+            Requested::Waits { call, .. } => {
+                node.abandon(call);
                 Err(TrySendError::Full)
             }
         }
@@ -204,8 +202,8 @@ impl Future for Cast {
 
 impl Monitor {
     pub(crate) fn new(to: Destination) -> Self {
-        let (token, call) = Node::here().submit(|router, token| router.monitor(token, &to));
-        Self { request: Request { to, state: State::Sent { token, call, clock: None } } }
+        let call = Node::here().monitor(&to);
+        Self { request: Request { to, state: State::Sent { call, clock: None } } }
     }
 }
 
@@ -236,12 +234,12 @@ impl Request {
                 return Poll::Pending;
             }
         }
-        let State::Sent { token, call, clock } = &mut self.state else {
+        let State::Sent { call, clock } = &mut self.state else {
             panic!("a request was polled after it had ended");
         };
         let node = Node::here();
         loop {
-            if let Poll::Ready(waited) = node.poll(*token, kind == Kind::Cast, cx) {
+            if let Poll::Ready(waited) = node.poll(*call, cx) {
                 self.state = State::Done;
                 return Poll::Ready(Ok(waited));
             }
@@ -275,9 +273,9 @@ impl Request {
         let asked = Asked { to, reply: kind == Kind::Call, timeout, inherited, caused_by, message };
         match Node::here().request(asked, cx.waker()) {
             Requested::Done(waited) => Ok(Some(waited)),
-            Requested::Waits { token, call, deadline, has_clock } => {
+            Requested::Waits { call, deadline, has_clock } => {
                 let sleep = |at: Instant| Box::pin(tokio::time::sleep_until(at.into()));
-                self.state = State::Sent { token, call, clock: deadline.filter(|_| !has_clock).map(sleep) };
+                self.state = State::Sent { call, clock: deadline.filter(|_| !has_clock).map(sleep) };
                 Ok(None)
             }
         }
@@ -286,8 +284,8 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let State::Sent { token, call, .. } = self.state {
-            Node::here().abandon(token, call);
+        if let State::Sent { call, .. } = self.state {
+            Node::here().abandon(call);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! This process as its threads see it: the router behind a lock, and who waits for what it decides.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -11,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::running::Running;
-use super::wheel::{Timer, Wheel};
+use super::wheel::Wheel;
 use crate::event::{self, Event};
 use crate::router::{
     Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, OwnMap, Router, Taken, Token,
@@ -23,7 +25,7 @@ use crate::wire::ids::{Destination, NodeId, RunId};
 
 mod requests;
 
-pub(crate) use requests::{Asked, Requested, Waited};
+pub(crate) use requests::{Asked, Requested};
 
 static NODE: OnceLock<Node> = OnceLock::new();
 
@@ -34,12 +36,13 @@ pub(crate) struct Node {
 
 struct Inner {
     router: Router,
-    waiters: Arena<Waiter>,
+    /// Those that take outcomes without being futures, by their tokens.
+    sinks: Arena<(Arc<dyn Sink>, u64)>,
     peers: OwnMap<LinkKey, Arc<dyn Peer>>,
     locals: OwnMap<EntryKey, Arc<LocalEnd>>,
     effects: Vec<Effect>,
-    /// The deadlines of requests that futures wait for, by their tokens.
-    deadlines: Wheel<Token>,
+    /// The deadlines of requests that futures wait for.
+    deadlines: Wheel<CallKey>,
     /// When the clock looks at them next, if it will.
     clock_at: Option<Instant>,
 }
@@ -104,19 +107,7 @@ pub(crate) enum News {
     Ended(u64, Outcome),
 }
 
-enum Waiter {
-    Future { waker: Option<Waker>, state: State, call: CallKey, deadline: Option<Timer> },
-    Sink { sink: Arc<dyn Sink>, number: u64 },
-}
-
-enum State {
-    Pending,
-    Admitted,
-    Ended(Outcome),
-}
-
 enum Effect {
-    Wake(Waker),
     Flush(Arc<dyn Peer>),
     Hurry(Arc<dyn Peer>),
     Frame(Arc<dyn Peer>, Box<Frame>),
@@ -144,7 +135,7 @@ impl Node {
         Self {
             inner: Mutex::new(Inner {
                 router: Router::new(run, NodeId(random()), Instant::now()),
-                waiters: Arena::new(),
+                sinks: Arena::new(),
                 peers: OwnMap::default(),
                 locals: OwnMap::default(),
                 effects: Vec::new(),
@@ -213,18 +204,6 @@ impl Node {
         self.lock().locals.remove(&entry);
     }
 
-    /// Submits a request for a future to wait on; the token names it in [`poll`](Self::poll) and
-    /// [`abandon`](Self::abandon).
-    pub(crate) fn submit(&self, submit: impl FnOnce(&mut Router, Token) -> CallKey) -> (Token, CallKey) {
-        let mut inner = self.lock();
-        inner.router.advance(Instant::now());
-        let token =
-            inner.waiters.insert(Waiter::Future { waker: None, state: State::Pending, call: 0, deadline: None });
-        let call = submit(&mut inner.router, token);
-        self.react(inner);
-        (token, call)
-    }
-
     /// Submits a request whose outcome goes to a sink.
     pub(crate) fn submit_to(
         &self,
@@ -234,7 +213,7 @@ impl Node {
     ) -> CallKey {
         let mut inner = self.lock();
         inner.router.advance(Instant::now());
-        let token = inner.waiters.insert(Waiter::Sink { sink, number });
+        let token = inner.sinks.insert((sink, number));
         let call = submit(&mut inner.router, token);
         self.react(inner);
         call
@@ -248,7 +227,7 @@ impl Node {
         // What holds the messages' handles until the router does; not dropped in here.
         let mut keepers = Vec::new();
         for Numbered { number, to, deadline, caused_by, mut message } in calls {
-            let token = inner.waiters.insert(Waiter::Sink { sink: sink.clone(), number });
+            let token = inner.sinks.insert((sink.clone(), number));
             if !message.handles.is_empty() {
                 keepers.push(message.make_bare());
             }
@@ -284,19 +263,34 @@ impl Node {
     }
 
     fn perform(&self, mut inner: MutexGuard<'_, Inner>) {
-        if inner.effects.is_empty() {
+        if inner.effects.is_empty() && !inner.router.has_woken() {
             return;
         }
-        let mut effects = std::mem::take(&mut inner.effects);
+        // What is performed may come back here: then it has lists of its own.
+        let Todo { mut effects, mut woken } = TODO.try_with(Cell::take).unwrap_or_default();
+        mem::swap(&mut inner.effects, &mut effects);
+        inner.router.swap_woken(&mut woken);
         drop(inner);
+        for waker in woken.drain(..) {
+            waker.wake();
+        }
         for effect in effects.drain(..) {
             effect.perform();
         }
-        let mut inner = self.lock();
-        if inner.effects.capacity() < effects.capacity() && inner.effects.is_empty() {
-            inner.effects = effects;
-        }
+        let _ = TODO.try_with(|todo| todo.set(Todo { effects, woken }));
     }
+}
+
+/// What is done after an event, outside the lock.
+#[derive(Default)]
+struct Todo {
+    effects: Vec<Effect>,
+    woken: Vec<Waker>,
+}
+
+thread_local! {
+    /// Empty lists, so that no event has to make its own.
+    static TODO: Cell<Todo> = const { Cell::new(Todo { effects: Vec::new(), woken: Vec::new() }) };
 }
 
 impl Inner {
@@ -311,22 +305,8 @@ impl Inner {
                     self.peers.get(&link).map(|peer| effect(peer.clone()))
                 }
                 Action::Wake(entry) if woken == Some(entry) => continue,
-                Action::Admitted(token) => match self.waiters.get_mut(token) {
-                    Some(Waiter::Future { waker, state, .. }) => {
-                        *state = State::Admitted;
-                        waker.take().map(Effect::Wake)
-                    }
-                    _ => None,
-                },
-                Action::Ended(token, outcome) => match self.waiters.get_mut(token) {
-                    Some(Waiter::Future { waker, state, .. }) => {
-                        *state = State::Ended(outcome);
-                        waker.take().map(Effect::Wake)
-                    }
-                    Some(Waiter::Sink { .. }) => match self.waiters.remove(token) {
-                        Some(Waiter::Sink { sink, number }) => Some(Effect::Sink(sink, number, outcome_held(outcome))),
-                        _ => None,
-                    },
+                Action::Ended(token, outcome) => match self.sinks.remove(token) {
+                    Some((sink, number)) => Some(Effect::Sink(sink, number, outcome_held(outcome))),
                     None => {
                         self.router.let_go(outcome.handles());
                         None
@@ -354,7 +334,6 @@ impl Inner {
 impl Effect {
     fn perform(self) {
         match self {
-            Self::Wake(waker) => waker.wake(),
             Self::Flush(peer) => peer.flush(),
             Self::Hurry(peer) => peer.hurry(),
             Self::Frame(peer, frame) => peer.frame(*frame),
@@ -441,7 +420,7 @@ impl LocalEnd {
 
     /// What a service was told since.
     pub(crate) fn take_news(&self) -> Vec<News> {
-        std::mem::take(&mut *self.news())
+        mem::take(&mut *self.news())
     }
 
     fn news(&self) -> MutexGuard<'_, Vec<News>> {

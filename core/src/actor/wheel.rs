@@ -1,8 +1,9 @@
-//! Timers that are mostly taken back before they are due: set and taken back in a few steps, however many there are.
+//! Timers that mostly lose their meaning before they are due: setting one appends it to a list, and that is all.
 //!
 //! A hierarchical wheel, as operating systems have them: each level has 64 slots, and a slot of a level is as long as all
 //! of the level below. A timer lies in the slot in which it is due, of the lowest level that reaches so far, and falls to
-//! lower levels as time goes on. Pure: time is an argument.
+//! lower levels as time goes on. Nobody takes one back: whoever sets them knows by its key that one is not wanted any more,
+//! skips it when it is due, and [sweeps](Wheel::sweep) when there are many of those. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,10 @@ const BITS: u32 = SLOTS.trailing_zeros();
 /// Levels: together they reach 139 years, and nothing is due later.
 const LEVELS: usize = 7;
 const REACH: u64 = 1 << (BITS * LEVELS as u32);
-/// No timer.
-const NONE: u32 = u32::MAX;
-
-/// A timer that is set.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Timer(u32);
+/// So many timers that are not wanted any more are not worth a look.
+const SLACK: usize = 1024;
+/// What a slot keeps when it is empty.
+const KEPT: usize = 256;
 
 /// Timers, each with a key that says what for. One is due at the first whole millisecond that is not before its time.
 #[derive(Debug)]
@@ -25,59 +24,57 @@ pub(crate) struct Wheel<K> {
     began: Instant,
     /// Milliseconds since then that have been gone through.
     passed: u64,
-    /// The first timer of each slot.
-    first: [[u32; SLOTS]; LEVELS],
+    slots: Box<[[Vec<Timer<K>>; SLOTS]; LEVELS]>,
     /// Which slots have timers.
     taken: [u64; LEVELS],
-    places: Vec<Place<K>>,
-    /// The first place without a timer; they form a list by `next`.
-    free: u32,
+    len: usize,
 }
 
 #[derive(Debug)]
-struct Place<K> {
-    at: Instant,
-    key: Option<K>,
-    level: u8,
-    slot: u8,
-    before: u32,
-    next: u32,
+struct Timer<K> {
+    /// The millisecond in which it is due.
+    due: u64,
+    key: K,
 }
 
 impl<K> Wheel<K> {
     pub(crate) fn new(now: Instant) -> Self {
-        Self {
-            began: now,
-            passed: 0,
-            first: [[NONE; SLOTS]; LEVELS],
-            taken: [0; LEVELS],
-            places: Vec::new(),
-            free: NONE,
-        }
+        let slots = Box::new([(); LEVELS].map(|()| [(); SLOTS].map(|()| Vec::new())));
+        Self { began: now, passed: 0, slots, taken: [0; LEVELS], len: 0 }
     }
 
     /// Sets a timer.
-    pub(crate) fn set(&mut self, at: Instant, key: K) -> Timer {
-        let place = Place { at, key: Some(key), level: 0, slot: 0, before: NONE, next: NONE };
-        let index = match self.free {
-            NONE => {
-                self.places.push(place);
-                (self.places.len() - 1) as u32
-            }
-            free => {
-                self.free = self.places[free as usize].next;
-                self.places[free as usize] = place;
-                free
-            }
-        };
-        self.join(index);
-        Timer(index)
+    #[inline]
+    pub(crate) fn set(&mut self, at: Instant, key: K) {
+        let since = at.saturating_duration_since(self.began);
+        let millis = u64::from(since.subsec_nanos().div_ceil(1_000_000));
+        let due = since.as_secs().saturating_mul(1000).saturating_add(millis);
+        self.join(Timer { due, key });
+        self.len += 1;
     }
 
-    /// Takes back a timer that was not due yet.
-    pub(crate) fn take_back(&mut self, timer: Timer) {
-        self.part(timer.0);
-        self.release(timer.0);
+    /// Lets go of the timers that are not wanted any more, where there may be more of these than of others: at most so many
+    /// are wanted.
+    #[inline]
+    pub(crate) fn sweep(&mut self, wanted: usize, is_wanted: impl Fn(&K) -> bool) {
+        if self.len > 2 * wanted + SLACK {
+            self.sweep_now(is_wanted);
+        }
+    }
+
+    #[cold]
+    fn sweep_now(&mut self, is_wanted: impl Fn(&K) -> bool) {
+        self.len = 0;
+        for (slots, taken) in self.slots.iter_mut().zip(&mut self.taken) {
+            for (number, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_empty()) {
+                slot.retain(|timer| is_wanted(&timer.key));
+                self.len += slot.len();
+                if slot.is_empty() {
+                    slot.shrink_to(KEPT);
+                    *taken &= !(1 << number);
+                }
+            }
+        }
     }
 
     /// When to look for due timers: not later than the first one is due, and not often before that.
@@ -95,18 +92,21 @@ impl<K> Wheel<K> {
                 return None;
             };
             self.passed = self.passed.max(start);
+            let timers = &mut self.slots[level][slot];
             if level == 0 {
-                let index = self.first[level][slot];
-                self.part(index);
-                return self.release(index);
+                let timer = timers.pop();
+                if timers.is_empty() {
+                    timers.shrink_to(KEPT);
+                    self.taken[level] &= !(1 << slot);
+                }
+                self.len -= usize::from(timer.is_some());
+                return timer.map(|timer| timer.key);
             }
             // All of it falls to lower levels.
-            let mut index = std::mem::replace(&mut self.first[level][slot], NONE);
+            let timers = std::mem::take(timers);
             self.taken[level] &= !(1 << slot);
-            while index != NONE {
-                let next = self.places[index as usize].next;
-                self.join(index);
-                index = next;
+            for timer in timers {
+                self.join(timer);
             }
         }
     }
@@ -122,45 +122,14 @@ impl<K> Wheel<K> {
     }
 
     /// Puts a timer into its slot.
-    fn join(&mut self, index: u32) {
-        let place = &mut self.places[index as usize];
-        let nanos = place.at.saturating_duration_since(self.began).as_nanos();
-        let due = u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        let due = due.clamp(self.passed, REACH - 1);
-        let level = (63 - ((due ^ self.passed) | 1).leading_zeros()) / BITS;
-        let slot = (due >> (BITS * level)) as usize % SLOTS;
+    #[inline]
+    fn join(&mut self, mut timer: Timer<K>) {
+        timer.due = timer.due.clamp(self.passed, REACH - 1);
+        let level = (63 - ((timer.due ^ self.passed) | 1).leading_zeros()) / BITS;
+        let slot = (timer.due >> (BITS * level)) as usize % SLOTS;
         let level = level as usize;
-        (place.level, place.slot) = (level as u8, slot as u8);
-        (place.before, place.next) = (NONE, self.first[level][slot]);
-        let next = place.next;
-        if next != NONE {
-            self.places[next as usize].before = index;
-        }
-        self.first[level][slot] = index;
         self.taken[level] |= 1 << slot;
-    }
-
-    /// Takes a timer out of its slot.
-    fn part(&mut self, index: u32) {
-        let Place { level, slot, before, next, .. } = self.places[index as usize];
-        if next != NONE {
-            self.places[next as usize].before = before;
-        }
-        if before != NONE {
-            self.places[before as usize].next = next;
-            return;
-        }
-        self.first[usize::from(level)][usize::from(slot)] = next;
-        if next == NONE {
-            self.taken[usize::from(level)] &= !(1 << slot);
-        }
-    }
-
-    fn release(&mut self, index: u32) -> Option<K> {
-        let place = &mut self.places[index as usize];
-        place.next = self.free;
-        self.free = index;
-        place.key.take()
+        self.slots[level][slot].push(timer);
     }
 }
 
@@ -175,7 +144,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Set(u64),
-        TakeBack(usize),
+        Sweep(usize),
         Pass(u64),
         PassToNext,
     }
@@ -184,7 +153,7 @@ mod tests {
         let micros = prop_oneof![0..3_000_u64, 0..200_000_u64, 0..20_000_000_u64, 0..400_000_000_000_u64];
         prop_oneof![
             3 => micros.clone().prop_map(Step::Set),
-            2 => any::<usize>().prop_map(Step::TakeBack),
+            1 => (0..3_usize).prop_map(Step::Sweep),
             1 => micros.prop_map(Step::Pass),
             2 => Just(Step::PassToNext),
         ]
@@ -192,31 +161,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_timer_is_due_once_in_its_millisecond_unless_it_was_taken_back(
+        fn each_timer_is_due_once_in_its_millisecond_unless_it_was_swept_away(
             steps in proptest::collection::vec(step(), 1..200),
         ) {
             let began = Instant::now();
             let (mut wheel, mut now) = (Wheel::new(began), began);
-            let mut naive: BTreeMap<usize, (Instant, Timer)> = BTreeMap::new();
+            let mut naive: BTreeMap<usize, Instant> = BTreeMap::new();
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Set(micros) => {
                         let at = now + Duration::from_micros(micros);
-                        naive.insert(number, (at, wheel.set(at, number)));
+                        naive.insert(number, at);
+                        wheel.set(at, number);
                     }
-                    Step::TakeBack(which) if !naive.is_empty() => {
-                        let number = *naive.keys().nth(which % naive.len()).unwrap();
-                        wheel.take_back(naive.remove(&number).unwrap().1);
+                    Step::Sweep(seed) => {
+                        naive.retain(|number, _| (number * 31 + seed) % 3 > 0);
+                        wheel.sweep_now(|number| naive.contains_key(number));
+                        prop_assert_eq!(wheel.len, naive.len());
                     }
-                    Step::TakeBack(_) => {}
                     Step::Pass(micros) => now += Duration::from_micros(micros),
                     Step::PassToNext => now = wheel.poll_timeout().unwrap_or(now).max(now),
                 }
                 while let Some(due) = wheel.pop_due(now) {
-                    let (at, _) = naive.remove(&due).expect("a timer is due once");
+                    let at = naive.remove(&due).expect("a timer is due once");
                     prop_assert!(at <= now);
                 }
-                let first = naive.values().map(|(at, _)| *at).min();
+                let first = naive.values().copied().min();
                 prop_assert_eq!(wheel.poll_timeout().is_some(), first.is_some());
                 if let Some(first) = first {
                     prop_assert!(first > now || first + Duration::from_millis(1) > now, "overlooked");
@@ -237,6 +207,19 @@ mod tests {
             }
             prop_assert!(naive.is_empty());
         }
+    }
+
+    #[test]
+    fn no_more_timers_are_kept_than_twice_those_that_are_wanted() {
+        let began = Instant::now();
+        let mut wheel = Wheel::new(began);
+        for number in 0..100_000_u64 {
+            wheel.set(began + Duration::from_millis(5000 + number), number);
+            wheel.sweep(10, |&wanted| wanted + 10 > number);
+            assert!(wheel.len <= 2 * 10 + SLACK);
+        }
+        let due = std::iter::from_fn(|| wheel.pop_due(began + Duration::from_secs(1000)));
+        assert_eq!(due.filter(|number| *number >= 99_990).count(), 10);
     }
 
     #[test]

@@ -73,8 +73,7 @@ impl Router {
     pub(super) fn cause_as_known_by(&self, link: LinkKey, caused_by: Option<CallKey>) -> CallId {
         self.chain(caused_by)
             .find(|record| record.source == Source::Link(link))
-            .and_then(|record| record.inbound)
-            .unwrap_or(CallId::NONE)
+            .map_or(CallId::NONE, |record| record.inbound)
     }
 
     /// A request and those that wait for it, nearest first: a cast, or a call that nobody awaits, holds up nobody.

@@ -55,10 +55,10 @@ impl Router {
             e.waiting.pop();
             record.phase = Phase::Queued;
             e.queue.push(key);
-            if let (Origin::Local(token), false) = (record.origin, record.reply) {
+            if !record.reply {
                 // That is the end of a cast, as far as its sender is told.
                 record.origin = Origin::Nobody;
-                self.actions.push_back(Action::Admitted(token));
+                self.woken.extend(record.waiting.take());
             }
         }
     }

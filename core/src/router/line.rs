@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::arena::Arena;
-use super::record::{CallKey, Record};
+use super::calls::Calls;
+use super::record::CallKey;
 
 /// Ended requests that a line may hold before it is looked through.
 const SLACK: usize = 64;
@@ -31,7 +31,7 @@ impl Line {
     }
 
     /// The first request that has not ended; those before it are dropped.
-    pub(super) fn front(&mut self, calls: &Arena<Record>) -> Option<CallKey> {
+    pub(super) fn front(&mut self, calls: &Calls) -> Option<CallKey> {
         while let Some(&key) = self.keys.front() {
             if calls.get(key).is_some() {
                 return Some(key);
@@ -48,7 +48,7 @@ impl Line {
     }
 
     /// One of the requests, whose record is removed already, has ended out of turn.
-    pub(super) fn ended(&mut self, calls: &Arena<Record>) {
+    pub(super) fn ended(&mut self, calls: &Calls) {
         self.gone += 1;
         if self.gone > SLACK && self.gone * 2 > self.keys.len() {
             self.keys.retain(|key| calls.get(*key).is_some());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use super::awaited::Waiting;
 use super::entry::{Consumer, FIRST_WINDOW, LARGEST_WINDOW, Source};
 use super::handles::Handles;
 use super::identity::Behind;
@@ -276,7 +277,7 @@ impl Router {
         let key = self.calls.insert(Record {
             origin: if request.reply { Origin::Link(link) } else { Origin::Nobody },
             source,
-            inbound: Some(request.call).filter(|&call| call != CallId::NONE),
+            inbound: request.call,
             entry,
             phase,
             handed: None,
@@ -291,6 +292,7 @@ impl Router {
             caused_by,
             handler_runs: true,
             since: None,
+            waiting: Waiting::default(),
             message: Some(Message {
                 method: request.method,
                 priority: request.priority,

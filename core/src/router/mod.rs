@@ -18,6 +18,8 @@
 //! Every call that is handed to a peer gets exactly one reply; a cancel only hurries it.
 
 mod arena;
+mod awaited;
+mod calls;
 mod causes;
 mod entry;
 mod flow;
@@ -37,6 +39,7 @@ mod router;
 mod tests;
 
 pub(crate) use arena::Arena;
+pub(crate) use awaited::Waited;
 pub(crate) use causes::CallBetween;
 pub(crate) use entry::{EntryKey, NewEntry};
 pub(crate) use handles::Handles;

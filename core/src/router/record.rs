@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::arena::Key;
+use super::awaited::Waiting;
 use super::entry::{EntryKey, Source};
 use super::handles::Handles;
 use super::link::LinkKey;
@@ -92,7 +93,10 @@ impl Outcome {
 /// Who awaits a request's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
+    /// Whoever fetches it by its token.
     Local(Token),
+    /// A future, which finds it under the request's key.
+    Future,
     Link(LinkKey),
     /// Nobody any more, or never anybody.
     Nobody,
@@ -122,8 +126,8 @@ pub(super) struct Record {
     pub(super) origin: Origin,
     /// Who sent it: to whom its units belong.
     pub(super) source: Source,
-    /// Its number on the link it came in over.
-    pub(super) inbound: Option<CallId>,
+    /// Its number on the link it came in over, if it came over one and has one.
+    pub(super) inbound: CallId,
     pub(super) entry: EntryKey,
     pub(super) phase: Phase,
     /// The peer it was handed to, the only one that may speak of it.
@@ -147,6 +151,8 @@ pub(super) struct Record {
     pub(super) handler_runs: bool,
     /// When it was handed on; what a deadline's error tells of.
     pub(super) since: Option<Instant>,
+    /// The future that waits for it.
+    pub(super) waiting: Waiting,
     /// Its content, until it is handed on.
     pub(super) message: Option<Message>,
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::awaited::Waiting;
 use super::entry::{Consumer, EntryKey, Source};
 use super::handles::Handles;
 use super::link::{LinkKey, MONITORS_LIMIT};
@@ -21,7 +22,7 @@ const OWNER_GRACE: Duration = Duration::from_millis(25);
 const WORKER_GRACE: Duration = Duration::from_millis(15);
 
 impl Router {
-    /// Takes a request of this process. Its end, and for a cast its admission, come as actions with the token.
+    /// Takes a request of this process. The end of a call comes as an action with the token; of a cast nothing is told.
     pub(crate) fn submit(
         &mut self,
         token: Token,
@@ -31,12 +32,24 @@ impl Router {
         caused_by: Option<CallKey>,
         message: Message,
     ) -> CallKey {
+        self.accept(Origin::Local(token), to, reply, deadline, caused_by, message)
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        origin: Origin,
+        to: Destination,
+        reply: bool,
+        deadline: Option<Instant>,
+        caused_by: Option<CallKey>,
+        message: Message,
+    ) -> CallKey {
         let resolved = self.resolve(&to, None).and_then(|entry| self.without_deadlock(entry, reply, caused_by));
         self.hold(message.handles.list());
         let key = self.calls.insert(Record {
-            origin: Origin::Local(token),
+            origin,
             source: Source::Local,
-            inbound: None,
+            inbound: CallId::NONE,
             entry: resolved.as_ref().copied().unwrap_or_default(),
             phase: Phase::Waiting,
             handed: None,
@@ -51,6 +64,7 @@ impl Router {
             caused_by,
             handler_runs: true,
             since: None,
+            waiting: Waiting::default(),
             message: Some(message),
         });
         match resolved {
@@ -105,14 +119,18 @@ impl Router {
                 };
                 let name = format!("actor {:x} of node {:x}", to.actor.0, to.node.0);
                 let down = Down { name, incarnation: 0, reason: DownReason::NotDelivered(why) };
-                self.deliver(origin, inbound, Outcome::Down(Box::new(down)));
+                let down = Outcome::Down(Box::new(down));
+                if origin == Origin::Future {
+                    return self.calls.insert_ended(down);
+                }
+                self.deliver(CallId::NONE.0, origin, inbound.unwrap_or(CallId::NONE), down);
                 return CallId::NONE.0;
             }
         };
         let key = self.calls.insert(Record {
             origin,
             source: from.map_or(Source::Local, Source::Link),
-            inbound,
+            inbound: inbound.unwrap_or(CallId::NONE),
             entry,
             phase: Phase::Watching,
             handed: onward,
@@ -127,6 +145,7 @@ impl Router {
             caused_by: None,
             handler_runs: false,
             since: None,
+            waiting: Waiting::default(),
             message: None,
         });
         if let (Some(l), Some(number)) = (from.and_then(|link| self.links.get_mut(link)), inbound) {
@@ -224,7 +243,7 @@ impl Router {
         let (origin, inbound, entry) = (record.origin, record.inbound, record.entry);
         match (record.phase, record.handed) {
             (Phase::Waiting | Phase::Queued | Phase::Doomed, _) => {
-                self.deliver(origin, inbound, Outcome::Failed(CallError::Cancelled));
+                self.deliver(call, origin, inbound, Outcome::Failed(CallError::Cancelled));
                 self.cancel(call);
             }
             (Phase::Sent { .. }, Some(link)) if tell => self.ask_back(call, entry, link),
@@ -272,7 +291,7 @@ impl Router {
         let doing = self.doing(entry);
         // The caller has its outcome; what is left of the request goes the way of a cancelled one.
         let outcome = Outcome::Failed(CallError::TimedOut { executed, doing });
-        self.deliver(origin, inbound, outcome);
+        self.deliver(call, origin, inbound, outcome);
         self.cancel(call);
         Expired::Ended
     }
@@ -353,7 +372,7 @@ impl Router {
             record.handler_runs = false;
             match (record.origin, record.inbound) {
                 _ if !record.reply => self.forget(taken.call),
-                (Origin::Link(link), Some(call)) if hosted => self.send(link, &Frame::Deferred { call }),
+                (Origin::Link(link), call) if hosted && call != CallId::NONE => self.send(link, &Frame::Deferred { call }),
                 _ => {}
             }
         }
@@ -380,7 +399,10 @@ impl Router {
         let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
             return;
         };
-        if let (Origin::Link(link), Some(number)) = (record.origin, record.inbound) {
+        if let Origin::Link(link) = record.origin
+            && record.inbound != CallId::NONE
+        {
+            let number = record.inbound;
             self.write_reply(link, number, status, &[], payload);
             self.forget(call);
         } else {

@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::arena::Arena;
+use super::calls::Calls;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
+use super::handles::Handles;
 use super::hash::{OwnMap, PeerMap};
 use super::identity::Departed;
 use super::link::{Journal, Link, LinkKey, WAYS_LIMIT};
@@ -31,9 +34,7 @@ const IDLE_WAYS: usize = 1024;
 pub(crate) enum Action {
     /// The link has bytes to write. Said once, until [`Router::take_output`] fetches them.
     Flush(LinkKey),
-    /// A local cast was taken into the sending window.
-    Admitted(Token),
-    /// A local request ended.
+    /// A request with a token ended.
     Ended(Token, Outcome),
     /// The thread that serves the entry has something to take.
     Wake(EntryKey),
@@ -91,7 +92,11 @@ pub(crate) struct Router {
     pub(super) nodes: PeerMap<NodeId, LinkKey>,
     /// Who spoke over connections that are closed.
     pub(super) departed: Departed,
-    pub(super) calls: Arena<Record>,
+    pub(super) calls: Calls,
+    /// Outcomes of requests of futures that came before their records' ends.
+    pub(super) early: OwnMap<CallKey, Outcome>,
+    /// The futures that find something, to be woken outside.
+    pub(super) woken: Vec<Waker>,
     pub(super) references: References,
     pub(super) memories: Memories,
     pub(super) next_actor: u64,
@@ -116,7 +121,9 @@ impl Router {
             sweep_at: IDLE_WAYS,
             nodes: PeerMap::default(),
             departed: Departed::default(),
-            calls: Arena::new(),
+            calls: Calls::new(),
+            early: OwnMap::default(),
+            woken: Vec::new(),
             references: References::default(),
             memories: Memories::default(),
             next_actor: 1,
@@ -477,9 +484,17 @@ impl Router {
         let Some(record) = self.calls.get(call) else {
             return;
         };
+        if record.origin == Origin::Future {
+            // Until the future has looked into it.
+            self.hold(outcome.handles());
+            self.wake(call);
+            let handles = self.part(call);
+            self.calls.end(call, outcome);
+            return self.let_go(handles.list());
+        }
         if record.origin != Origin::Nobody {
             let (origin, inbound) = (record.origin, record.inbound);
-            self.deliver(origin, inbound, outcome);
+            self.deliver(call, origin, inbound, outcome);
         } else if record.reply && !matches!(outcome, Outcome::Failed(_)) {
             self.discarded += 1;
         }
@@ -489,8 +504,16 @@ impl Router {
     /// Removes a record without a word.
     pub(super) fn forget(&mut self, call: CallKey) {
         self.detach(call);
+        let handles = self.part(call);
+        self.calls.discard(call);
+        self.let_go(handles.list());
+    }
+
+    /// A record is about to go: nobody counts it any more. What its message still holds is to be let go of behind that.
+    #[inline]
+    fn part(&mut self, call: CallKey) -> Handles {
         let Some(record) = self.calls.get(call) else {
-            return;
+            return Handles::none();
         };
         let watching = record.phase == Phase::Watching;
         let handles = record.message.as_ref().map(|message| message.handles.clone()).unwrap_or_default();
@@ -507,8 +530,7 @@ impl Router {
                 l.handed -= usize::from(record.reply);
             }
         }
-        self.calls.discard(call);
-        self.let_go(handles.list());
+        handles
     }
 
     /// Nobody awaits the request any more.
@@ -519,8 +541,8 @@ impl Router {
         if let Origin::Link(link) = mem::replace(&mut record.origin, Origin::Nobody)
             && let Some(l) = self.links.get_mut(link)
         {
-            if let Some(number) = record.inbound {
-                l.inbound.remove(&number);
+            if record.inbound != CallId::NONE {
+                l.inbound.remove(&record.inbound);
                 l.monitors -= usize::from(record.phase == Phase::Watching);
             }
             if let Some(at) = record.timer.take() {
@@ -529,14 +551,18 @@ impl Router {
         }
     }
 
-    pub(super) fn deliver(&mut self, origin: Origin, inbound: Option<CallId>, outcome: Outcome) {
+    pub(super) fn deliver(&mut self, call: CallKey, origin: Origin, inbound: CallId, outcome: Outcome) {
         match origin {
             Origin::Local(token) => {
                 // Until whoever awaits it has looked into it.
                 self.hold(outcome.handles());
                 self.actions.push_back(Action::Ended(token, outcome));
             }
-            Origin::Link(link) => self.reply_on(link, inbound.unwrap_or(CallId::NONE), outcome),
+            Origin::Future => {
+                self.hold(outcome.handles());
+                self.end_early(call, outcome);
+            }
+            Origin::Link(link) => self.reply_on(link, inbound, outcome),
             Origin::Nobody => {}
         }
     }

@@ -1,8 +1,9 @@
 //! The processes of a test, their wires and their clock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -13,7 +14,7 @@ use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
 use crate::router::entry::Consumer;
 use crate::router::{
-    Action, CallKey, EntryKey, Expired, Handles, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token,
+    Action, CallKey, EntryKey, Expired, Handles, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token, Waited,
 };
 use crate::shm::progress::Progress;
 use crate::wire::codec::{self, Budget, Handle};
@@ -45,9 +46,64 @@ pub(super) struct Process {
     pub(super) unheld: Vec<Handle>,
     pub(super) memories: memories::Table,
     pub(super) woken: usize,
+    /// The futures that wait, with their requests.
+    futures: BTreeMap<Token, CallKey>,
+    /// Those that were woken.
+    rung: Arc<Mutex<Vec<Token>>>,
     pub(super) dead: bool,
     /// Requests of this process that have not ended: their keys, and when to ask again for their deadline.
     pub(super) open: HashMap<Token, (CallKey, Option<Instant>)>,
+}
+
+/// What wakes a future.
+struct Bell(Token, Arc<Mutex<Vec<Token>>>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().unwrap().push(self.0);
+    }
+}
+
+impl Process {
+    /// A future begins to wait for its request.
+    fn wait(&mut self, token: Token, key: CallKey) {
+        match self.router.fetch(key) {
+            Some(waited) => self.hear(token, waited),
+            None => {
+                let bell = Arc::new(Bell(token, self.rung.clone()));
+                assert!(self.router.set_waker(key, &bell.into()).is_none());
+                self.futures.insert(token, key);
+            }
+        }
+    }
+
+    /// Wakes the futures that find something, and none else does.
+    fn wake(&mut self) {
+        let mut woken = Vec::new();
+        self.router.swap_woken(&mut woken);
+        woken.into_iter().for_each(Waker::wake);
+        let rung = std::mem::take(&mut *self.rung.lock().unwrap());
+        for token in rung {
+            let key = self.futures.remove(&token).expect("a future is woken once");
+            let waited = self.router.fetch(key).expect("a future is woken for something");
+            self.hear(token, waited);
+        }
+        if self.futures.len() < 100 {
+            for &key in self.futures.values() {
+                assert!(self.router.is_awaited(key), "a future of what has ended was not woken");
+            }
+        }
+    }
+
+    fn hear(&mut self, token: Token, waited: Waited) {
+        match waited {
+            Waited::Admitted => self.admitted.push(token),
+            Waited::Ended(outcome) => {
+                self.open.remove(&token);
+                self.ended.entry(token).or_default().push(outcome);
+            }
+        }
+    }
 }
 
 /// Two directions of bytes between two processes.
@@ -122,6 +178,8 @@ impl World {
             unheld: Vec::new(),
             memories: memories::Table::default(),
             woken: 0,
+            futures: BTreeMap::new(),
+            rung: Arc::default(),
             dead: false,
             open: HashMap::new(),
         });
@@ -258,8 +316,15 @@ impl World {
         let token = self.tokens;
         let handles = Handles::from(handles);
         let message = Message { method: 0, priority: 0, trace: Trace::default(), handles, payload };
-        let key = self.router(from).submit(token, to, reply, deadline, cause, message);
+        // Each second one is of a future, and so is whatever is told of its admission.
+        let key = match !reply || token.is_multiple_of(2) {
+            true => self.router(from).request(to, reply, deadline, cause, message),
+            false => self.router(from).submit(token, to, reply, deadline, cause, message),
+        };
         self.processes[from].open.insert(token, (key, deadline));
+        if !reply || token.is_multiple_of(2) {
+            self.processes[from].wait(token, key);
+        }
         self.pump(from);
         token
     }
@@ -267,15 +332,23 @@ impl World {
     pub(super) fn monitor(&mut self, from: ProcessId, to: Destination) -> Token {
         self.tokens += 1;
         let token = self.tokens;
-        let key = self.router(from).monitor(token, &to);
+        let of_future = token.is_multiple_of(2);
+        let router = self.router(from);
+        let key = if of_future { router.request_monitor(&to) } else { router.monitor(token, &to) };
         self.processes[from].open.insert(token, (key, None));
+        if of_future {
+            self.processes[from].wait(token, key);
+        }
         self.pump(from);
         token
     }
 
     pub(super) fn cancel(&mut self, from: ProcessId, token: Token) {
         if let Some((key, _)) = self.processes[from].open.remove(&token) {
-            self.router(from).cancel(key);
+            match self.processes[from].futures.remove(&token) {
+                Some(_) => drop(self.router(from).abandon(key)),
+                None => self.router(from).cancel(key),
+            }
             self.pump(from);
         }
     }
@@ -415,7 +488,6 @@ impl World {
                         }
                     }
                 }
-                Action::Admitted(token) => process.admitted.push(token),
                 Action::Ended(token, outcome) => {
                     process.open.remove(&token);
                     process.ended.entry(token).or_default().push(outcome);
@@ -431,6 +503,7 @@ impl World {
                 }
             }
         }
+        self.processes[id].wake();
     }
 
     /// Carries at most `most` bytes of one direction of a wire, data or control; whether there were any.

@@ -1,0 +1,110 @@
+//! The requests of a process by their keys.
+
+use super::arena::Arena;
+use super::record::{CallKey, Outcome, Record};
+
+/// Requests that have not ended, and of those that have the outcomes that a future has yet to fetch: a place serves for both,
+/// one after the other, so that a request of a future takes one.
+#[derive(Debug)]
+pub(super) struct Calls {
+    places: Arena<Place>,
+    open: usize,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most places are of records")]
+enum Place {
+    Open(Record),
+    Ended(Outcome),
+}
+
+/// What is under a key.
+pub(super) enum Found<'a> {
+    Open(&'a mut Record),
+    /// It has ended; nothing is left under the key now.
+    Ended(Outcome),
+    Nothing,
+}
+
+impl Calls {
+    pub(super) fn new() -> Self {
+        Self { places: Arena::new(), open: 0 }
+    }
+
+    /// Requests that have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Places in use: those, and of others outcomes.
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    #[inline]
+    pub(super) fn insert(&mut self, record: Record) -> CallKey {
+        self.open += 1;
+        self.places.insert(Place::Open(record))
+    }
+
+    /// An outcome without a request.
+    pub(super) fn insert_ended(&mut self, outcome: Outcome) -> CallKey {
+        self.places.insert(Place::Ended(outcome))
+    }
+
+    #[inline]
+    pub(super) fn get(&self, key: CallKey) -> Option<&Record> {
+        match self.places.get(key) {
+            Some(Place::Open(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: CallKey) -> Option<&mut Record> {
+        match self.places.get_mut(key) {
+            Some(Place::Open(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// What is under a key, where an outcome is taken.
+    #[inline]
+    pub(super) fn find(&mut self, key: CallKey) -> Found<'_> {
+        if let Some(Place::Ended(_)) = self.places.get(key) {
+            return match self.places.remove(key) {
+                Some(Place::Ended(outcome)) => Found::Ended(outcome),
+                _ => Found::Nothing,
+            };
+        }
+        match self.get_mut(key) {
+            Some(record) => Found::Open(record),
+            None => Found::Nothing,
+        }
+    }
+
+    /// The request has ended, and nobody fetches its outcome.
+    #[inline]
+    pub(super) fn discard(&mut self, key: CallKey) {
+        if let Some(Place::Open(_)) = self.places.get(key) {
+            self.open -= 1;
+            self.places.discard(key);
+        }
+    }
+
+    /// The request has ended, and a future fetches its outcome.
+    #[inline]
+    pub(super) fn end(&mut self, key: CallKey, outcome: Outcome) {
+        if let Some(place @ Place::Open(_)) = self.places.get_mut(key) {
+            self.open -= 1;
+            *place = Place::Ended(outcome);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (CallKey, &Record)> {
+        self.places.iter().filter_map(|(key, place)| match place {
+            Place::Open(record) => Some((key, record)),
+            Place::Ended(_) => None,
+        })
+    }
+}
