@@ -132,6 +132,11 @@ impl Incoming {
         Self { method, name, payload, call, slot: slot.clone() }
     }
 
+    /// Its handler has panicked, which is the answer.
+    pub(crate) fn give_up(&mut self) {
+        self.call = None;
+    }
+
     /// The number of the method.
     #[must_use]
     #[inline]
@@ -155,12 +160,12 @@ impl Incoming {
     }
 
     /// Answers with a value.
-    pub fn answer<T: Payload>(mut self, value: T) {
+    pub fn answer<T: Payload>(&mut self, value: T) {
         self.encode(&value, Status::Value);
     }
 
     /// Answers with a value or the handler's own error.
-    pub fn answer_result<T: Payload, E: Payload>(mut self, result: Result<T, E>) {
+    pub fn answer_result<T: Payload, E: Payload>(&mut self, result: Result<T, E>) {
         match result {
             Ok(value) => self.encode(&value, Status::Value),
             Err(error) => self.encode(&error, Status::HandlerError),
@@ -168,14 +173,14 @@ impl Incoming {
     }
 
     /// Ends a cast; its error becomes an event.
-    pub fn cast_done<R: CastOutput>(self, result: R) {
+    pub fn cast_done<R: CastOutput>(&mut self, result: R) {
         if let Some(error) = result.into_error() {
             self.slot.end.cast_failed(self.name, error);
         }
     }
 
     /// Ends a call in an outcome that is encoded already.
-    pub(crate) fn end(mut self, outcome: Outcome) {
+    pub(crate) fn end(&mut self, outcome: Outcome) {
         let Some(call) = self.call.take() else { return };
         if outcome.handles().is_empty() {
             self.slot.give(call, Given::Outcome(outcome));
@@ -196,7 +201,7 @@ impl Incoming {
     }
 
     /// Answers that there is no such method.
-    pub fn unknown_method(mut self) {
+    pub fn unknown_method(&mut self) {
         let method = self.method;
         self.fail(CallError::Version(format!("the actor has no method number {method}")));
     }

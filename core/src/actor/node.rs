@@ -453,9 +453,18 @@ pub(crate) fn held(handles: Handles) -> Handles {
 }
 
 /// A message that was taken out of its mailbox, which holds what it refers to.
+#[inline]
 pub(crate) fn taken_held(mut taken: Taken) -> Taken {
-    taken.message.handles = held(taken.message.handles);
+    hold_taken(&mut taken);
     taken
+}
+
+/// The same where it lies.
+#[inline]
+pub(crate) fn hold_taken(taken: &mut Taken) {
+    if !taken.message.handles.is_empty() {
+        taken.message.handles = held(std::mem::take(&mut taken.message.handles));
+    }
 }
 
 fn outcome_held(outcome: Outcome) -> Outcome {

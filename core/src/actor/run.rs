@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::poll_fn;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,9 +17,9 @@ use super::context::{Context, Shared, Stop};
 use super::incoming::{AnswerSlot, Incoming};
 use super::leaving;
 use super::message::{self, Current};
-use super::node::{LocalEnd, Node, taken_held};
+use super::node::{LocalEnd, Node, hold_taken};
 use super::parcel::Parcel;
-use super::traits::Handlers;
+use super::traits::{Handlers, Method};
 use super::watch::Watch;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
@@ -54,9 +55,10 @@ pub(crate) trait Turn {
     fn started(&self, seq: u64, method: u16, now: Instant);
     /// It has ended.
     fn finished(&self, seq: u64);
-    /// Does something to the router and passes on what that comes to, and what the handler has sent. `act` says whether the
-    /// next handler starts at once. False where that may be lost: no handler starts before it is [safe](Self::poll_safe).
-    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool;
+    /// Does something to the router and passes on what that comes to, which is something in any case if it `speaks`, and what
+    /// the handler has sent. `act` says whether the next handler starts at once. False where what was passed on may be lost: no
+    /// handler starts before it is [safe](Self::poll_safe).
+    fn pass(&self, now: Instant, speaks: bool, act: &mut dyn FnMut(&mut Router) -> bool) -> bool;
     /// Ready when all that was passed on is heard, even if this process ended then.
     fn poll_safe(&self, cx: &mut TaskContext<'_>) -> Poll<()>;
     /// The handler waits for something: what was passed on need not wait as well.
@@ -70,7 +72,7 @@ pub(crate) struct NoTurn;
 impl Turn for NoTurn {
     fn started(&self, _: u64, _: u16, _: Instant) {}
     fn finished(&self, _: u64) {}
-    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
+    fn pass(&self, now: Instant, _: bool, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
         Node::here().at(now, act);
         true
     }
@@ -109,7 +111,7 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
     };
     ready();
     let slot = AnswerSlot::new(end.clone());
-    let mut runner = Runner { entry, end, stop, turn, ctx, slot, watch: Watch::new(Instant::now()) };
+    let mut runner = Runner { entry, end, stop, turn, ctx, slot, watch: Watch::new(Instant::now()), due: None };
     let ended = runner.serve(&mut actor).await;
     if let Ended::Stopped(reason) = ended
         && let Err(message) = caught(handling(Current::default(), actor.stop(&runner.ctx, reason))).await
@@ -139,12 +141,14 @@ struct Runner<A: Handlers> {
     ctx: Context<A>,
     slot: Rc<AnswerSlot>,
     watch: Watch,
+    /// The message that is handled, or is to be handled next: it is moved as little as possible.
+    due: Option<Taken>,
 }
 
 enum Next {
     Stop(StopReason),
     Tick(usize),
-    Message(Taken),
+    Message,
 }
 
 impl<A: Handlers> Runner<A> {
@@ -158,33 +162,28 @@ impl<A: Handlers> Runner<A> {
             })
             .collect();
         let mut in_a_row = 0;
-        let mut next = None;
         loop {
-            let present = match next.take() {
-                Some(taken) => Next::Message(taken),
-                None => self.next(&mut ticks).await,
-            };
+            let present = if self.due.is_some() { Next::Message } else { self.next(&mut ticks).await };
             in_a_row += 1;
             match present {
                 Next::Stop(reason) => return Ended::Stopped(reason),
                 Next::Tick(index) => {
                     let ended = self.tick(actor, index).await;
-                    if !self.turn.pass(Instant::now(), &mut |_| false) {
+                    if !self.turn.pass(Instant::now(), false, &mut |_| false) {
                         poll_fn(|cx| self.turn.poll_safe(cx)).await;
                     }
                     if let Err(panic) = ended {
                         return Ended::Panicked(panic);
                     }
                 }
-                Next::Message(taken) => {
+                Next::Message => {
                     let go_on = ticks.is_empty() && in_a_row < BATCH;
-                    next = match self.message(actor, taken, go_on).await {
-                        Ok(next) => next,
-                        Err(panic) => return Ended::Panicked(panic),
-                    };
+                    if let Err(panic) = self.message(actor, go_on).await {
+                        return Ended::Panicked(panic);
+                    }
                 }
             }
-            if in_a_row >= BATCH && next.is_none() {
+            if in_a_row >= BATCH && self.due.is_none() {
                 in_a_row = 0;
                 tokio::task::yield_now().await;
             }
@@ -194,7 +193,7 @@ impl<A: Handlers> Runner<A> {
     /// What to do next: a stop overtakes the queue, a due timer overtakes messages.
     async fn next(&mut self, ticks: &mut [tokio::time::Interval]) -> Next {
         let node = Node::here();
-        let Self { entry, end, stop, watch, .. } = self;
+        let Self { entry, end, stop, watch, due, .. } = self;
         let mut stopped = pin!(stop.wait());
         let mut woken = pin!(end.wake.notified());
         poll_fn(|cx| {
@@ -210,12 +209,13 @@ impl<A: Handlers> Runner<A> {
             }
             loop {
                 let ran = watch.rest(Instant::now());
-                let taken = node.at(watch.at(), |router| {
+                node.at(watch.at(), |router| {
                     ran.into_iter().for_each(|ran| router.observe(*entry, ran));
-                    router.take(*entry)
+                    *due = router.take(*entry);
                 });
-                if let Some(taken) = taken {
-                    return Poll::Ready(Next::Message(taken_held(taken)));
+                if let Some(taken) = due {
+                    hold_taken(taken);
+                    return Poll::Ready(Next::Message);
                 }
                 // Registered before the last look, so that a message in between is not overlooked.
                 if woken.as_mut().poll(cx).is_pending() {
@@ -228,38 +228,28 @@ impl<A: Handlers> Runner<A> {
         .await
     }
 
-    /// Handles a message; what is to be handled after it, if `go_on` and if that is known already.
-    async fn message(&mut self, actor: &mut A, mut taken: Taken, go_on: bool) -> Result<Option<Taken>, Panic> {
-        let method = taken.message.method;
+    /// Handles the message that is due; what is to be handled after it is due then, if `go_on` and if that is known already.
+    async fn message(&mut self, actor: &mut A, go_on: bool) -> Result<(), Panic> {
+        let Some(taken) = &mut self.due else { return Ok(()) };
+        let (seq, method) = (taken.seq, taken.message.method);
         let about = A::METHODS.get(usize::from(method));
-        let payload = Parcel {
-            bytes: std::mem::take(&mut taken.message.payload),
-            handles: std::mem::take(&mut taken.message.handles),
-        };
+        let payload =
+            Parcel { bytes: mem::take(&mut taken.message.payload), handles: mem::take(&mut taken.message.handles) };
         let call = taken.reply.then_some(taken.call);
-        self.end.enter(call);
-        let incoming = Incoming::new(method, about, payload, call, &self.slot);
-        // That of a cast was for its room in the mailbox, which it has got.
+        // The deadline of a cast was for its room in the mailbox, which it has got.
         let current = Current { call: Some(taken.call), deadline: taken.deadline.filter(|_| taken.reply) };
-        self.turn.started(taken.seq, method, self.watch.at());
-        let mut has_waited = false;
-        let result = {
-            let mut handled = pin!(actor.handle(&self.ctx, incoming));
-            let turn = &self.turn;
-            let mut poll = |cx: &mut TaskContext<'_>| {
-                let polled = unless_panicked(|| message::enter(current, || handled.as_mut().poll(cx)));
-                if polled.is_pending() {
-                    has_waited = true;
-                    turn.paused();
-                }
-                polled
-            };
-            if about.is_some_and(|method| method.cancel_drops) {
-                let token = self.end.cancellation();
-                let mut cancelled = pin!(token.cancelled());
-                poll_fn(|cx| if cancelled.as_mut().poll(cx).is_ready() { Poll::Ready(Ok(())) } else { poll(cx) }).await
-            } else {
-                poll_fn(poll).await
+        self.end.enter(call);
+        self.turn.started(seq, method, self.watch.at());
+        let mut incoming = Incoming::new(method, about, payload, call, &self.slot);
+        let ctx = &self.ctx;
+        let at_once =
+            catch_unwind(AssertUnwindSafe(|| message::enter(current, || actor.handle_now(ctx, &mut incoming))));
+        let (result, has_waited) = match at_once {
+            Ok(true) => (Ok(()), false),
+            Ok(false) => self.wait(actor.handle(ctx, incoming), current, about).await,
+            Err(panic) => {
+                incoming.give_up();
+                (Err(text_of(&*panic)), false)
             }
         };
         let result = result.map_err(|message| {
@@ -268,22 +258,56 @@ impl<A: Handlers> Runner<A> {
         });
         let go_on = go_on && result.is_ok() && self.stop.asked().is_none();
         let ran = self.watch.handled(has_waited || !go_on, Instant::now);
-        let mut next = None;
-        let is_safe = self.turn.pass(self.watch.at(), &mut |router| {
-            self.slot.deliver(router, taken.call);
-            if let Err(panic) = &result {
-                router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
+        let (entry, slot, due) = (self.entry, &self.slot, &mut self.due);
+        let is_safe = self.turn.pass(self.watch.at(), call.is_some(), &mut |router| {
+            if let Some(taken) = due {
+                if taken.reply {
+                    slot.deliver(router, taken.call);
+                }
+                if let Err(panic) = &result {
+                    router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
+                }
+                ran.into_iter().for_each(|ran| router.observe(entry, ran));
+                router.finish(entry, taken);
             }
-            ran.into_iter().for_each(|ran| router.observe(self.entry, ran));
-            router.finish(self.entry, &taken);
-            next = if go_on { router.take(self.entry) } else { None };
-            next.is_some()
+            *due = if go_on { router.take(entry) } else { None };
+            due.is_some()
         });
-        self.turn.finished(taken.seq);
+        self.turn.finished(seq);
         if !is_safe {
             poll_fn(|cx| self.turn.poll_safe(cx)).await;
         }
-        result.map(|()| next.map(taken_held))
+        if let Some(taken) = &mut self.due {
+            hold_taken(taken);
+        }
+        result
+    }
+
+    /// Awaits a handler; whether it was not over at once.
+    async fn wait(
+        &self,
+        handler: impl Future<Output = ()>,
+        current: Current,
+        about: Option<&Method>,
+    ) -> (Result<(), String>, bool) {
+        let mut handler = pin!(handler);
+        let mut has_waited = false;
+        let mut poll = |cx: &mut TaskContext<'_>| {
+            let polled = unless_panicked(|| message::enter(current, || handler.as_mut().poll(cx)));
+            if polled.is_pending() {
+                has_waited = true;
+                self.turn.paused();
+            }
+            polled
+        };
+        let result = if about.is_some_and(|method| method.cancel_drops) {
+            let token = self.end.cancellation();
+            let mut cancelled = pin!(token.cancelled());
+            poll_fn(|cx| if cancelled.as_mut().poll(cx).is_ready() { Poll::Ready(Ok(())) } else { poll(cx) }).await
+        } else {
+            poll_fn(poll).await
+        };
+        (result, has_waited)
     }
 
     async fn tick(&mut self, actor: &mut A, index: usize) -> Result<(), Panic> {

@@ -62,7 +62,13 @@ pub trait Handlers: Actor {
     /// Builds the actor, on the thread that will run it.
     fn init(args: Self::Init, ctx: &Context<Self>) -> impl Future<Output = Result<Self, Failure>>;
 
-    /// Handles one message.
+    /// Handles one message, if its handler is no `async fn`: the direct way. False, and nothing is done, where it is one.
+    fn handle_now(&mut self, ctx: &Context<Self>, incoming: &mut Incoming) -> bool {
+        let _ = (ctx, incoming);
+        false
+    }
+
+    /// Handles one message whose handler is an `async fn`.
     fn handle(&mut self, ctx: &Context<Self>, incoming: Incoming) -> impl Future<Output = ()>;
 
     /// Handles one tick of the timer with this number.

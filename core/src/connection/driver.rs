@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -32,6 +33,8 @@ pub(crate) struct Connection {
     /// The process at the other end, where this one has started it.
     child: Option<Child>,
     writing: Mutex<Writing>,
+    /// Whether what was fetched for writing may be lost with this process.
+    is_behind: AtomicBool,
     /// There are bytes to write.
     pub(crate) wake: Notify,
 }
@@ -107,7 +110,14 @@ impl Connection {
             broken: false,
             watched: false,
         };
-        Self { data, control, child, writing: Mutex::new(writing), wake: Notify::new() }
+        Self {
+            data,
+            control,
+            child,
+            writing: Mutex::new(writing),
+            is_behind: AtomicBool::new(false),
+            wake: Notify::new(),
+        }
     }
 
     /// Whether it leads to a process that this one has started.
@@ -121,8 +131,7 @@ impl Connection {
     pub(crate) fn write(&self, fill: Fill<'_>) -> Blocked {
         let mut writing = self.lock();
         let writing = &mut *writing;
-        let given = fill(writing.data.bytes_mut(), &mut writing.control);
-        self.give(writing, given);
+        self.fetch(writing, fill);
         self.write_now(writing)
     }
 
@@ -131,9 +140,11 @@ impl Connection {
     pub(crate) fn pass(&self, now: Instant, pass: Pass<'_>) -> Passed {
         let mut writing = self.lock();
         let writing = &mut *writing;
+        self.is_behind.store(true, Ordering::Release);
         let (given, more) = pass(writing.data.bytes_mut(), &mut writing.control);
         self.give(writing, given);
         if writing.data.is_empty() && writing.control.is_empty() {
+            self.is_behind.store(false, Ordering::Release);
             return Passed::Written;
         }
         if !writing.memories.is_empty() || writing.data.is_due(more, now) {
@@ -143,23 +154,25 @@ impl Connection {
             // The driver learns when the peer reads again.
             self.wake.notify_one();
         }
-        match writing.publish() {
+        match self.publish(writing) {
             true => Passed::Waiting { unwatched: !std::mem::replace(&mut writing.watched, true) },
             false => Passed::Blocked,
         }
     }
 
-    /// Writes what has waited; false, and nobody looks after what comes next, where there was nothing.
-    pub(crate) fn relieve(&self, fill: Fill<'_>) -> bool {
+    /// Writes what has waited; false where there was nothing, and if it `may_rest` nobody looks after what comes next then.
+    pub(crate) fn relieve(&self, may_rest: bool, fill: Fill<'_>) -> bool {
         let mut writing = self.lock();
         let writing = &mut *writing;
-        let given = fill(writing.data.bytes_mut(), &mut writing.control);
-        self.give(writing, given);
-        writing.watched = !writing.data.is_empty();
-        if writing.watched {
+        self.fetch(writing, fill);
+        let waits = !writing.data.is_empty();
+        if waits {
             self.write_now(writing);
+        } else {
+            self.publish(writing);
         }
-        writing.watched
+        writing.watched = waits || !may_rest;
+        waits
     }
 
     /// Ready when all that was passed is written, which the connection's driver goes on with meanwhile.
@@ -170,7 +183,7 @@ impl Connection {
 
     /// Ready when the peer has all that was passed, even if this process ended then.
     pub(crate) fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_until(cx, Writing::publish)
+        self.poll_until(cx, |writing| self.publish(writing))
     }
 
     fn poll_until(&self, cx: &mut Context<'_>, is_so: impl FnOnce(&mut Writing) -> bool) -> Poll<()> {
@@ -181,6 +194,24 @@ impl Connection {
         writing.waiting = Some(cx.waker().clone());
         self.wake.notify_one();
         Poll::Pending
+    }
+
+    /// Whether what was fetched for writing may be lost with this process: it is not safe yet, or somebody has it in hand.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Acquire)
+    }
+
+    fn fetch(&self, writing: &mut Writing, fill: Fill<'_>) {
+        // Before it is gone from where it was.
+        self.is_behind.store(true, Ordering::Release);
+        let given = fill(writing.data.bytes_mut(), &mut writing.control);
+        self.give(writing, given);
+    }
+
+    fn publish(&self, writing: &mut Writing) -> bool {
+        let is_safe = writing.publish();
+        self.is_behind.store(!is_safe, Ordering::Release);
+        is_safe
     }
 
     fn write_now(&self, writing: &mut Writing) -> Blocked {
@@ -195,7 +226,7 @@ impl Connection {
             writing.data.give_up();
         }
         let moved = writing.data.taken() != before;
-        writing.publish();
+        self.publish(writing);
         // Whoever waits looks for themselves whether it is enough.
         if moved && let Some(waker) = writing.waiting.take() {
             waker.wake();
@@ -292,8 +323,7 @@ impl Connection {
         };
         let written = writing.is_some_and(|mut writing| {
             let writing = &mut *writing;
-            let given = fill(writing.data.bytes_mut(), &mut writing.control);
-            self.give(writing, given);
+            self.fetch(writing, fill);
             self.write_now(writing) == Blocked::default()
         });
         if !written {

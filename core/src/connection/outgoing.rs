@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use crate::shm::ring::{Ring, SIZE, Words};
 
 /// How long bytes may wait for others that come after them.
-const PATIENCE: Duration = Duration::from_micros(50);
+pub(crate) const PATIENCE: Duration = Duration::from_micros(50);
 /// So many go at once: what comes next still finds room in the ring.
 const MUCH: usize = SIZE / 2;
 /// What a buffer keeps when it is idle.
@@ -25,13 +25,13 @@ pub(crate) struct Outgoing<W> {
     /// How many of them are in the ring.
     published: usize,
     ring: Option<Ring<W>>,
-    /// Since when they wait for others.
-    since: Option<Instant>,
+    /// Until when they may wait for others.
+    until: Option<Instant>,
 }
 
 impl<W: Words> Outgoing<W> {
     pub(crate) fn new(ring: Option<Ring<W>>) -> Self {
-        Self { bytes: BytesMut::new(), taken: 0, published: 0, ring, since: None }
+        Self { bytes: BytesMut::new(), taken: 0, published: 0, ring, until: None }
     }
 
     /// The buffer, for whoever appends to it.
@@ -53,7 +53,7 @@ impl<W: Words> Outgoing<W> {
         self.taken += n as u64;
         self.published = self.published.saturating_sub(n);
         if self.bytes.is_empty() {
-            self.since = None;
+            self.until = None;
             if self.bytes.capacity() > KEPT {
                 self.bytes = BytesMut::new();
             }
@@ -71,7 +71,7 @@ impl<W: Words> Outgoing<W> {
         if self.ring.is_none() || !more || self.bytes.len() >= MUCH {
             return true;
         }
-        now.saturating_duration_since(*self.since.get_or_insert(now)) >= PATIENCE
+        now >= *self.until.get_or_insert_with(|| now + PATIENCE)
     }
 
     /// How many the stream has taken ever.

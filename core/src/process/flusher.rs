@@ -12,6 +12,9 @@ use crate::router::LinkKey;
 /// How often it looks, while there is anything to look after.
 const TICK: Duration = Duration::from_micros(500);
 
+/// So many times it looks in vain before it sleeps: messages that come in bursts need not wake it for each.
+const REST: u32 = 8;
+
 /// A thread that looks after what waits on a connection. There is none before the first time.
 #[derive(Debug)]
 pub(crate) struct Flusher {
@@ -33,12 +36,18 @@ impl Flusher {
         }
         let (connection, link) = (self.connection.clone(), self.link);
         let started = thread::Builder::new().name("procession-flusher".to_owned()).spawn(move || {
+            let mut in_vain = 0;
             loop {
-                // While messages flow there is something each time, and nobody needs to wake this thread.
+                // While messages flow nobody needs to wake this thread.
                 thread::park_timeout(TICK);
-                let more = connection.relieve(&mut |data, control| output(Node::here(), link, data, control));
-                if !more {
-                    thread::park();
+                let may_rest = in_vain >= REST;
+                match connection.relieve(may_rest, &mut |data, control| output(Node::here(), link, data, control)) {
+                    true => in_vain = 0,
+                    false if may_rest => {
+                        thread::park();
+                        in_vain = 0;
+                    }
+                    false => in_vain += 1,
                 }
             }
         });

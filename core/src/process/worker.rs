@@ -22,6 +22,7 @@ use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::{Ended, Hosting, Turn};
 use crate::connection::driver::{Connection, Passed, Reader};
+use crate::connection::outgoing::PATIENCE;
 use crate::connection::polling::Polling;
 use crate::error::exit::{ExitCause, StopReason};
 use crate::error::start::StartFailure;
@@ -291,40 +292,53 @@ struct WorkerTurn {
     connection: Arc<Connection>,
     link: LinkKey,
     born: Instant,
+    /// The last time that was put into the journal, and the age at it.
+    aged: Cell<(Instant, Duration)>,
     flusher: RefCell<Flusher>,
     /// What became of what was passed on last.
     passed: Cell<Passed>,
+    /// Until when it may wait, where it does.
+    waits_until: Cell<Option<Instant>>,
 }
 
 impl WorkerTurn {
     fn new(journal: Journal, connection: Arc<Connection>, link: LinkKey) -> Self {
         let flusher = RefCell::new(Flusher::new(connection.clone(), link));
-        Self { journal, connection, link, born: Instant::now(), flusher, passed: Cell::new(Passed::Written) }
+        let born = Instant::now();
+        let aged = Cell::new((born, Duration::ZERO));
+        let passed = Cell::new(Passed::Written);
+        Self { journal, connection, link, born, aged, flusher, passed, waits_until: Cell::new(None) }
     }
 }
 
 impl Turn for WorkerTurn {
     fn started(&self, seq: u64, method: u16, now: Instant) {
-        self.journal.start(seq, method, now.saturating_duration_since(self.born));
+        // Messages that follow each other closely have one time.
+        if self.aged.get().0 != now {
+            self.aged.set((now, now.saturating_duration_since(self.born)));
+        }
+        self.journal.start(seq, method, self.aged.get().1);
     }
 
     fn finished(&self, seq: u64) {
         self.journal.finish(seq);
     }
 
-    fn pass(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
-        let passed = self.connection.pass(now, &mut |data, control| {
-            let (ahead, more) = Node::here().at(now, |router| {
-                let more = act(router);
-                (router.take_output(self.link, data, control), more)
-            });
-            (if ahead.is_empty() { Vec::new() } else { given(ahead) }, more)
-        });
-        self.passed.set(passed);
-        if passed == (Passed::Waiting { unwatched: true }) && !self.flusher.borrow_mut().watch() {
-            speak(&self.connection, self.link);
+    fn pass(&self, now: Instant, speaks: bool, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
+        if speaks {
+            return self.pass_on(now, act);
         }
-        passed != Passed::Blocked
+        let mut more = false;
+        let has_output = Node::here().at(now, |router| {
+            more = act(router);
+            router.has_output(self.link)
+        });
+        // Most casts say nothing, and what has waited may wait on, or not.
+        let is_due = self.waits_until.get().is_some_and(|until| until <= now);
+        if has_output || !more || is_due || self.connection.is_behind() {
+            return self.pass_on(now, &mut |_| more);
+        }
+        true
     }
 
     fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -335,6 +349,28 @@ impl Turn for WorkerTurn {
         if self.passed.replace(Passed::Written) != Passed::Written {
             speak(&self.connection, self.link);
         }
+    }
+}
+
+impl WorkerTurn {
+    fn pass_on(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
+        let passed = self.connection.pass(now, &mut |data, control| {
+            let (ahead, more) = Node::here().at(now, |router| {
+                let more = act(router);
+                (router.take_output(self.link, data, control), more)
+            });
+            (if ahead.is_empty() { Vec::new() } else { given(ahead) }, more)
+        });
+        self.passed.set(passed);
+        match passed {
+            Passed::Waiting { .. } if self.waits_until.get().is_none() => self.waits_until.set(Some(now + PATIENCE)),
+            Passed::Waiting { .. } => {}
+            Passed::Written | Passed::Blocked => self.waits_until.set(None),
+        }
+        if passed == (Passed::Waiting { unwatched: true }) && !self.flusher.borrow_mut().watch() {
+            speak(&self.connection, self.link);
+        }
+        passed != Passed::Blocked
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) struct Entry {
     /// The window of this process.
     pub(super) local: Window,
     /// The windows of the connections; that of a closed one stays until its messages have left.
-    pub(super) windows: OwnMap<LinkKey, Window>,
+    pub(super) windows: Windows,
     /// Units by which those windows together exceed what each has before anyone could refuse it.
     reserved: u32,
     /// Messages handed to the worker and not finished: number, cost, record.
@@ -87,6 +87,8 @@ pub(super) struct Entry {
     pub(super) seq: u64,
     /// What the worker's process has told of its progress.
     pub(super) progress: Option<Journal>,
+    /// Whether the thread that serves a hosted actor was told that there is something to take, and has not found nothing since.
+    pub(super) is_woken: bool,
     /// The message whose handler runs on a thread of this process.
     pub(super) running: Option<CallKey>,
     pub(super) watchers: BTreeSet<CallKey>,
@@ -116,11 +118,12 @@ impl Entry {
             doomed: Line::default(),
             waiting: Line::default(),
             local: Window::new(about.capacity),
-            windows: OwnMap::default(),
+            windows: Windows::default(),
             reserved: 0,
             sent: VecDeque::new(),
             seq: 0,
             progress: None,
+            is_woken: false,
             running: None,
             watchers: BTreeSet::new(),
             last_down: None,
@@ -137,7 +140,7 @@ impl Entry {
     /// The window of a connection, its first one where it has none yet.
     pub(super) fn window(&mut self, link: LinkKey) -> &mut Window {
         let first = if self.hosted { PREFETCH } else { FIRST_WINDOW };
-        self.windows.entry(link).or_insert_with(|| Window::new(first))
+        self.windows.get_or_insert(link, first)
     }
 
     /// A message of this source has left the mailbox; what goes back to it now.
@@ -149,7 +152,7 @@ impl Entry {
             return None;
         };
         let prefetch = self.hosted.then(|| self.prefetch());
-        let window = self.windows.get_mut(&link)?;
+        let window = self.windows.get_mut(link)?;
         let before = beyond_first(window.size());
         let wanted = if let Some(prefetch) = prefetch {
             prefetch
@@ -177,8 +180,8 @@ impl Entry {
 
     /// Removes the window of a connection that is closed, once nothing of it is left in the mailbox.
     pub(super) fn forget_window(&mut self, link: LinkKey) {
-        if self.windows.get(&link).is_some_and(|window| window.held() == 0)
-            && let Some(window) = self.windows.remove(&link)
+        if self.windows.get(link).is_some_and(|window| window.held() == 0)
+            && let Some(window) = self.windows.remove(link)
         {
             self.reserved -= beyond_first(window.size());
         }
@@ -228,6 +231,60 @@ impl Entry {
             Some(pace) => pace - pace / 8 + ran / 8,
             None => ran,
         });
+    }
+}
+
+/// The windows of connections. Most mailboxes have one, which takes no look into a map.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    first: Option<(LinkKey, Window)>,
+    others: OwnMap<LinkKey, Window>,
+}
+
+impl Windows {
+    pub(super) fn get(&self, link: LinkKey) -> Option<&Window> {
+        match &self.first {
+            Some((at, window)) if *at == link => Some(window),
+            _ => self.others.get(&link),
+        }
+    }
+
+    #[inline]
+    fn get_mut(&mut self, link: LinkKey) -> Option<&mut Window> {
+        match &mut self.first {
+            Some((at, window)) if *at == link => Some(window),
+            _ => self.others.get_mut(&link),
+        }
+    }
+
+    /// The window of this connection, of this size where it is a new one.
+    #[inline]
+    fn get_or_insert(&mut self, link: LinkKey, size: u32) -> &mut Window {
+        if self.first.is_none() && self.others.is_empty() {
+            self.first = Some((link, Window::new(size)));
+        }
+        match &mut self.first {
+            Some((at, window)) if *at == link => window,
+            _ => self.others.entry(link).or_insert_with(|| Window::new(size)),
+        }
+    }
+
+    fn remove(&mut self, link: LinkKey) -> Option<Window> {
+        match self.first.take_if(|(at, _)| *at == link) {
+            Some((_, window)) => Some(window),
+            None => self.others.remove(&link),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkKey, &Window)> {
+        let others = self.others.iter().map(|(link, window)| (*link, window));
+        self.first.iter().map(|(link, window)| (*link, window)).chain(others)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkKey, &mut Window)> {
+        let first = self.first.iter_mut().map(|(link, window)| (*link, window));
+        first.chain(self.others.iter_mut().map(|(link, window)| (*link, window)))
     }
 }
 

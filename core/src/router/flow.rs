@@ -15,13 +15,16 @@ impl Router {
         loop {
             self.admit(entry);
             let moved = self.forward(entry);
-            let Some(e) = self.entries.get(entry) else { return };
+            let Some(e) = self.entries.get_mut(entry) else { return };
             // What was handed on may have made room for what waits.
             if moved && !e.waiting.is_empty() {
                 continue;
             }
             if matches!(e.consumer, Consumer::Local) && !e.queue.is_empty() {
-                self.actions.push_back(Action::Wake(entry));
+                // Who serves a hosted actor takes until there is nothing more, and is told once until then.
+                if !mem::replace(&mut e.is_woken, e.hosted) {
+                    self.actions.push_back(Action::Wake(entry));
+                }
             }
             return;
         }

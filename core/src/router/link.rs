@@ -63,8 +63,11 @@ pub(super) struct Link {
     pub(super) flush_asked: bool,
     /// Whether one side waits for one of them, and for nothing else: it gains nothing from others that come after it.
     pub(super) urgent: bool,
-    /// Open requests that came in over this link, by the number their sender gave them.
+    /// Open requests that came in over this link, by the number their sender gave them; but for those of the actor that this
+    /// process hosts which wait or run.
     pub(super) inbound: PeerMap<CallId, CallKey>,
+    /// How many those are.
+    pub(super) unlisted: usize,
     /// How many of those are monitors.
     pub(super) monitors: usize,
     /// When to look at the deadlines of those.
@@ -110,7 +113,7 @@ impl Link {
 
     /// Calls that the peer has in flight.
     pub(super) fn open_calls(&self) -> usize {
-        self.inbound.len() - self.monitors
+        self.inbound.len() - self.monitors + self.unlisted
     }
 
     /// A cancel has come for a request that is not here: answered already, or still on its way.

@@ -11,7 +11,7 @@ use super::handles::Handles;
 use super::identity::Behind;
 use super::link::{Answers, CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
 use super::memories::Ahead;
-use super::record::{Message, Origin, Outcome, Phase, Record};
+use super::record::{CallKey, Message, Origin, Outcome, Phase, Record};
 use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
@@ -160,7 +160,7 @@ impl Router {
             }
             Frame::Cancel { call } => {
                 // In order with the requests: one that is not here has ended.
-                if self.links.get(link).is_some_and(|l| l.inbound.contains_key(&call)) {
+                if self.inbound(link, call).is_some() {
                     self.cancel_inbound(link, call);
                 }
             }
@@ -210,6 +210,18 @@ impl Router {
         if let Some(up) = self.uplink {
             self.send(up, &Frame::Announce { node });
         }
+    }
+
+    /// The open request that came in over the link with this number.
+    pub(super) fn inbound(&self, link: LinkKey, call: CallId) -> Option<CallKey> {
+        if let Some(&key) = self.links.get(link)?.inbound.get(&call) {
+            return Some(key);
+        }
+        // A cancel is rare, and what a hosted actor has before it are a few hundred at most.
+        let (_, entry) = self.hosted.filter(|_| self.uplink == Some(link))?;
+        let e = self.entries.get(entry)?;
+        let is_it = |record: &Record| record.inbound == call && record.origin == Origin::Link(link);
+        e.running.into_iter().chain(e.queue.keys()).find(|&key| self.calls.get(key).is_some_and(is_it))
     }
 
     /// Whether the peer may use this number for a request; it is refused where not.
@@ -278,6 +290,7 @@ impl Router {
             origin: if request.reply { Origin::Link(link) } else { Origin::Nobody },
             source,
             inbound: request.call,
+            is_listed: hosted.is_none(),
             entry,
             phase,
             handed: None,
@@ -307,9 +320,11 @@ impl Router {
         if request.reply
             && let Some(l) = self.links.get_mut(link)
         {
-            l.inbound.insert(request.call, key);
-            if let (Some(deadline), None) = (deadline, hosted) {
-                l.timers.insert((deadline, key));
+            if hosted.is_some() {
+                l.unlisted += 1;
+            } else {
+                l.inbound.insert(request.call, key);
+                l.timers.extend(deadline.map(|deadline| (deadline, key)));
             }
             if hosted.is_some() && l.was_cancelled(request.call) {
                 self.cancel_inbound(link, request.call);
@@ -422,7 +437,8 @@ impl Router {
         let Some(l) = self.links.remove(link) else {
             return;
         };
-        let mut inbound: Vec<_> = l.inbound.into_values().collect();
+        let came = self.calls.iter().filter(|(_, record)| record.origin == Origin::Link(link));
+        let mut inbound: Vec<_> = came.map(|(key, _)| key).collect();
         inbound.sort_unstable();
         for key in inbound {
             self.cancel(key);
@@ -446,7 +462,7 @@ impl Router {
                 e.forget_window(link);
             }
         }
-        if self.entries.iter().any(|(_, e)| e.windows.contains_key(&link)) {
+        if self.entries.iter().any(|(_, e)| e.windows.get(link).is_some()) {
             self.departed.add(link, Behind { actor: l.actor, nodes });
         }
         if self.uplink == Some(link) {

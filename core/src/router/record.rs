@@ -128,6 +128,9 @@ pub(super) struct Record {
     pub(super) source: Source,
     /// Its number on the link it came in over, if it came over one and has one.
     pub(super) inbound: CallId,
+    /// Whether that link lists it under its number. One that waits in the process that hosts the actor, or runs there, is found
+    /// without: see [`Router::inbound`](super::Router::inbound).
+    pub(super) is_listed: bool,
     pub(super) entry: EntryKey,
     pub(super) phase: Phase,
     /// The peer it was handed to, the only one that may speak of it.

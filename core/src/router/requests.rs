@@ -50,6 +50,7 @@ impl Router {
             origin,
             source: Source::Local,
             inbound: CallId::NONE,
+            is_listed: false,
             entry: resolved.as_ref().copied().unwrap_or_default(),
             phase: Phase::Waiting,
             handed: None,
@@ -131,6 +132,7 @@ impl Router {
             origin,
             source: from.map_or(Source::Local, Source::Link),
             inbound: inbound.unwrap_or(CallId::NONE),
+            is_listed: true,
             entry,
             phase: Phase::Watching,
             handed: onward,
@@ -318,7 +320,10 @@ impl Router {
     pub(crate) fn take(&mut self, entry: EntryKey) -> Option<Taken> {
         loop {
             let e = self.entries.get_mut(entry).filter(|e| !e.ending)?;
-            let call = e.queue.front(&self.calls)?;
+            let Some(call) = e.queue.front(&self.calls) else {
+                e.is_woken = false;
+                return None;
+            };
             e.queue.pop();
             let hosted = e.hosted;
             let record = self.calls.get_mut(call)?;
@@ -372,7 +377,15 @@ impl Router {
             record.handler_runs = false;
             match (record.origin, record.inbound) {
                 _ if !record.reply => self.forget(taken.call),
-                (Origin::Link(link), call) if hosted && call != CallId::NONE => self.send(link, &Frame::Deferred { call }),
+                (Origin::Link(link), call) if hosted && call != CallId::NONE => {
+                    if let Some(l) = self.links.get_mut(link)
+                        && !std::mem::replace(&mut record.is_listed, true)
+                    {
+                        l.inbound.insert(call, taken.call);
+                        l.unlisted -= 1;
+                    }
+                    self.send(link, &Frame::Deferred { call });
+                }
                 _ => {}
             }
         }
@@ -399,11 +412,8 @@ impl Router {
         let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
             return;
         };
-        if let Origin::Link(link) = record.origin
-            && record.inbound != CallId::NONE
-        {
-            let number = record.inbound;
-            self.write_reply(link, number, status, &[], payload);
+        if let Origin::Link(link) = record.origin {
+            self.write_reply(link, record.inbound, status, &[], payload);
             self.forget(call);
         } else {
             let payload = Bytes::copy_from_slice(payload);
@@ -416,17 +426,19 @@ impl Router {
     ///
     /// Called from the control stream, so that it works while a handler computes and nothing is read.
     pub(crate) fn recall_inbound(&mut self, link: LinkKey, call: CallId) {
-        let hosts = self.uplink == Some(link) && self.hosted.is_some();
-        let Some(l) = self.links.get_mut(link).filter(|_| hosts) else {
+        if self.uplink != Some(link) || self.hosted.is_none() {
             return;
-        };
-        let known = l.inbound.get(&call).copied();
-        match known {
+        }
+        match self.inbound(link, call) {
             Some(key) if self.calls.get(key).is_some_and(|r| matches!(r.phase, Phase::Sent { .. })) => {
                 self.cancel(key);
             }
             Some(_) => return,
-            None => l.recalled_early(call),
+            None => {
+                if let Some(l) = self.links.get_mut(link) {
+                    l.recalled_early(call);
+                }
+            }
         }
         self.send_withdrawn(link, call);
     }
@@ -441,11 +453,11 @@ impl Router {
     ///
     /// Called from the control stream, so that it works while a handler computes.
     pub(crate) fn cancel_inbound(&mut self, link: LinkKey, call: CallId) {
-        let Some(l) = self.links.get_mut(link) else {
-            return;
-        };
-        let Some(&key) = l.inbound.get(&call) else {
-            if self.uplink == Some(link) && self.hosted.is_some() {
+        let Some(key) = self.inbound(link, call) else {
+            if self.uplink == Some(link)
+                && self.hosted.is_some()
+                && let Some(l) = self.links.get_mut(link)
+            {
                 l.cancelled_early(call);
             }
             return;

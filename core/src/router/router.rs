@@ -267,9 +267,9 @@ impl Router {
             return;
         };
         // Units that were kept back for a batch go home, so that no sender waits at a mailbox that is gone.
-        for (link, window) in &mut e.windows {
+        for (link, window) in e.windows.iter_mut() {
             if let Some(grant) = window.flush() {
-                self.send(*link, &Frame::Credit { to: e.route, returned: grant.returned, window: grant.window });
+                self.send(link, &Frame::Credit { to: e.route, returned: grant.returned, window: grant.window });
             }
         }
         // What came for an incarnation that will not be.
@@ -541,9 +541,11 @@ impl Router {
         if let Origin::Link(link) = mem::replace(&mut record.origin, Origin::Nobody)
             && let Some(l) = self.links.get_mut(link)
         {
-            if record.inbound != CallId::NONE {
+            if record.is_listed {
                 l.inbound.remove(&record.inbound);
                 l.monitors -= usize::from(record.phase == Phase::Watching);
+            } else {
+                l.unlisted -= 1;
             }
             if let Some(at) = record.timer.take() {
                 l.timers.remove(&(at, call));

@@ -81,11 +81,8 @@ fn message_loop(protocol: &Protocol) -> TokenStream {
     let init_type = init_type(&protocol.init);
     let init = init(protocol, &locals);
     let methods = protocol.methods.iter().map(description);
-    let arms = protocol.methods.iter().enumerate().map(|(number, method)| {
-        let number = method_number(number);
-        let arm = arm(method, &locals);
-        quote!(#number => { #arm })
-    });
+    let handle_now = handle_now(protocol, &locals);
+    let handle = handle(protocol, &locals);
     let ticks = protocol.ticks.iter().map(|tick| {
         let (name, every) = (text(&tick.handler.name), millis(tick.every));
         quote!(::procession::Tick::every_ms(#name, #every))
@@ -136,15 +133,14 @@ fn message_loop(protocol: &Protocol) -> TokenStream {
                 #init
             }
 
+            #handle_now
+
             async fn handle(
                 &mut self,
                 #ctx: &::procession::Context<Self>,
                 mut #incoming: ::procession::__private::Incoming,
             ) {
-                match #incoming.method() {
-                    #(#arms)*
-                    _ => #incoming.unknown_method(),
-                }
+                #handle
             }
 
             #tick
@@ -152,6 +148,54 @@ fn message_loop(protocol: &Protocol) -> TokenStream {
             #stop
         }
     }
+}
+
+/// The message loop's function for the methods that are no `async fn`, if there are any.
+fn handle_now(protocol: &Protocol, locals: &Locals) -> Option<TokenStream> {
+    let Locals { ctx, incoming, .. } = locals;
+    let arms = arms(protocol, locals, false, &quote!(true));
+    (!arms.is_empty()).then(|| {
+        quote! {
+            fn handle_now(
+                &mut self,
+                #ctx: &::procession::Context<Self>,
+                #incoming: &mut ::procession::__private::Incoming,
+            ) -> bool {
+                match #incoming.method() {
+                    #(#arms)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    })
+}
+
+/// What is left for those that are.
+fn handle(protocol: &Protocol, locals: &Locals) -> TokenStream {
+    let incoming = &locals.incoming;
+    let arms = arms(protocol, locals, true, &quote!(()));
+    if arms.is_empty() {
+        return quote!(#incoming.unknown_method(););
+    }
+    quote! {
+        let #incoming = &mut #incoming;
+        match #incoming.method() {
+            #(#arms)*
+            _ => #incoming.unknown_method(),
+        }
+    }
+}
+
+/// An arm for each method that is an `async fn`, or none; one that is over early returns `over`.
+fn arms(protocol: &Protocol, locals: &Locals, is_async: bool, over: &TokenStream) -> Vec<TokenStream> {
+    let methods = protocol.methods.iter().enumerate();
+    let arms = methods.filter(|(_, method)| method.handler.is_async == is_async).map(|(number, method)| {
+        let number = method_number(number);
+        let arm = arm(method, locals, over);
+        quote!(#number => { #arm })
+    });
+    arms.collect()
 }
 
 /// The argument's own type, if there is one; a tuple otherwise.
@@ -231,7 +275,7 @@ fn description(method: &Method) -> TokenStream {
 }
 
 /// What the message loop does with a message of the method.
-fn arm(method: &Method, locals: &Locals) -> TokenStream {
+fn arm(method: &Method, locals: &Locals, over: &TokenStream) -> TokenStream {
     let Locals { incoming, out, reply, .. } = locals;
     let run = locals.run(&method.handler, true);
     let arguments = Arguments::of(&method.handler);
@@ -241,7 +285,7 @@ fn arm(method: &Method, locals: &Locals) -> TokenStream {
         Kind::Cast { output: Output::Result } => quote!(let #out = #run; #incoming.cast_done(#out);),
         Kind::Call { answer: Answer::Done, .. } => quote!(#run; #incoming.answer(());),
         Kind::Call { answer: Answer::Value(value), .. } => quote! {
-            fn answer<T: ::procession::Payload>(incoming: ::procession::__private::Incoming, value: T) {
+            fn answer<T: ::procession::Payload>(incoming: &mut ::procession::__private::Incoming, value: T) {
                 incoming.answer(value);
             }
             let #out = #run;
@@ -249,7 +293,7 @@ fn arm(method: &Method, locals: &Locals) -> TokenStream {
         },
         Kind::Call { answer: Answer::Result(value, error), .. } => quote! {
             fn answer<T: ::procession::Payload, E: ::procession::Payload>(
-                incoming: ::procession::__private::Incoming,
+                incoming: &mut ::procession::__private::Incoming,
                 result: ::core::result::Result<T, E>,
             ) {
                 incoming.answer_result(result);
@@ -270,7 +314,7 @@ fn arm(method: &Method, locals: &Locals) -> TokenStream {
         ) -> ::core::option::Option<(#(#parameters,)*)> {
             incoming.arguments()
         }
-        let ::core::option::Option::Some((#(#names,)*)) = arguments::<#(#types),*>(&mut #incoming) else { return };
+        let ::core::option::Option::Some((#(#names,)*)) = arguments::<#(#types),*>(#incoming) else { return #over };
         #answer
     }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::memories;
-use crate::connection::flow::Window;
 use crate::error::call::{CallError, NoError, NotDelivered};
 use crate::error::exit::{Down, Exit, ExitCause};
 use crate::router::entry::Consumer;
@@ -705,7 +704,7 @@ impl Router {
             if link.handed + link.watching + link.monitors + link.blocked.len() > 0 {
                 left.push(format!("link {key:x}: {link:?}"));
             }
-            if !link.inbound.is_empty() || !link.timers.is_empty() {
+            if !link.inbound.is_empty() || link.unlisted > 0 || !link.timers.is_empty() {
                 left.push(format!("link {key:x}: {} inbound, {} timers", link.inbound.len(), link.timers.len()));
             }
         }
@@ -717,8 +716,8 @@ impl Router {
             if e.open > 0 || e.local.held() > 0 {
                 left.push(format!("{name}: {} open, {:?}", e.open, e.local));
             }
-            for (link, window) in &e.windows {
-                if window.held() > 0 || self.links.get(*link).is_none() {
+            for (link, window) in e.windows.iter() {
+                if window.held() > 0 || self.links.get(link).is_none() {
                     left.push(format!("{name}: {link:x} {window:?}"));
                 }
             }
@@ -736,7 +735,17 @@ impl Router {
             .iter()
             .map(|(key, link)| {
                 let inbound: BTreeMap<_, _> = link.inbound.iter().collect();
-                (key, inbound, &link.out, &link.control, &link.timers, &link.early, link.handed, link.refused)
+                (
+                    key,
+                    inbound,
+                    link.unlisted,
+                    &link.out,
+                    &link.control,
+                    &link.timers,
+                    &link.early,
+                    link.handed,
+                    link.refused,
+                )
             })
             .collect();
         format!("{:?} {:?} {links:?} {:?}", self.calls, self.entries, self.actions)
@@ -769,6 +778,6 @@ impl Router {
     /// Units in the mailbox, by who put them there: this process, and all others.
     pub(super) fn held(&self, entry: EntryKey) -> (u32, u32) {
         let Some(e) = self.entries.get(entry) else { return (0, 0) };
-        (e.local.held(), e.windows.values().map(Window::held).sum())
+        (e.local.held(), e.windows.iter().map(|(_, window)| window.held()).sum())
     }
 }

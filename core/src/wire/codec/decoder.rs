@@ -68,7 +68,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Decodes a value into a place that is paid for.
-    #[inline]
+    #[inline(always)]
     fn place<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeFault> {
         self.paid = size_of::<T::Value>();
         seed.deserialize(self)
@@ -111,7 +111,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Reads a byte. Of what is as long as that there is often much in a row.
-    #[inline]
+    #[inline(always)]
     fn read_byte(&mut self) -> Result<u8, DecodeFault> {
         let Some((byte, rest)) = self.rest.split_first() else { return Err(DecodeError::Truncated.into()) };
         self.rest = rest;
@@ -291,7 +291,7 @@ struct Fields<'a, 'de> {
 impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
     type Error = DecodeFault;
 
-    #[inline]
+    #[inline(always)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeFault> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
