@@ -211,6 +211,7 @@ impl Stop {
         });
     }
 
+    #[inline]
     pub(crate) fn asked(&self) -> Option<StopReason> {
         if self.is_asked.load(Ordering::Acquire) { *self.wish.borrow() } else { None }
     }

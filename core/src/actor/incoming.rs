@@ -95,6 +95,7 @@ impl AnswerSlot {
     }
 
     /// Gives the call what its handler, which has ended, has answered.
+    #[inline]
     pub(crate) fn deliver(&self, router: &mut Router, call: CallKey) {
         match self.given.take() {
             Some(Given::Encoded(status)) => {
@@ -114,6 +115,7 @@ impl AnswerSlot {
     }
 
     /// Keeps an answer until the handler has ended.
+    #[inline]
     fn give(&self, call: CallKey, given: Given) {
         self.end.ends(call);
         self.given.replace(Some(given));
@@ -121,6 +123,7 @@ impl AnswerSlot {
 }
 
 impl Incoming {
+    #[inline]
     pub(crate) fn new(
         method: u16,
         about: Option<&'static Method>,
@@ -236,6 +239,7 @@ impl Incoming {
 }
 
 impl Drop for Incoming {
+    #[inline]
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
             unanswered(call, &self.slot.end);

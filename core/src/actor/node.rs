@@ -122,6 +122,7 @@ enum Effect {
 
 impl Node {
     /// This process's node: the root of a new run, unless [`Node::enter`] came first.
+    #[inline]
     pub(crate) fn here() -> &'static Node {
         NODE.get_or_init(|| Node::new(RunId(random())))
     }
@@ -370,6 +371,7 @@ impl LocalEnd {
     }
 
     /// The handler of a message starts: a call, or a cast that nobody can cancel.
+    #[inline]
     pub(crate) fn enter(&self, call: Option<CallKey>) {
         self.running.enter(call);
     }
@@ -380,6 +382,7 @@ impl LocalEnd {
     }
 
     /// The call that is handled will have its answer when its handler has ended.
+    #[inline]
     pub(crate) fn ends(&self, call: CallKey) {
         self.running.ends(call);
     }

@@ -37,6 +37,7 @@ struct Tokens {
 
 impl Running {
     /// The handler of a message starts.
+    #[inline]
     pub(crate) fn enter(&self, call: Option<CallKey>) {
         if self.has_token.load(Ordering::Relaxed) {
             let mut tokens = self.tokens();
@@ -49,6 +50,7 @@ impl Running {
     }
 
     /// The call that is handled will have its answer when its handler has ended.
+    #[inline]
     pub(crate) fn ends(&self, call: CallKey) {
         // Nobody else makes a token.
         if self.has_token.load(Ordering::Relaxed) {

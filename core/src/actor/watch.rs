@@ -25,12 +25,14 @@ impl Watch {
     }
 
     /// When it was looked at last.
+    #[inline]
     pub(crate) fn at(&self) -> Instant {
         self.at
     }
 
     /// A handler has ended. How long those since the last look took, each, if it is looked at, as it is in any case if it `must`
     /// be.
+    #[inline]
     pub(crate) fn handled(&mut self, must: bool, clock: impl FnOnce() -> Instant) -> Option<Duration> {
         self.handled += 1;
         if must || self.handled >= self.most { self.look(clock()) } else { None }

@@ -37,16 +37,19 @@ impl Handles {
         }
     }
 
+    #[inline]
     pub(crate) fn list(&self) -> &[Handle] {
         self.0.as_ref().map_or(&[], |inner| &inner.list)
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.list().is_empty()
     }
 }
 
 impl From<Vec<Handle>> for Handles {
+    #[inline]
     fn from(list: Vec<Handle>) -> Self {
         if list.is_empty() { Self(None) } else { Self(Some(Arc::new(Inner { list, keeper: None }))) }
     }

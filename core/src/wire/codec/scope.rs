@@ -112,6 +112,7 @@ thread_local! {
 
 impl EncodeScope {
     /// Begins to collect.
+    #[inline]
     pub(crate) fn open() -> Self {
         Self { outer: OPEN.replace(Some(Vec::new())) }
     }
@@ -120,6 +121,7 @@ impl EncodeScope {
     ///
     /// # Errors
     /// [`EncodeError::TooManyHandles`].
+    #[inline]
     pub(crate) fn close(self) -> Result<Vec<Handle>, EncodeError> {
         let noted = OPEN.take().unwrap_or_default();
         if noted.len() > MAX_HANDLES {
@@ -130,6 +132,7 @@ impl EncodeScope {
 }
 
 impl Drop for EncodeScope {
+    #[inline]
     fn drop(&mut self) {
         // A scope that outlives its thread's storage has nothing left to give back.
         let _ = OPEN.try_with(|open| *open.borrow_mut() = mem::take(&mut self.outer));
