@@ -18,7 +18,7 @@ pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod running;
 pub(crate) mod service;
+pub(crate) mod stopwatch;
 pub(crate) mod target;
 pub(crate) mod traits;
-pub(crate) mod watch;
 pub(crate) mod wheel;

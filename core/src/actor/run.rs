@@ -19,8 +19,8 @@ use super::leaving;
 use super::message::{self, Current};
 use super::node::{LocalEnd, Node, hold_taken};
 use super::parcel::Parcel;
+use super::stopwatch::Stopwatch;
 use super::traits::{Handlers, Method};
-use super::watch::Watch;
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::start::StartFailure;
@@ -111,7 +111,7 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
     };
     ready();
     let slot = AnswerSlot::new(end.clone());
-    let mut runner = Runner { entry, end, stop, turn, ctx, slot, watch: Watch::new(Instant::now()), due: None };
+    let mut runner = Runner { entry, end, stop, turn, ctx, slot, watch: Stopwatch::new(Instant::now()), due: None };
     let ended = runner.serve(&mut actor).await;
     if let Ended::Stopped(reason) = ended
         && let Err(message) = caught(handling(Current::default(), actor.stop(&runner.ctx, reason))).await
@@ -140,7 +140,7 @@ struct Runner<A: Handlers> {
     turn: Box<dyn Turn>,
     ctx: Context<A>,
     slot: Rc<AnswerSlot>,
-    watch: Watch,
+    watch: Stopwatch,
     /// The message that is handled, or is to be handled next: it is moved as little as possible.
     due: Option<Taken>,
 }

@@ -160,14 +160,25 @@ impl Connection {
         }
     }
 
-    /// Writes what has waited; false where there was nothing, and if it `may_rest` nobody looks after what comes next then.
-    pub(crate) fn relieve(&self, may_rest: bool, fill: Fill<'_>) -> bool {
-        let mut writing = self.lock();
+    /// Writes what has waited since somebody looked before, when the stream had taken `seen` bytes: what was taken since tells
+    /// that whoever is at work here writes by themselves. False where nothing waits; if it `may_rest` nobody looks after what
+    /// comes next then.
+    pub(crate) fn relieve(&self, seen: &mut u64, may_rest: bool, fill: Fill<'_>) -> bool {
+        let mut writing = match self.writing.try_lock() {
+            Ok(writing) => writing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return true,
+        };
         let writing = &mut *writing;
+        let taken = writing.data.taken();
+        if std::mem::replace(seen, taken) != taken {
+            return true;
+        }
         self.fetch(writing, fill);
         let waits = !writing.data.is_empty();
         if waits {
             self.write_now(writing);
+            *seen = writing.data.taken();
         } else {
             self.publish(writing);
         }

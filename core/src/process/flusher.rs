@@ -9,7 +9,7 @@ use crate::actor::node::Node;
 use crate::connection::driver::Connection;
 use crate::router::LinkKey;
 
-/// How often it looks, while there is anything to look after.
+/// How often it looks, while there is anything to look after: what it finds twice it writes.
 const TICK: Duration = Duration::from_micros(500);
 
 /// So many times it looks in vain before it sleeps: messages that come in bursts need not wake it for each.
@@ -36,12 +36,13 @@ impl Flusher {
         }
         let (connection, link) = (self.connection.clone(), self.link);
         let started = thread::Builder::new().name("procession-flusher".to_owned()).spawn(move || {
-            let mut in_vain = 0;
+            let (mut in_vain, mut seen) = (0, 0);
             loop {
                 // While messages flow nobody needs to wake this thread.
                 thread::park_timeout(TICK);
                 let may_rest = in_vain >= REST;
-                match connection.relieve(may_rest, &mut |data, control| output(Node::here(), link, data, control)) {
+                let mut fill = |data: &mut _, control: &mut _| output(Node::here(), link, data, control);
+                match connection.relieve(&mut seen, may_rest, &mut fill) {
                     true => in_vain = 0,
                     false if may_rest => {
                         thread::park();

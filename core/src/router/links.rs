@@ -16,7 +16,7 @@ use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
 use crate::wire::codec::Handle;
-use crate::wire::frame::{Frame, Request, Route, Status};
+use crate::wire::frame::{Frame, Request, Route, Status, encode_reply};
 use crate::wire::ids::{CallId, NodeId};
 
 impl Router {
@@ -113,6 +113,21 @@ impl Router {
                 self.actions.push_back(Action::Flush(link));
             }
         }
+    }
+
+    /// Sends the outcome of a request of the peer, whose record goes only after this.
+    pub(super) fn write_reply(
+        &mut self,
+        link: LinkKey,
+        call: CallId,
+        status: Status,
+        handles: &[Handle],
+        payload: &[u8],
+    ) {
+        if let Some(l) = self.links.get_mut(link) {
+            l.urgent |= l.open_calls() <= 1;
+        }
+        self.write_answer(link, |out| encode_reply(out, call, status, handles, payload));
     }
 
     /// Sends what is appended.

@@ -23,7 +23,7 @@ use crate::error::call::{CallError, Executed, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason, Exit, ExitCause};
 use crate::shm::progress::Progress;
 use crate::wire::codec::{self, Handle};
-use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status, encode_reply};
+use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
 
 /// Ways to other nodes' mailboxes that are kept though nothing is under way on them.
@@ -567,21 +567,6 @@ impl Router {
             Origin::Link(link) => self.reply_on(link, inbound, outcome),
             Origin::Nobody => {}
         }
-    }
-
-    pub(super) fn write_reply(
-        &mut self,
-        link: LinkKey,
-        call: CallId,
-        status: Status,
-        handles: &[Handle],
-        payload: &[u8],
-    ) {
-        // Its record goes only after this.
-        if let Some(l) = self.links.get_mut(link) {
-            l.urgent |= l.open_calls() <= 1;
-        }
-        self.write_answer(link, |out| encode_reply(out, call, status, handles, payload));
     }
 
     pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {

@@ -11,7 +11,7 @@ const SEVERAL: u32 = 8;
 /// The time of an actor's loop. While handlers are short it is looked at once for several of them: a look costs as much as a
 /// tenth of all that is done for a message.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Stopwatch {
     at: Instant,
     /// Handlers that have ended since.
     handled: u32,
@@ -19,7 +19,7 @@ pub(crate) struct Watch {
     most: u32,
 }
 
-impl Watch {
+impl Stopwatch {
     pub(crate) fn new(now: Instant) -> Self {
         Self { at: now, handled: 0, most: 1 }
     }
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn short_handlers_are_timed_several_at_once_and_a_long_one_ends_that() {
         let began = Instant::now();
-        let mut watch = Watch::new(began);
+        let mut watch = Stopwatch::new(began);
         let unseen = || unreachable!("it is not looked at");
         let micros = Duration::from_micros;
         assert_eq!(watch.handled(false, || began + micros(1)), Some(micros(1)));
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_waited_for_counts_as_the_time_of_no_handler() {
         let began = Instant::now();
-        let mut watch = Watch::new(began);
+        let mut watch = Stopwatch::new(began);
         assert_eq!(watch.rest(began + SHORT * 100), None);
         assert_eq!(watch.handled(false, || began + SHORT * 105), Some(SHORT * 5));
         assert_eq!((watch.rest(began + SHORT * 900), watch.at()), (None, began + SHORT * 900));
