@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ pub(super) struct Batch {
 
 #[derive(Clone, Debug)]
 enum Ends {
-    One(Option<Box<TaskEnd>>),
+    List(vec::IntoIter<TaskEnd>),
     /// Those of tasks whose numbers follow each other, and their places too.
     Results {
         first: TaskId,
@@ -78,7 +79,11 @@ enum Ends {
 
 impl Batch {
     pub(super) fn one(name: &'static str, worker: Option<Arc<RanOn>>, size: usize, end: TaskEnd) -> Self {
-        Self { name, worker, size, ends: Ends::One(Some(Box::new(end))) }
+        Self::list(name, worker, size, vec![end])
+    }
+
+    pub(super) fn list(name: &'static str, worker: Option<Arc<RanOn>>, size: usize, ends: Vec<TaskEnd>) -> Self {
+        Self { name, worker, size, ends: Ends::List(ends.into_iter()) }
     }
 
     /// The results of tasks, from this one on.
@@ -95,7 +100,7 @@ impl Batch {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         match &self.ends {
-            Ends::One(end) => usize::from(end.is_some()),
+            Ends::List(ends) => ends.len(),
             Ends::Results { results, .. } => results.len(),
         }
     }
@@ -107,7 +112,7 @@ impl Batch {
 
     /// Tells of each its place and its value, or why there is none.
     pub(super) fn for_each_result<R: Payload>(self, mut tell: impl FnMut(u64, Result<R, TaskError>)) {
-        let Self { name, worker, size, ends } = self;
+        let Self { name, worker, ends, .. } = self;
         match ends {
             Ends::Results { mut first, mut index, mut results } => {
                 while let Some((head, value)) = results.next() {
@@ -119,8 +124,15 @@ impl Batch {
                     (first, index) = (TaskId(first.0 + 1), index + 1);
                 }
             }
-            ends @ Ends::One(_) => {
-                Self { name, worker, size, ends }.for_each(|ended| tell(ended.end.index, ended.result()));
+            Ends::List(ends) => {
+                for end in ends {
+                    let index = end.index;
+                    let result = match &end.how {
+                        How::Value(value) => decoded(value.as_slice()),
+                        _ => Ended { name, worker: worker.clone(), end }.result(),
+                    };
+                    tell(index, result);
+                }
             }
         }
     }
@@ -137,7 +149,10 @@ impl Iterator for Batch {
 
     fn next(&mut self) -> Option<Ended> {
         match &mut self.ends {
-            Ends::One(end) => end.take().map(|end| Ended { name: self.name, worker: self.worker.take(), end: *end }),
+            Ends::List(ends) => {
+                let end = ends.next()?;
+                Some(Ended { name: self.name, worker: self.worker.clone(), end })
+            }
             Ends::Results { first, index, results } => {
                 let (head, value) = results.next()?;
                 let ended = one_of_many(self.name, self.worker.as_ref(), (*first, *index), head, value);
@@ -163,7 +178,7 @@ pub(super) fn one_of_many(
             How::Reported(Box::new(Outcome::Failed(error)))
         }
     };
-    let end = TaskEnd { id, index, how, failed: head.kind != Kind::Value, ran: head.ran };
+    let end = TaskEnd { id, index, how, failed: head.kind != Kind::Value, ran: head.ran() };
     Ended { name, worker: worker.cloned(), end }
 }
 
@@ -204,16 +219,23 @@ const SHORT: usize = 30;
 
 impl From<&[u8]> for Value {
     fn from(value: &[u8]) -> Self {
-        if value.len() > SHORT {
-            return Self::Long(Bytes::copy_from_slice(value));
-        }
-        let mut bytes = [0; SHORT];
-        bytes[..value.len()].copy_from_slice(value);
-        Self::Short { length: value.len() as u8, bytes }
+        Self::short(value).unwrap_or_else(|| Self::Long(Bytes::copy_from_slice(value)))
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(value: Bytes) -> Self {
+        Self::short(&value).unwrap_or(Self::Long(value))
     }
 }
 
 impl Value {
+    fn short(value: &[u8]) -> Option<Self> {
+        let mut bytes = [0; SHORT];
+        bytes.get_mut(..value.len())?.copy_from_slice(value);
+        Some(Self::Short { length: value.len() as u8, bytes })
+    }
+
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Short { length, bytes } => &bytes[..usize::from(*length)],

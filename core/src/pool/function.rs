@@ -268,11 +268,12 @@ impl Made {
         Parcel::write(value, into).map_err(|error| CodecError::Answer { method: task.to_owned(), error })
     }
 
-    /// The value, and in front of it that it took so long.
-    pub(super) fn into_result(mut self, ran: Duration) -> Parcel {
-        self.bytes[0] = self.failed.into();
-        self.bytes[1..RESULT_HEADER].copy_from_slice(&u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
-        Parcel { bytes: self.bytes.into(), handles: self.handles }
+    /// Writes in front of a value whether the function says by it that it failed, and that it took so long.
+    pub(super) fn write_header(room: &mut [u8], failed: bool, ran: Duration) {
+        if let Some((header, _)) = room.split_first_chunk_mut::<RESULT_HEADER>() {
+            header[0] = failed.into();
+            header[1..].copy_from_slice(&u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
+        }
     }
 }
 

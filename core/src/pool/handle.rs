@@ -276,7 +276,7 @@ impl TaskPool {
         inputs: impl IntoIterator<Item = F::Input>,
     ) -> Result<Vec<F::Output>, TasksFailed<F::Output>> {
         let mut ends = self.outcomes(task, inputs);
-        let mut values: Vec<Option<F::Output>> = Vec::new();
+        let mut values = ends.room::<F::Output>();
         let mut failures = BTreeMap::new();
         while let Some(batch) = ends.next_batch().await {
             batch.for_each_result(|index, result| {
@@ -317,7 +317,7 @@ impl TaskPool {
         F: Task<Args, Output = Result<T, E>>,
     {
         let mut ends = self.outcomes(task, inputs);
-        let mut values: Vec<Option<T>> = Vec::new();
+        let mut values = ends.room::<T>();
         while let Some(batch) = ends.next_batch().await {
             let mut first = None;
             batch.for_each_result::<Result<T, E>>(|index, result| {

@@ -55,6 +55,10 @@ pub(crate) struct TaskRunner {
     last: Option<([u8; CALL_HEADER], &'static TaskEntry, Option<Duration>)>,
     /// Memory for the next result.
     room: Vec<u8>,
+    /// Whether its thread knows what tasks ask it.
+    has_entered: bool,
+    /// Whether the last task was to be told.
+    has_soft: bool,
 }
 
 /// What a worker is told at its start.
@@ -89,7 +93,15 @@ impl Handlers for TaskRunner {
                 "the worker has other tasks than its supervisor: it is another build of the program",
             ));
         }
-        let mut runner = Self { name: ctx.name().into(), exit: work.exit, ran: 0, last: None, room: Vec::new() };
+        let mut runner = Self {
+            name: ctx.name().into(),
+            exit: work.exit,
+            ran: 0,
+            last: None,
+            room: Vec::new(),
+            has_entered: false,
+            has_soft: false,
+        };
         if let Some(init) = work.init {
             runner.hook(init, ctx).await.map_err(|failure| failure.context("the init hook failed"))?;
         }
@@ -107,7 +119,9 @@ impl Handlers for TaskRunner {
 
     async fn handle(&mut self, ctx: &Context<Self>, mut incoming: Incoming) {
         let payload = mem::take(&mut incoming.payload);
-        let _entered = Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.enter();
+        if !mem::replace(&mut self.has_entered, true) {
+            Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.stay();
+        }
         let outcome = match incoming.method {
             RUN_CHUNK => self.run_chunk(payload.bytes).await,
             _ => self.run(&payload).await,
@@ -122,7 +136,7 @@ impl TaskRunner {
         let began = Instant::now();
         let known = call.bytes.split_first_chunk().and_then(|(head, rest)| Some((self.entry(head)?, rest)));
         let Some(((entry, soft), arguments)) = known else { return Outcome::Failed(unknown()) };
-        set_soft(soft.map(|soft| began + soft));
+        self.set_soft(soft, began);
         let _strand = party::enter(self.strand());
         let ended = self.made(entry, arguments, &call.handles).await;
         self.outcome(ended, began)
@@ -133,6 +147,14 @@ impl TaskRunner {
         match self.begin(entry, arguments, handles) {
             Begun::Ended(ended) => ended,
             Begun::Future(future) => self.end(future).await,
+        }
+    }
+
+    /// A task begins that may run for so long before it is told.
+    #[inline]
+    fn set_soft(&mut self, soft: Option<Duration>, began: Instant) {
+        if mem::replace(&mut self.has_soft, soft.is_some()) || soft.is_some() {
+            set_soft(soft.map(|soft| began + soft));
         }
     }
 
@@ -168,8 +190,12 @@ impl TaskRunner {
     fn outcome(&mut self, ended: Ended, began: Instant) -> Outcome {
         match ended {
             Ok((handles, failed)) => {
-                let made = Made { bytes: mem::take(&mut self.room), handles, failed };
-                let Parcel { bytes, handles } = made.into_result(began.elapsed());
+                Made::write_header(&mut self.room, failed, began.elapsed());
+                // A short result leaves the room to the next one.
+                let bytes = match self.room.len() {
+                    0..=SHORT => Bytes::copy_from_slice(&self.room),
+                    _ => mem::take(&mut self.room).into(),
+                };
                 Outcome::Value(bytes, handles)
             }
             Err(error) => Outcome::Failed(*error),
@@ -182,10 +208,10 @@ impl TaskRunner {
         match ended {
             Ok((handles, failed)) => {
                 let kind = if *failed { Kind::Failure } else { Kind::Value };
-                handles.is_empty() && place.put(at, Head { kind, ran }, &self.room[RESULT_HEADER..])
+                handles.is_empty() && place.put(at, Head::new(kind, ran), &self.room[RESULT_HEADER..])
             }
             Err(error) => codec::encode(error, PAYLOAD_LIMIT)
-                .is_ok_and(|bytes| place.put(at, Head { kind: Kind::Error, ran }, &bytes)),
+                .is_ok_and(|bytes| place.put(at, Head::new(Kind::Error, ran), &bytes)),
         }
     }
 
@@ -224,9 +250,7 @@ impl TaskRunner {
             arguments = rest;
             let strand = party::enter(self.strand());
             let Some((entry, soft)) = entry else { return Outcome::Failed(unknown()) };
-            if soft.is_some() {
-                set_soft(soft.map(|soft| began + soft));
-            }
+            self.set_soft(soft, began);
             let made = match self.begin(entry, call, &handles) {
                 Begun::Ended(made) => made,
                 Begun::Future(future) => self.end(future).await,
@@ -267,6 +291,9 @@ impl TaskRunner {
         result.open::<Result<(), Failure>>()?
     }
 }
+
+/// Results that are copied out of the room for them.
+const SHORT: usize = 1 << 10;
 
 /// Memory for results that is kept from one to the next.
 const KEEP: usize = 64 << 10;
@@ -378,6 +405,11 @@ fn set_soft(soft: Option<Instant>) {
 }
 
 impl Entered {
+    /// Is what [`task_context`] tells from now on.
+    fn stay(self) {
+        CURRENT.set(Some(self));
+    }
+
     /// Is what [`task_context`] tells until the result is dropped.
     fn enter(self) -> impl Drop {
         struct Leave;

@@ -1,5 +1,4 @@
 use std::{
-    cmp::Reverse,
     collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
@@ -12,8 +11,7 @@ use super::{
     rules::Rules,
     span::{Span, Spans},
     task::{Cancel, Ending, Place, QUARANTINE_AFTER, Task, TaskId, Terms},
-    tasks::{Given, Tasks},
-    window::Chunk,
+    tasks::Tasks,
     worker::{Pace, Phase, STALL, WorkerId},
     workers::Workers,
 };
@@ -197,9 +195,10 @@ impl Scheduler {
         self.shrink();
     }
 
-    /// The same for tasks of a span, all or none of them: false if there is more to say of one of them.
+    /// The same for tasks of a span, all or none of them: false if there is more to say of one of them. They took so many
+    /// nanoseconds each.
     #[must_use]
-    pub(crate) fn handle_span_done(&mut self, now: Instant, tasks: Span, ran: impl Iterator<Item = Duration>) -> bool {
+    pub(crate) fn handle_span_done(&mut self, now: Instant, tasks: Span, nanos: impl Iterator<Item = u64>) -> bool {
         let Some((Place::Dispatched(seat), _)) = self.tasks.common(tasks) else { return false };
         self.advance(now);
         self.tasks.remove_span(tasks);
@@ -208,7 +207,7 @@ impl Scheduler {
         if let Some(index) = self.workers.seated(seat) {
             let worker = &mut self.workers[index];
             worker.give_up(tasks);
-            ran.for_each(|ran| worker.handle_ran(ran));
+            worker.handle_all_ran(tasks.len(), nanos);
             worker.handle_report(self.now);
             self.wear(index);
             self.relieve(index);
@@ -416,6 +415,13 @@ impl Scheduler {
         worker.map_or(0, |worker| worker.window.size())
     }
 
+    /// How many tasks of a worker are not worth sharing.
+    #[cfg(test)]
+    pub(crate) fn grain(&self, worker: WorkerId) -> usize {
+        let worker = self.workers.get(worker);
+        worker.map_or(1, |worker| worker.window.grain())
+    }
+
     /// How many tasks the worker may hold that may hold the most.
     pub(crate) fn most_held(&self) -> usize {
         self.workers.most_held()
@@ -440,8 +446,6 @@ impl Scheduler {
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
-
-    // Tasks.
 
     /// How a task ends that would have to wait now but cannot, or `None` if it can.
     fn no_place(&self, task: &Task) -> Option<Ending> {
@@ -510,94 +514,12 @@ impl Scheduler {
             self.actions.shrink_to(KEEP);
         }
     }
-
-    // Dispatch.
-
-    /// The oldest task that can start, and the worker that gets it.
-    fn next_dispatch(&mut self) -> Option<(TaskId, usize)> {
-        let bound = self.workers.next_bound();
-        let unbound = self.queue.first().and_then(|task| {
-            let worker = self.workers.next_for_any(self.now, self.queue.len())?;
-            Some((task, worker))
-        });
-        match (bound, unbound) {
-            (Some(bound), Some(unbound)) => {
-                let rank = |(id, _): (TaskId, usize)| (self.tasks.priority(id).map(Reverse), id);
-                Some(if rank(bound) < rank(unbound) { bound } else { unbound })
-            }
-            (bound, unbound) => bound.or(unbound),
-        }
-    }
-
-    /// Gives a worker a task, and those behind it in the queue that travel with it.
-    fn dispatch(&mut self, id: TaskId, index: usize) -> Action {
-        let worker = WorkerId::of(index);
-        let most = match self.travels_with_others(id) {
-            true => self.workers[index].chunk(self.queue.len(), self.workers.ready()),
-            false => 1,
-        };
-        if most == 1 {
-            let attempt = self.give(id, index);
-            self.workers.settle(index);
-            return Action::Dispatch { worker, task: id, attempt };
-        }
-        let mut tasks = Spans::default();
-        while tasks.len() < most
-            && let Some(next) = self.queue.first_span()
-            && self.travels_with_others(next.first())
-        {
-            tasks.push(self.give_span(next.up_to(most - tasks.len()), index));
-        }
-        let action = match (tasks.len(), tasks.get(0)) {
-            (1, Some(task)) => Action::Dispatch { worker, task, attempt: 1 },
-            _ => Action::Chunk { worker, tasks },
-        };
-        self.workers.settle(index);
-        action
-    }
-
-    /// Whether a task may be in a chunk: any worker may run it, and it has killed none.
-    fn travels_with_others(&self, id: TaskId) -> bool {
-        self.rules.chunk != Chunk::ONE && self.tasks.is_harmless(id)
-    }
-
-    /// Takes tasks out of the queue for a worker, where each has its place: as many of the first of these as can be taken
-    /// together.
-    fn give_span(&mut self, tasks: Span, index: usize) -> Span {
-        let alike = self.tasks.alike(tasks);
-        let Some(priority) = self.tasks.priority(tasks.first()).filter(|_| alike.len() > 1) else {
-            self.give(tasks.first(), index);
-            return tasks.up_to(1);
-        };
-        let seat = self.seat(index);
-        self.workers[index].take(alike, self.now);
-        self.tasks.move_span(alike, Place::Dispatched(seat));
-        self.queue.take_first(priority, alike.len());
-        self.running += alike.len();
-        alike
-    }
-
-    /// Takes a task out of the queue for a worker; the how manieth time that is.
-    fn give(&mut self, id: TaskId, index: usize) -> u32 {
-        let seat = self.seat(index);
-        let worker = &mut self.workers[index];
-        worker.take(id.into(), self.now);
-        let given = self.tasks.give(id, seat).expect("a queued task has not ended");
-        let Given { attempt, priority, bound, hard } = given;
-        let queue = if bound { &mut worker.queue } else { &mut self.queue };
-        queue.take(priority, id);
-        self.running += 1;
-        if let Some(hard) = hard {
-            // It cannot have run for so long before.
-            self.arm(id, self.now + hard);
-        }
-        attempt
-    }
 }
 
 mod alarms;
 mod closing;
 mod crew;
+mod dispatch;
 #[cfg(test)]
 mod tests;
 mod upkeep;

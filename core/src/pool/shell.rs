@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use self::runs::{Left, Runs};
+use self::values::Values;
 use super::action::{Action, Closing};
 use super::chunk::{ChunkId, Sent, SentChunks};
 use super::completion::Item;
@@ -36,6 +37,7 @@ use crate::wire::frame::Trace;
 
 mod chunks;
 mod runs;
+mod values;
 
 /// What a result says of itself: whether it is a failure, and how long it took where it says that.
 pub(super) type Read = fn(&Bytes) -> (bool, Option<Duration>);
@@ -53,6 +55,8 @@ pub(super) struct Shell {
     tasks: Runs,
     /// What was sent by itself, or last was so.
     alone: Table<Sent>,
+    /// Values that have come one by one and together.
+    values: Values,
     /// How the last runs of tasks ended whose workers died.
     last: HashMap<TaskId, LastRun>,
     /// Chunks that workers have.
@@ -96,6 +100,7 @@ impl Shell {
             read,
             tasks: Runs::default(),
             alone: Table::default(),
+            values: Values::default(),
             last: HashMap::new(),
             chunks: SentChunks::default(),
             outgoing: Vec::new(),
@@ -116,8 +121,17 @@ impl Shell {
             self.shared.take(&mut arrivals);
             let now = Instant::now();
             for arrival in arrivals.drain(..) {
-                self.handle(now, arrival);
+                match arrival {
+                    Arrival::Reported(id, Outcome::Value(bytes, handles)) => {
+                        self.handle_value(now, id, bytes, handles);
+                    }
+                    other => {
+                        self.end_values(now);
+                        self.handle(now, other);
+                    }
+                }
             }
+            self.end_values(now);
             if arrivals.capacity() > KEEP {
                 arrivals.shrink_to(KEEP);
             }
@@ -195,6 +209,10 @@ impl Shell {
         }
         let outcome = match outcome {
             Outcome::FailedElsewhere(_) => Outcome::Failed(failure(outcome)),
+            Outcome::Value(bytes, handles) => {
+                self.handle_value(now, id, bytes, handles);
+                return self.end_values(now);
+            }
             known => known,
         };
         if let Outcome::Failed(
@@ -207,21 +225,16 @@ impl Shell {
         let Some(sent) = self.alone.get_mut(id) else { return };
         sent.call = None;
         let worker = sent.worker;
-        let mut ran = now.saturating_duration_since(sent.since.max(self.team.handle_reported(now, worker)));
+        let ran = now.saturating_duration_since(sent.since.max(self.team.handle_reported(now, worker)));
         if let Outcome::Failed(CallError::Died { exit, .. }) = outcome {
             self.last.insert(id, LastRun { ran, exit });
             self.scheduler.handle_died(now, id);
             return;
         }
-        let (failed, told) = match &outcome {
-            Outcome::Value(bytes, _) => (self.read)(bytes),
-            _ => (true, None),
-        };
-        ran = told.unwrap_or(ran);
         self.team.handle_worked(worker, 1, ran);
         if self.scheduler.handle_done(now, id, ran) {
-            self.failed += u64::from(failed);
-            self.end(id, How::Reported(Box::new(outcome)), failed, ran);
+            self.failed += 1;
+            self.end(id, How::Reported(Box::new(outcome)), true, ran);
         }
     }
 

@@ -29,10 +29,13 @@ use crate::actor::traits::{Handlers, Payload};
 const BYTES: usize = 64 << 20;
 
 /// Tasks that are submitted at once: the pool begins while the rest of the input is read.
-const PIECE: usize = 256;
+const PIECE: usize = 1024;
 
 /// The bytes of their arguments, which share their memory until the last of them has ended; one task may have more.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// Bytes that are taken for values before they are there.
+const ROOM: usize = 16 << 20;
 
 /// Completions that wait for an actor at once, however many may be in flight.
 const MOST_PERMITS: u32 = 1 << 20;
@@ -127,6 +130,12 @@ impl<F: Task<Args>, Args: Payload, I: Iterator<Item = F::Input>> Outcomes<F, Arg
             bytes: 0,
             types: PhantomData,
         }
+    }
+
+    /// Room for as many values as there will be tasks at least, within reason.
+    pub(super) fn room<T>(&self) -> Vec<Option<T>> {
+        let expected = self.input.as_ref().map_or(0, |input| input.size_hint().0);
+        Vec::with_capacity(expected.min(ROOM / size_of::<Option<T>>().max(1)))
     }
 
     /// Has at most so many tasks in the pool at once, at least one.

@@ -1,3 +1,4 @@
+use std::iter;
 use std::time::Duration;
 
 /// How many tasks travel to a worker together, in one frame: a *chunk*.
@@ -38,7 +39,7 @@ impl Chunk {
 }
 
 /// The most tasks that a worker may ever hold: a chunk that it runs, and one that waits ready.
-pub(super) const MAX: usize = 2048;
+pub(super) const MAX: usize = 8192;
 
 /// The most that it may hold where each comes by itself.
 pub(super) const MOST_SINGLE: usize = 256;
@@ -49,8 +50,14 @@ const START: usize = 2;
 /// How much work a window holds. So an average of 100 us gives 20 tasks, 8 us 250, and 1 ms or more the start.
 const WORK: Duration = Duration::from_millis(2);
 
+/// Work that is not parted any further: to fetch it takes as long.
+const GRAIN: Duration = Duration::from_micros(20);
+
 /// From this average on nothing waits behind a running task: fetching the next one takes less than a thousandth of it.
 const VERY_LONG: Duration = Duration::from_millis(100);
+
+/// After so many times nothing is left of the average before.
+const MANY: u64 = 64;
 
 /// A time counts at most as so many averages, where one long task holds up no others.
 const OUTLIER: u64 = 8;
@@ -109,7 +116,7 @@ impl Window {
         let room = self.size.saturating_sub(held).min(self.fits);
         match self.chunk {
             Chunk::Fixed(tasks) => room.min(tasks),
-            Chunk::Auto => room.min(self.size / 2).min(share(queued, workers)),
+            Chunk::Auto => room.min(self.size / 2).min(share(queued, workers).max(self.grain().min(queued))),
         }
         .max(1)
     }
@@ -119,7 +126,12 @@ impl Window {
     /// Towards the end chunks get ever smaller, so that nobody has much left when the others have nothing; so nobody may
     /// have much of them either.
     pub(super) fn is_in_need(&self, held: usize, queued: usize, workers: usize) -> bool {
-        self.chunk != Chunk::Auto || held <= share(queued, workers)
+        self.chunk != Chunk::Auto || held <= share(queued, workers).max(self.grain() / 2)
+    }
+
+    /// So few tasks that it does not pay to share them.
+    pub(super) fn grain(&self) -> usize {
+        self.average.map_or(1, |average| nanos(GRAIN) / average.max(1)).min(MAX as u64) as usize
     }
 
     /// A task ran this long.
@@ -131,16 +143,28 @@ impl Window {
 
     /// The same, without the conclusion.
     pub(super) fn observe(&mut self, ran: Duration) {
-        let ran = nanos(ran);
-        self.average = Some(match self.average {
-            None => ran,
-            // One that took long among short ones, or whose worker had to wait for a core, holds up no others in a chunk.
-            Some(average) if self.chunk == Chunk::Auto => {
-                average - average / 8 + ran.min(OUTLIER * average + nanos(WORK) / 100) / 8
-            }
-            Some(average) => average - average / 8 + ran / 8,
-        });
-        self.reports += 1;
+        self.observe_all(iter::once(nanos(ran)));
+    }
+
+    /// Tasks ran for so many nanoseconds, one after the other.
+    pub(super) fn observe_all(&mut self, ran: impl Iterator<Item = u64>) {
+        let mut ran = ran.peekable();
+        let Some(&first) = ran.peek() else { return };
+        let before = self.average.unwrap_or(first);
+        // One that took long among short ones, or whose worker had to wait for a core, holds up no others in a chunk.
+        let most = if self.chunk == Chunk::Auto && self.average.is_some() {
+            (OUTLIER * before).saturating_add(nanos(WORK) / 100)
+        } else {
+            u64::MAX
+        };
+        let (mut count, mut sum) = (0, 0_u64);
+        ran.for_each(|ran| (count, sum) = (count + 1, sum.saturating_add(ran.min(most))));
+        self.reports += count as usize;
+        let mean = sum / count;
+        // Of so many only the last ones count.
+        let steps = count.min(MANY);
+        let average = (0..steps).fold(before, |average, _| average - average / 8 + mean / 8);
+        self.average = Some(if count > MANY { mean } else { average });
     }
 
     /// Draws the conclusion from what was observed.
@@ -288,8 +312,14 @@ mod tests {
             sizes.push(window.chunk(0, queued, 2));
             queued -= sizes.last().unwrap();
         }
-        assert!(sizes.is_sorted_by(|a, b| a >= b) && sizes.ends_with(&[1, 1, 1, 1]), "{sizes:?}");
-        assert!(sizes.len() < 60, "{sizes:?}");
+        assert!(sizes.is_sorted_by(|a, b| a >= b) && sizes.last() <= Some(&20), "{sizes:?}");
+        assert!(sizes.len() < 40, "{sizes:?}");
+    }
+
+    #[test]
+    fn chunks_of_longer_tasks_shrink_to_one() {
+        let window = chunked(Chunk::Auto, 10_000, 20 * US);
+        assert_eq!((window.chunk(0, 400, 2), window.chunk(0, 40, 2), window.chunk(0, 3, 2)), (50, 10, 1));
     }
 
     #[test]
@@ -315,7 +345,7 @@ mod tests {
     fn who_has_its_share_of_what_is_left_needs_no_more() {
         let window = chunked(Chunk::Auto, 10_000, US);
         assert!(window.is_in_need(100, 400, 2) && !window.is_in_need(101, 400, 2));
-        assert!(window.is_in_need(1, 1, 2) && !window.is_in_need(2, 1, 2));
+        assert!(window.is_in_need(10, 1, 2) && !window.is_in_need(11, 1, 2), "what is not worth sharing");
         assert!(Window::new(Chunk::ONE).is_in_need(200, 1, 2));
     }
 }

@@ -141,6 +141,12 @@ impl Worker {
         self.ran += 1;
     }
 
+    /// It reported results that took so many nanoseconds each.
+    pub(super) fn handle_all_ran(&mut self, count: usize, nanos: impl Iterator<Item = u64>) {
+        self.window.observe_all(nanos);
+        self.ran += count as u64;
+    }
+
     /// That was all that it reported now.
     pub(super) fn handle_report(&mut self, now: Instant) {
         self.window.adjust();

@@ -82,7 +82,19 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) kind: Kind,
-    pub(crate) ran: Duration,
+    /// For how many nanoseconds it ran.
+    pub(crate) nanos: u64,
+}
+
+impl Head {
+    pub(crate) fn new(kind: Kind, ran: Duration) -> Self {
+        let nanos = ran.as_secs().saturating_mul(1_000_000_000);
+        Self { kind, nanos: nanos.saturating_add(ran.subsec_nanos().into()) }
+    }
+
+    pub(crate) fn ran(self) -> Duration {
+        Duration::from_nanos(self.nanos)
+    }
 }
 
 /// Results that are not what they should be.
@@ -205,8 +217,7 @@ fn unpacked_head(word: u64) -> Option<(Head, usize)> {
         2 => Kind::Error,
         _ => return None,
     };
-    let ran = Duration::from_nanos(word >> (LENGTH_BITS + KIND_BITS));
-    Some((Head { kind, ran }, (word & ((1 << LENGTH_BITS) - 1)) as usize))
+    Some((Head { kind, nanos: word >> (LENGTH_BITS + KIND_BITS) }, (word & ((1 << LENGTH_BITS) - 1)) as usize))
 }
 
 /// The worker's side.
@@ -228,14 +239,17 @@ impl Place<'_> {
     /// Puts a result at the word `at`, which is moved behind it; false if it does not fit.
     #[inline]
     pub(crate) fn put(self, at: &mut usize, head: Head, bytes: &[u8]) -> bool {
-        let ran = head.ran.as_secs().checked_mul(1_000_000_000);
-        let nanos = ran.and_then(|ran| ran.checked_add(head.ran.subsec_nanos().into()));
-        let Some(nanos) = nanos.filter(|nanos| *nanos < 1 << RAN_BITS) else { return false };
+        if head.nanos >= 1 << RAN_BITS {
+            return false;
+        }
         let results = &self.0[HEAD..];
         let words = results.get(*at..*at + 1 + bytes.len().div_ceil(WORD));
         let Some((first, words)) = words.and_then(<[_]>::split_first) else { return false };
         let kind = head.kind as u64;
-        first.store(nanos << (LENGTH_BITS + KIND_BITS) | kind << LENGTH_BITS | bytes.len() as u64, Ordering::Relaxed);
+        first.store(
+            head.nanos << (LENGTH_BITS + KIND_BITS) | kind << LENGTH_BITS | bytes.len() as u64,
+            Ordering::Relaxed,
+        );
         let (whole, rest) = bytes.as_chunks::<WORD>();
         for (word, piece) in words.iter().zip(whole) {
             word.store(u64::from_ne_bytes(*piece), Ordering::Relaxed);
@@ -289,7 +303,7 @@ mod tests {
     use super::*;
 
     fn head(kind: Kind, nanos: u64) -> Head {
-        Head { kind, ran: Duration::from_nanos(nanos) }
+        Head { kind, nanos }
     }
 
     #[test]

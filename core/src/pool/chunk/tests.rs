@@ -89,7 +89,7 @@ impl World {
                 if self.too_long == Some(task) { Next::Over } else { Next::Put(task) }
             }
             Next::Put(task) => {
-                let head = Head { kind: Kind::Value, ran: Duration::from_nanos(task as u64) };
+                let head = Head { kind: Kind::Value, nanos: task as u64 };
                 assert!(place.put(&mut self.at, head, &vec![task as u8; task * 7]));
                 Next::Publish(task)
             }
@@ -115,7 +115,7 @@ impl World {
             for task in news.iter() {
                 let (head, value) = results.next().unwrap();
                 let number = task.0 as usize;
-                assert_eq!((head.ran, head.kind), (Duration::from_nanos(task.0), Kind::Value));
+                assert_eq!((head.nanos, head.kind), (task.0, Kind::Value));
                 assert_eq!(value, vec![number as u8; number * 7], "the result is whole");
                 assert_eq!(self.runs[number], 1);
                 told.push(task);
@@ -297,7 +297,7 @@ proptest! {
                 3 => drop(place.claim()),
                 4 => {
                     let mut at = (word % 100) as usize;
-                    let head = Head { kind: Kind::Value, ran: Duration::from_nanos(word) };
+                    let head = Head { kind: Kind::Value, nanos: word };
                     place.put(&mut at, head, &word.to_ne_bytes());
                 }
                 5 => chunk.take_back().iter().for_each(|task| ended[task.0 as usize] += 1),

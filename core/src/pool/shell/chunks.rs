@@ -192,22 +192,25 @@ impl Shell {
 
     /// Ends tasks of one run that one worker had.
     fn end_all(&mut self, now: Instant, sent: &Sent, tasks: Span, results: Results) {
-        if !self.scheduler.handle_span_done(now, tasks, results.heads().map(|head| head.ran)) {
+        if !self.scheduler.handle_span_done(now, tasks, results.heads().map(|head| head.nanos)) {
             let each = Batch::results("", sent.ran_on.clone(), 0, (tasks.first(), 0), results);
             return each.for_each(|ended| self.end_in_chunk(now, sent, ended));
         }
         let Some(Left { job, index, size }) = self.tasks.remove(tasks) else { return };
-        let (mut failures, mut working) = (0, Duration::ZERO);
-        for (head, id) in results.heads().zip(tasks.iter()) {
+        let (mut failures, mut working, mut longest) = (0, 0, 0);
+        for head in results.heads() {
             failures += u64::from(head.kind != Kind::Value);
-            working += head.ran;
-            if self.slowest.takes(head.ran) {
-                self.slowest.handle(job.name, Some(&sent.ran_on), (id, head.ran), job.description.as_ref());
+            working += head.nanos;
+            longest = longest.max(head.nanos);
+        }
+        if self.slowest.takes(Duration::from_nanos(longest)) {
+            for (head, id) in results.heads().zip(tasks.iter()) {
+                self.slowest.handle(job.name, Some(&sent.ran_on), (id, head.ran()), job.description.as_ref());
             }
         }
         let count = tasks.len() as u64;
         self.failed += failures;
-        self.team.handle_worked(sent.worker, count, working);
+        self.team.handle_worked(sent.worker, count, Duration::from_nanos(working));
         self.shared.count(count, failures);
         let first = (tasks.first(), index);
         tell_all(&self.shared, &job, Batch::results(job.name, sent.ran_on.clone(), size, first, results));

@@ -1,5 +1,4 @@
-use std::cell::RefCell;
-use std::mem;
+use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -73,27 +72,28 @@ pub(crate) fn encode_message_into<T: Serialize + ?Sized>(
 /// For the `Serialize` of a handle: where the answer is `false` the value would leave the process untracked, so that it
 /// has to refuse.
 pub(crate) fn note_handle(handle: Handle) -> bool {
-    OPEN.try_with(|open| {
-        let mut open = open.borrow_mut();
-        let Some(noted) = open.as_mut() else { return false };
-        // One past the limit is kept as the sign that there were too many; the rest is not, so that nothing grows.
-        if noted.len() <= MAX_HANDLES {
-            noted.push(handle);
-        }
-        true
-    })
-    .unwrap_or(false)
+    let Some(begin) = BEGIN.get() else { return false };
+    NOTED
+        .try_with(|noted| {
+            let mut noted = noted.borrow_mut();
+            // One past the limit is kept as the sign that there were too many; the rest is not, so that nothing grows.
+            if noted.len() - begin <= MAX_HANDLES {
+                noted.push(handle);
+            }
+            COUNT.set(noted.len());
+        })
+        .is_ok()
 }
 
 /// The same, once for each handle however often it is noted.
 pub(crate) fn note_handle_once(handle: Handle) -> bool {
-    let known = OPEN.try_with(|open| open.borrow().as_ref().is_some_and(|noted| noted.contains(&handle)));
+    let known = BEGIN.get().and_then(|begin| NOTED.try_with(|noted| noted.borrow()[begin..].contains(&handle)).ok());
     known.unwrap_or(false) || note_handle(handle)
 }
 
 /// How many handles the message that this thread is encoding has so far; none where there is no message.
 pub(crate) fn noted_handles() -> Option<usize> {
-    OPEN.try_with(|open| open.borrow().as_ref().map(Vec::len)).ok().flatten()
+    BEGIN.get().map(|begin| COUNT.get() - begin)
 }
 
 /// The time in which a message is encoded on this thread.
@@ -102,19 +102,27 @@ pub(crate) fn noted_handles() -> Option<usize> {
 /// it. A scope ends where it is dropped, so an unwinding one leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct EncodeScope {
-    outer: Option<Vec<Handle>>,
+    begin: usize,
+    outer: Option<usize>,
 }
 
+// Most messages have no handle: so a scope opens and closes by two numbers alone, which a thread needs not take down at its
+// end.
 thread_local! {
-    /// What the innermost open scope has noted.
-    static OPEN: RefCell<Option<Vec<Handle>>> = const { RefCell::new(None) };
+    /// Where what the innermost open scope has noted begins.
+    static BEGIN: Cell<Option<usize>> = const { Cell::new(None) };
+    /// How many handles all open scopes have noted.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    /// These.
+    static NOTED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
 }
 
 impl EncodeScope {
     /// Begins to collect.
     #[inline]
     pub(crate) fn open() -> Self {
-        Self { outer: OPEN.replace(Some(Vec::new())) }
+        let begin = COUNT.get();
+        Self { begin, outer: BEGIN.replace(Some(begin)) }
     }
 
     /// Ends, with what was noted.
@@ -123,19 +131,28 @@ impl EncodeScope {
     /// [`EncodeError::TooManyHandles`].
     #[inline]
     pub(crate) fn close(self) -> Result<Vec<Handle>, EncodeError> {
-        let noted = OPEN.take().unwrap_or_default();
-        if noted.len() > MAX_HANDLES {
-            return Err(EncodeError::TooManyHandles { limit: MAX_HANDLES });
+        match COUNT.get() - self.begin {
+            0 => Ok(Vec::new()),
+            1..=MAX_HANDLES => Ok(self.forget()),
+            _ => Err(EncodeError::TooManyHandles { limit: MAX_HANDLES }),
         }
-        Ok(noted)
+    }
+
+    /// Takes out what was noted.
+    fn forget(&self) -> Vec<Handle> {
+        COUNT.set(self.begin);
+        // A scope that outlives its thread's storage has nothing left to give back.
+        NOTED.try_with(|noted| noted.borrow_mut().split_off(self.begin)).unwrap_or_default()
     }
 }
 
 impl Drop for EncodeScope {
     #[inline]
     fn drop(&mut self) {
-        // A scope that outlives its thread's storage has nothing left to give back.
-        let _ = OPEN.try_with(|open| *open.borrow_mut() = mem::take(&mut self.outer));
+        BEGIN.set(self.outer);
+        if COUNT.get() > self.begin {
+            drop(self.forget());
+        }
     }
 }
 

@@ -143,5 +143,5 @@ fn long_queues_of_short_tasks_go_in_large_chunks_that_get_smaller_at_the_end() {
     let tasks: usize = all.iter().sum();
     assert_eq!(all.iter().max(), Some(&1000));
     assert!(all.len() < tasks / 300, "{} tasks in {} chunks", tasks, all.len());
-    assert_eq!(all.last(), Some(&1));
+    assert!(all.last() <= Some(&20), "{:?}", all.last());
 }

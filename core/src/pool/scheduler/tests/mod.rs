@@ -16,6 +16,7 @@ mod upkeep;
 mod windows;
 
 use super::*;
+use crate::pool::window::Chunk;
 
 const MS: Duration = Duration::from_millis(1);
 const US: Duration = Duration::from_micros(1);

@@ -87,7 +87,8 @@ impl Model {
             Chunk::Fixed(most) => assert!(tasks.len() <= most),
             Chunk::Auto => {
                 assert!(tasks.len() <= window / 2, "half a window");
-                assert!(ready == 1 || tasks.len() <= queued / (2 * ready), "something is left for the others");
+                let share = (queued / (2 * ready)).max(self.scheduler.grain(WorkerId::of(worker)));
+                assert!(ready == 1 || tasks.len() <= share, "something is left for the others");
             }
         }
         self.dispatch(worker, tasks[0].0, 1);

@@ -342,7 +342,7 @@ impl Model {
         let mut ended = Vec::new();
         let spans: Spans = together.iter().copied().map(TaskId).collect();
         for &span in spans.spans() {
-            if self.scheduler.handle_span_done(self.now, span, span.iter().map(|_| ran)) {
+            if self.scheduler.handle_span_done(self.now, span, span.iter().map(|_| ran.as_nanos() as u64)) {
                 ended.extend(span.iter().map(|task| task.0));
             } else {
                 let all = span.iter().map(|task| (task, ran, ()));
