@@ -251,21 +251,25 @@ impl TaskRunner {
             let strand = party::enter(self.strand());
             let Some((entry, soft)) = entry else { return Outcome::Failed(unknown()) };
             self.set_soft(soft, began);
-            let made = match self.begin(entry, call, &handles) {
-                Begun::Ended(made) => made,
-                Begun::Future(future) => self.end(future).await,
-            };
+            // What there is to say of a task that is over already, and has a value that refers to nothing, is little.
+            let (mut failed, mut other) = (false, None);
+            match self.begin(entry, call, &handles) {
+                Begun::Ended(Ok((handles, own))) if handles.is_empty() => failed = own,
+                Begun::Ended(ended) => other = Some(ended),
+                Begun::Future(future) => other = Some(self.end(future).await),
+            }
             drop(strand);
-            let ended = Instant::now();
+            let now = Instant::now();
             // What a task has sent is not lost by what the next one does.
             if let Some(outgoing) = place::news() {
                 poll_fn(|cx| outgoing.poll_safe(cx)).await;
             }
-            if !self.put(place, &mut at, &made, ended.duration_since(began)) {
-                return self.outcome(made, began);
+            let ended = other.unwrap_or_else(|| Ok((Handles::none(), failed)));
+            if !self.put(place, &mut at, &ended, now.duration_since(began)) {
+                return self.outcome(ended, began);
             }
             // The next one begins where this one ends: one look at the clock for each.
-            began = ended;
+            began = now;
             done += 1;
             place.publish(done);
             if self.room.capacity() > KEEP {

@@ -25,7 +25,6 @@ pub(super) struct Values {
 struct Value {
     how: How,
     failed: bool,
-    ran: Duration,
 }
 
 impl Shell {
@@ -46,7 +45,7 @@ impl Shell {
             Some(_) if handles.is_empty() => How::Value(bytes.slice(RESULT_HEADER..).into()),
             _ => How::Reported(Box::new(Outcome::Value(bytes, handles))),
         };
-        self.values.list.push((id, ran, Value { how, failed, ran }));
+        self.values.list.push((id, ran, Value { how, failed }));
     }
 
     /// Ends the tasks whose values have come.
@@ -56,27 +55,25 @@ impl Shell {
         let (mut count, mut failures, mut working) = (0, 0, Duration::ZERO);
         let (mut job, mut size, mut ends) = (None::<Arc<Job>>, 0, Vec::with_capacity(list.len()));
         let Self { scheduler, tasks, alone, slowest, shared, .. } = self;
-        let mut done = Vec::with_capacity(list.len());
-        scheduler.handle_all_done(now, list.drain(..), |id, value| done.push((id, value)));
-        for (id, Value { how, failed, ran }) in done {
-            let Some(left) = tasks.remove(id) else { continue };
+        let done = list.drain(..).map(|(id, ran, value)| (id, ran, (ran, value)));
+        scheduler.handle_all_done(now, done, |id, (ran, Value { how, failed })| {
             alone.remove(id);
-            let Left { job: own, index, size: bytes } = left;
+            let Some(Left { job: own, index, size: bytes }) = tasks.remove(id) else { return };
             count += 1;
             failures += u64::from(failed);
             working += ran;
             if slowest.takes(ran) {
                 slowest.handle(own.name, Some(&ran_on), (id, ran), own.description.as_ref());
             }
-            if let Some(job) = job.replace(own.clone())
-                && !Arc::ptr_eq(&job, &own)
+            if job.as_ref().is_none_or(|job| !Arc::ptr_eq(job, &own))
+                && let Some(job) = job.replace(own)
             {
                 let batch = Batch::list(job.name, Some(ran_on.clone()), mem::take(&mut size), mem::take(&mut ends));
                 tell_all(shared, &job, batch);
             }
             size += bytes;
             ends.push(TaskEnd { id, index, how, failed, ran });
-        }
+        });
         if let Some(job) = job {
             tell_all(shared, &job, Batch::list(job.name, Some(ran_on), size, ends));
         }
