@@ -13,7 +13,8 @@ pub(crate) struct Span {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spans {
     list: Vec<Span>,
-    len: usize,
+    /// The place behind the last one of each.
+    ends: Vec<usize>,
 }
 
 impl Span {
@@ -69,21 +70,26 @@ impl From<TaskId> for Span {
 
 impl Spans {
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.ends.last().copied().unwrap_or_default()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.list.is_empty()
     }
 
     /// Puts these behind the others.
     pub(crate) fn push(&mut self, span: impl Into<Span>) {
         let span = span.into();
-        self.len += span.len();
-        match self.list.last_mut() {
-            Some(last) if last.end == span.first => last.end = span.end,
-            _ if span.is_empty() => {}
-            _ => self.list.push(span),
+        let end = self.len() + span.len();
+        if span.is_empty() {
+            return;
+        }
+        match (self.list.last_mut(), self.ends.last_mut()) {
+            (Some(last), Some(last_end)) if last.end == span.first => (last.end, *last_end) = (span.end, end),
+            _ => {
+                self.list.push(span);
+                self.ends.push(end);
+            }
         }
     }
 
@@ -103,12 +109,9 @@ impl Spans {
 
     /// The one at this place, and those behind it whose numbers follow.
     pub(super) fn from(&self, place: usize) -> Option<Span> {
-        let mut left = place;
-        self.list.iter().find_map(|span| {
-            let behind = span.after(left);
-            left = left.saturating_sub(span.len());
-            (!behind.is_empty()).then_some(behind)
-        })
+        let index = self.ends.partition_point(|&end| end <= place);
+        let before = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.list.get(index).map(|span| span.after(place - before))
     }
 
     /// Those at these places.
@@ -127,12 +130,9 @@ impl Spans {
 
     /// At which place it is.
     pub(super) fn place_of(&self, task: TaskId) -> Option<usize> {
-        let mut before = 0;
-        self.list.iter().find_map(|span| {
-            let place = before + task.0.saturating_sub(span.first) as usize;
-            before += span.len();
-            span.contains(task).then_some(place)
-        })
+        let index = self.list.iter().position(|span| span.contains(task))?;
+        let span = self.list[index];
+        Some(self.ends[index] - span.len() + (task.0 - span.first) as usize)
     }
 }
 

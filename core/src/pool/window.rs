@@ -14,7 +14,7 @@ pub enum Chunk {
     /// ends together.
     #[default]
     Auto,
-    /// So many, at least one and at most 1,024, however long they take.
+    /// So many, at least one and at most 4,096, however long they take.
     Fixed(usize),
 }
 
