@@ -42,12 +42,12 @@ impl Registry {
         (registry, async move {
             loop {
                 while let Some(taken) = node.take(entry) {
-                    let found = codec::decode::<String>(&taken.message.payload, Budget::default())
+                    let found = codec::decode_slice::<String>(&taken.message.payload, Budget::default())
                         .ok()
                         .and_then(|name| served.get(&name));
                     let answer = codec::encode(&found, PAYLOAD_LIMIT).unwrap_or_default();
                     node.with(|router| {
-                        router.answer(taken.call, Outcome::Value(answer, Handles::none()));
+                        router.answer(taken.call, Outcome::Value(answer.into(), Handles::none()));
                         router.finish(entry, &taken);
                     });
                 }

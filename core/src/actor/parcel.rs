@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use bytes::Bytes;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -11,6 +10,7 @@ use super::node::Node;
 use crate::router::Handles;
 use crate::wire::budget::Budget;
 use crate::wire::codec::{self, DecodeError, EncodeError, Handle, note_handle, noted_handles};
+use crate::wire::content::Content;
 use crate::wire::frame::PAYLOAD_LIMIT;
 
 /// An encoded value and the handles in it: while it exists they count as held.
@@ -18,7 +18,7 @@ use crate::wire::frame::PAYLOAD_LIMIT;
 /// It may itself be a part of a message, whose receiver then has the value without having looked into it.
 #[derive(Clone, Default)]
 pub(crate) struct Parcel {
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: Content,
     pub(crate) handles: Handles,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn opened_handle(is_it: impl FnMut(&Handle) -> bool) -> Option<Handle
 struct Enclosed {
     first: u8,
     count: u8,
-    bytes: Bytes,
+    bytes: Content,
 }
 
 impl Serialize for Parcel {

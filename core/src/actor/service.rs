@@ -19,6 +19,7 @@ use crate::error::call::{CallError, CodecError, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason};
 use crate::router::{CallBetween, CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Router, Taken};
 use crate::wire::codec::Handle;
+use crate::wire::content::Content;
 use crate::wire::ids::{Destination, TypeHash};
 
 /// Messages that wait at a service.
@@ -176,12 +177,7 @@ impl Desk {
         self.ended = true;
     }
 
-    fn encoded<T: Serialize>(
-        &mut self,
-        call: CallKey,
-        value: &T,
-        outcome: impl FnOnce(bytes::Bytes, Handles) -> Outcome,
-    ) {
+    fn encoded<T: Serialize>(&mut self, call: CallKey, value: &T, outcome: impl FnOnce(Content, Handles) -> Outcome) {
         match Parcel::new(value) {
             Ok(parcel) => {
                 let outcome = outcome(parcel.bytes.clone(), parcel.handles.clone());

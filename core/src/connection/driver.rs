@@ -18,7 +18,7 @@ use crate::shm::outbox::{Outbox, Shared};
 use crate::shm::ring::BeyondRing;
 use crate::sys::{Child, SharedMemory, Stream};
 use crate::wire::codec::Handle;
-use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, FrameError, MemoryAbout, MemoryForm};
+use crate::wire::frame::{Cut, Decoder, FRAME_LIMIT, Frame, FrameError, MemoryAbout, MemoryForm};
 
 /// Room that a read finds, and what a buffer keeps when it is idle.
 const READ: usize = 64 << 10;
@@ -437,10 +437,10 @@ impl Reader {
         Self { buffer: BytesMut::new(), decoder: Decoder::new(FRAME_LIMIT), received: 0 }
     }
 
-    /// Reads what is there and takes every whole frame out of it.
-    pub(crate) fn read(&mut self, connection: &Connection, frames: &mut Vec<Frame>) -> Result<ReadEnd, FrameError> {
+    /// Reads what is there and cuts every whole frame out of it.
+    pub(crate) fn read(&mut self, connection: &Connection, cuts: &mut Vec<Cut>) -> Result<ReadEnd, FrameError> {
         // Of what was looked at.
-        self.decoder.take_all(&mut self.buffer, frames)?;
+        self.decoder.cut(&mut self.buffer, cuts)?;
         let mut taken = 0;
         loop {
             self.buffer.reserve(READ);
@@ -450,7 +450,7 @@ impl Reader {
                 Ok(n) => {
                     taken += n;
                     self.received += n as u64;
-                    self.decoder.take_all(&mut self.buffer, frames)?;
+                    self.decoder.cut(&mut self.buffer, cuts)?;
                     // Where there is more after all, the stream stays readable.
                     if n < room {
                         self.relax();

@@ -39,7 +39,7 @@ pub(super) struct Writing {
 impl Calls {
     /// One alone.
     pub(super) fn one(call: Parcel) -> Self {
-        Self { bytes: call.bytes, ends: Vec::new(), head: None, handles: call.handles }
+        Self { bytes: call.bytes.into_bytes(), ends: Vec::new(), head: None, handles: call.handles }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -69,7 +69,7 @@ impl Calls {
             Some(head) => Bytes::from([head, &self.bytes[range]].concat()),
             None => self.bytes.slice(range),
         };
-        Parcel { bytes, handles: self.handles.clone() }
+        Parcel { bytes: bytes.into(), handles: self.handles.clone() }
     }
 
     /// What stands in front of its arguments, where it can go with others and is not longer than `most` bytes.
@@ -153,6 +153,7 @@ impl Writing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::content::Content;
 
     fn written(is_single: bool) -> Calls {
         let mut writing = Writing::new([7; CALL_HEADER], is_single);
@@ -197,7 +198,7 @@ mod tests {
         assert!(writing.pop(Handles::none()).is_some() && writing.finish().is_none());
     }
 
-    fn written_one(text: &str) -> Bytes {
+    fn written_one(text: &str) -> Content {
         let mut writing = Writing::new([7; CALL_HEADER], true);
         writing.push(&text).unwrap();
         writing.finish().unwrap().call(0).bytes

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::senseless;
@@ -296,7 +296,7 @@ impl Ended {
     pub(super) fn value(&self) -> Result<Parcel, TaskError> {
         let task = || self.name.to_owned();
         match &self.end.how {
-            How::Value(value) => Ok(Parcel { bytes: value.to_bytes(), handles: Handles::none() }),
+            How::Value(value) => Ok(Parcel { bytes: value.to_bytes().into(), handles: Handles::none() }),
             How::Reported(outcome) => match &**outcome {
                 Outcome::Value(bytes, handles) => {
                     let mut bytes = bytes.clone();

@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -278,7 +277,7 @@ impl Made {
 }
 
 /// What stands in front of a result.
-pub(super) fn result_header(result: &Bytes) -> Option<(bool, Duration)> {
+pub(super) fn result_header(result: &[u8]) -> Option<(bool, Duration)> {
     let header = result.get(..RESULT_HEADER)?;
     let nanos = u64::from_le_bytes(header[1..].try_into().ok()?);
     Some((header[0] != 0, Duration::from_nanos(nanos)))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,7 @@ use crate::process::registration::ActorEntry;
 use crate::router::{Handles, Outcome};
 use crate::shm::chunk::{Head, Kind, Place};
 use crate::wire::codec;
+use crate::wire::content::Content;
 use crate::wire::frame::PAYLOAD_LIMIT;
 
 /// The numbers of its methods.
@@ -123,7 +124,7 @@ impl Handlers for TaskRunner {
             Entered { worker: self.name.clone(), end: ctx.end().clone(), soft: None }.stay();
         }
         let outcome = match incoming.method {
-            RUN_CHUNK => self.run_chunk(payload.bytes).await,
+            RUN_CHUNK => self.run_chunk(payload.bytes.into_bytes()).await,
             _ => self.run(&payload).await,
         };
         incoming.end(outcome);
@@ -231,7 +232,7 @@ impl TaskRunner {
     /// Each result is put where the supervisor finds it before the next task is begun. One that does not fit there ends the
     /// chunk, and is the answer.
     async fn run_chunk(&mut self, chunk: Bytes) -> Outcome {
-        let none = Outcome::Value(Bytes::new(), Handles::none());
+        let none = Outcome::Value(Content::EMPTY, Handles::none());
         let malformed = || Outcome::Failed(CallError::Version("the chunk is not one of this build".to_owned()));
         let Some((Calls { number, place, head, lengths, mut arguments }, places)) =
             Calls::of(&chunk).zip(place::chunks())

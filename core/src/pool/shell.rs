@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use self::runs::{Left, Runs};
@@ -40,7 +39,7 @@ mod runs;
 mod values;
 
 /// What a result says of itself: whether it is a failure, and how long it took where it says that.
-pub(super) type Read = fn(&Bytes) -> (bool, Option<Duration>);
+pub(super) type Read = fn(&[u8]) -> (bool, Option<Duration>);
 
 /// Room for arrivals that is kept when a burst is over.
 const KEEP: usize = 4096;

@@ -14,7 +14,7 @@ use crate::connection::polling::Polling;
 use crate::router::{Ahead, LinkKey, Router};
 use crate::shm::memories::{self, Known};
 use crate::shm::outbox::Outbox;
-use crate::wire::frame::{Frame, FrameError};
+use crate::wire::frame::{Cut, Frame, FrameError};
 
 /// Why a connection is driven no further.
 #[derive(Debug)]
@@ -36,27 +36,33 @@ pub(crate) async fn drive(
     reader: &mut Reader,
     mut polling: Polling,
 ) -> DriveEnd {
-    let mut frames = Vec::new();
+    let mut cuts = Vec::new();
     let mut sleep: Option<Pin<Box<Sleep>>> = None;
     let mut is_readable = true;
     loop {
         let mut read = match is_readable {
-            true => reader.read(connection, &mut frames),
+            true => reader.read(connection, &mut cuts),
             false => Ok(ReadEnd::Drained),
         };
-        if polling.is_on() && !frames.is_empty() {
+        if polling.is_on() && !cuts.is_empty() {
             polling.hear(Instant::now());
         }
-        let mut known = VecDeque::new();
-        if let Err(error) = take_memories(connection, &mut frames, &mut known) {
+        let (mut frames, mut known) = (Vec::new(), VecDeque::new());
+        if cuts.iter().any(|cut| cut.gives_memory)
+            && let Err(error) = take_all(connection, &mut cuts, &mut frames, &mut known)
+        {
             read = Err(error);
         }
         // Not while bytes are fetched: who hears of what has come may have something to write at once.
-        let deadline = node.with(|router| {
+        let (deadline, handled) = node.with(|router| {
             handle(router, link, &mut frames, known);
+            let handled = handle_cuts(router, link, &mut cuts);
             router.handle_timeout(link);
-            router.poll_timeout(link)
+            (router.poll_timeout(link), handled)
         });
+        if let Err(error) = handled {
+            read = Err(error);
+        }
         // What the frames bring about goes out at once; whoever says so from now on is heard.
         connection.is_told();
         let blocked = connection.write(&mut |data, control| output(node, link, data, control));
@@ -144,7 +150,36 @@ pub(crate) fn given(ahead: Vec<Ahead>) -> Vec<Given> {
     given.collect()
 }
 
-/// Hands the router what has come.
+/// Hands the router what has come, up to what is no frame.
+fn handle_cuts(router: &mut Router, link: LinkKey, cuts: &mut Vec<Cut>) -> Result<(), FrameError> {
+    for cut in cuts.drain(..) {
+        for frame in cut.frames() {
+            match frame.as_value() {
+                Some((call, value)) => router.handle_value(link, call, value),
+                None => router.handle_frame(link, frame.decode()?),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the frames out of what has come, up to what is none, and the memory that they tell of.
+fn take_all(
+    connection: &Connection,
+    cuts: &mut Vec<Cut>,
+    frames: &mut Vec<Frame>,
+    given: &mut VecDeque<(u64, bool)>,
+) -> Result<(), FrameError> {
+    let decoded = cuts.iter().flat_map(Cut::frames).try_for_each(|frame| {
+        frames.push(frame.decode()?);
+        Ok(())
+    });
+    cuts.clear();
+    take_memories(connection, frames, given)?;
+    decoded
+}
+
+/// The same with the memory that was taken.
 fn handle(router: &mut Router, link: LinkKey, frames: &mut Vec<Frame>, mut given: VecDeque<(u64, bool)>) {
     for frame in frames.drain(..) {
         match frame {

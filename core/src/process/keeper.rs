@@ -166,7 +166,9 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         peer.clone()
     });
     guard.link = Some(link);
-    node.with(|router| router.send_init(link, incarnation.init.bytes.clone(), incarnation.init.handles.list()));
+    node.with(|router| {
+        router.send_init(link, incarnation.init.bytes.clone().into_bytes(), incarnation.init.handles.list())
+    });
     guard.disarm();
     Ok(Born { child, link, connection, peer, journal: Arc::new(journal) })
 }

@@ -254,7 +254,7 @@ impl Peer for Uplink {
     fn frame(&self, frame: Frame) {
         match frame {
             Frame::Init { handles, payload } => {
-                let parcel = Parcel { bytes: payload, handles: held(handles.into()) };
+                let parcel = Parcel { bytes: payload.into(), handles: held(handles.into()) };
                 if let Some(init) = self.init.lock().unwrap_or_else(PoisonError::into_inner).take() {
                     let _ = init.send(parcel);
                 }

@@ -26,6 +26,7 @@ impl<T> Arena<T> {
         self.len
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.len += 1;
         let at = match self.free.pop() {
@@ -41,11 +42,13 @@ impl<T> Arena<T> {
         u64::from(place.generation) << 32 | u64::from(at)
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let place = self.places.get(key as u32 as usize)?;
         if place.generation == (key >> 32) as u32 { place.value.as_ref() } else { None }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.places.get_mut(key as u32 as usize)?;
         if place.generation == (key >> 32) as u32 { place.value.as_mut() } else { None }
@@ -63,6 +66,7 @@ impl<T> Arena<T> {
     }
 
     /// Removes a value where it lies, without moving it out.
+    #[inline]
     pub(crate) fn discard(&mut self, key: Key) {
         if let Some(place) = self.places.get_mut(key as u32 as usize)
             && place.generation == (key >> 32) as u32

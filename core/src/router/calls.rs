@@ -15,7 +15,8 @@ pub(super) struct Calls {
 #[expect(clippy::large_enum_variant, reason = "most places are of records")]
 enum Place {
     Open(Record),
-    Ended(Outcome),
+    /// Nothing once it was fetched.
+    Ended(Option<Outcome>),
 }
 
 /// What is under a key.
@@ -49,7 +50,7 @@ impl Calls {
 
     /// An outcome without a request.
     pub(super) fn insert_ended(&mut self, outcome: Outcome) -> CallKey {
-        self.places.insert(Place::Ended(outcome))
+        self.places.insert(Place::Ended(Some(outcome)))
     }
 
     #[inline]
@@ -71,16 +72,13 @@ impl Calls {
     /// What is under a key, where an outcome is taken.
     #[inline]
     pub(super) fn find(&mut self, key: CallKey) -> Found<'_> {
-        if let Some(Place::Ended(_)) = self.places.get(key) {
-            return match self.places.remove(key) {
-                Some(Place::Ended(outcome)) => Found::Ended(outcome),
-                _ => Found::Nothing,
-            };
+        // Taken out of its place, which is large and is not moved.
+        if let Some(Place::Ended(outcome)) = self.places.get_mut(key) {
+            let outcome = outcome.take();
+            self.places.discard(key);
+            return outcome.map_or(Found::Nothing, Found::Ended);
         }
-        match self.get_mut(key) {
-            Some(record) => Found::Open(record),
-            None => Found::Nothing,
-        }
+        self.get_mut(key).map_or(Found::Nothing, Found::Open)
     }
 
     /// The request has ended, and nobody fetches its outcome.
@@ -97,7 +95,7 @@ impl Calls {
     pub(super) fn end(&mut self, key: CallKey, outcome: Outcome) {
         if let Some(place @ Place::Open(_)) = self.places.get_mut(key) {
             self.open -= 1;
-            *place = Place::Ended(outcome);
+            *place = Place::Ended(Some(outcome));
         }
     }
 

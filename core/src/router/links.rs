@@ -16,6 +16,7 @@ use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
 use crate::wire::codec::Handle;
+use crate::wire::content::Content;
 use crate::wire::frame::{Frame, Request, Route, Status, encode_reply};
 use crate::wire::ids::{CallId, NodeId};
 
@@ -148,6 +149,14 @@ impl Router {
             if !mem::replace(&mut l.flush_asked, true) {
                 self.actions.push_back(Action::Flush(link));
             }
+        }
+    }
+
+    /// A value in reply to a call, without handles, has come in over the link.
+    #[inline]
+    pub(crate) fn handle_value(&mut self, link: LinkKey, call: CallId, value: Content) {
+        if self.links.get(link).is_some_and(|l| !l.refused) {
+            self.handle_reply(link, call, Status::Value, Handles::none(), value);
         }
     }
 
@@ -351,7 +360,7 @@ impl Router {
         self.settle(entry);
     }
 
-    fn handle_reply(&mut self, link: LinkKey, call: CallId, status: Status, handles: Handles, payload: Bytes) {
+    fn handle_reply(&mut self, link: LinkKey, call: CallId, status: Status, handles: Handles, payload: Content) {
         let Some(record) = self.handed_to(link, call).filter(|record| matches!(record.phase, Phase::Sent { .. }))
         else {
             self.discarded += 1;

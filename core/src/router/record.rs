@@ -12,6 +12,7 @@ use super::link::LinkKey;
 use crate::error::call::{CallError, NoError};
 use crate::error::exit::Down;
 use crate::wire::codec::Handle;
+use crate::wire::content::Content;
 use crate::wire::frame::{Status, Trace};
 use crate::wire::ids::{CallId, TypeHash};
 
@@ -28,7 +29,7 @@ pub(crate) struct Message {
     pub(crate) priority: u8,
     pub(crate) trace: Trace,
     pub(crate) handles: Handles,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Content,
 }
 
 impl Message {
@@ -46,9 +47,9 @@ impl Message {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The handler's value, encoded, and the handles in it.
-    Value(Bytes, Handles),
+    Value(Content, Handles),
     /// The handler's own error, likewise.
-    HandlerError(Bytes, Handles),
+    HandlerError(Content, Handles),
     /// Neither, for a reason known here.
     Failed(CallError<NoError>),
     /// The same, and the incarnation ends by it.
@@ -62,12 +63,11 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn from_reply(status: Status, payload: Bytes, handles: Handles) -> Self {
+    pub(crate) fn from_reply(status: Status, payload: Content, handles: Handles) -> Self {
         match status {
             Status::Value => Self::Value(payload, handles),
             Status::HandlerError => Self::HandlerError(payload, handles),
-            Status::Failed => Self::FailedElsewhere(payload),
-            Status::Fatal => Self::FailedElsewhere(payload),
+            Status::Failed | Status::Fatal => Self::FailedElsewhere(payload.into_bytes()),
             Status::Withdrawn => Self::Failed(CallError::Cancelled),
         }
     }
@@ -147,7 +147,7 @@ pub(super) struct Record {
     /// When its link looks at its deadline.
     pub(super) timer: Option<Instant>,
     /// Until when a worker has time to say that it did not start the call, whose deadline has passed.
-    pub(super) asked_until: Option<Instant>,
+    pub(super) asked_until: Option<Box<Instant>>,
     /// The request whose handler made this one.
     pub(super) caused_by: Option<CallKey>,
     /// Whether the handler may still be running: false once it has deferred its answer.

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::awaited::Waiting;
 use super::entry::{Consumer, EntryKey, Source};
 use super::handles::Handles;
@@ -13,6 +11,7 @@ use super::router::{Action, Expired, Router, Taken};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
 use crate::error::exit::{Down, DownReason};
+use crate::wire::content::Content;
 use crate::wire::frame::{Frame, Status};
 use crate::wire::ids::{CallId, Destination};
 
@@ -273,12 +272,12 @@ impl Router {
                     Executed::Maybe
                 }
                 // Only the worker can say that it has not started it and never will.
-                Some(false) => match record.asked_until {
+                Some(false) => match record.asked_until.as_deref().copied() {
                     Some(until) if self.now < until => return Expired::Later(until),
                     Some(_) => Executed::Maybe,
                     None => {
                         let until = self.now + WORKER_GRACE;
-                        record.asked_until = Some(until);
+                        record.asked_until = Some(Box::new(until));
                         let entry = record.entry;
                         self.ask_back(call, entry, link);
                         return Expired::Later(until);
@@ -416,7 +415,7 @@ impl Router {
             self.write_reply(link, record.inbound, status, &[], payload);
             self.forget(call);
         } else {
-            let payload = Bytes::copy_from_slice(payload);
+            let payload = Content::copy_from_slice(payload);
             self.end(call, Outcome::from_reply(status, payload, Handles::none()));
         }
     }
@@ -445,7 +444,7 @@ impl Router {
 
     /// Answers that a call will never be handled.
     fn send_withdrawn(&mut self, link: LinkKey, call: CallId) {
-        let (handles, payload) = (Vec::new(), Bytes::new());
+        let (handles, payload) = (Vec::new(), Content::EMPTY);
         self.send(link, &Frame::Reply { call, status: Status::Withdrawn, handles, payload });
     }
 

@@ -58,7 +58,7 @@ impl Kept for Cell<Parcel> {
 }
 
 impl Item for Parcel {
-    fn bytes(&self) -> &bytes::Bytes {
+    fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -68,7 +68,7 @@ impl Item for Parcel {
 
     fn of(bytes: bytes::Bytes, parts: &[&Self]) -> Self {
         let handles: Vec<_> = parts.iter().flat_map(|part| part.handles.list()).copied().collect();
-        Self { bytes, handles: Node::here().hold(handles) }
+        Self { bytes: bytes.into(), handles: Node::here().hold(handles) }
     }
 }
 

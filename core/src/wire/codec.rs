@@ -18,6 +18,7 @@ mod tests;
 
 pub(crate) use super::budget::Budget;
 pub(crate) use decoder::{decode, decode_slice};
+use encoder::encode_payload;
 pub(crate) use encoder::{encode, encode_into};
 pub(in crate::wire) use error::DecodeFault;
 pub use error::{DecodeError, EncodeError};

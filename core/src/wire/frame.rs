@@ -6,11 +6,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
 use super::codec::Handle;
+use super::content::Content;
 use super::ids::{ActorId, CallId, Destination, NodeId};
 
 mod decoder;
 
-pub(crate) use decoder::Decoder;
+pub(crate) use decoder::{Cut, Decoder};
 
 /// The version of the frame and of the greeting.
 pub(crate) const VERSION: u8 = 1;
@@ -27,6 +28,8 @@ const HANDLE: usize = 16;
 /// The part of a handle's number that is the actor's.
 const NUMBER: u64 = (1 << 56) - 1;
 const NO_DEADLINE: u32 = u32::MAX;
+/// A [`Status::Value`] in a frame.
+const VALUE: u8 = 0;
 
 /// One message between two processes.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +37,7 @@ pub(crate) enum Frame {
     /// A call, or a cast where `reply` is false.
     Request(Request),
     /// The one outcome of a call.
-    Reply { call: CallId, status: Status, handles: Vec<Handle>, payload: Bytes },
+    Reply { call: CallId, status: Status, handles: Vec<Handle>, payload: Content },
     /// The caller is not interested any more.
     Cancel { call: CallId },
     /// Units of the route to an actor that are free again, and the size of its window from now on.
@@ -114,7 +117,7 @@ pub(crate) struct Request {
     /// Trace and span of the sender, zero where there is none.
     pub(crate) trace: Trace,
     pub(crate) handles: Vec<Handle>,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Content,
 }
 
 /// Ids of a distributed trace, carried and not looked at. Most requests have none, and move quicker without room for them.
@@ -295,7 +298,7 @@ impl RequestParts<'_> {
 /// Appends the bytes of a [`Frame::Reply`], from parts that lie elsewhere.
 pub(crate) fn encode_reply(out: &mut BytesMut, call: CallId, status: Status, handles: &[Handle], payload: &[u8]) {
     let status = match status {
-        Status::Value => 0,
+        Status::Value => VALUE,
         Status::HandlerError => 1,
         Status::Failed => 2,
         Status::Withdrawn => 3,

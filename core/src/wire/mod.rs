@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod codec;
+pub(crate) mod content;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod ids;

@@ -15,7 +15,7 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
     let call = CallId(keys[a % keys.len()]);
     let to = destinations[b % destinations.len()];
     let route = Route { node: to.node, actor: to.actor };
-    let payload = vec![0; if e.is_multiple_of(9) { c % 200_000 } else { c % 50 }].into();
+    let payload: bytes::Bytes = vec![0; if e.is_multiple_of(9) { c % 200_000 } else { c % 50 }].into();
     // Names of memory: of its own, of the hub's, and of those that lie beyond.
     let handle = Handle { kind: Handle::MEMORY, node: to.node, actor: ActorId(d as u64 % 4) };
     let handle = if c.is_multiple_of(3) { handle } else { Handle { node: NodeId(c as u64 % 3), ..handle } };
@@ -31,11 +31,11 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
             caused_by: CallId(keys[e % keys.len()]),
             trace: Trace::default(),
             handles,
-            payload,
+            payload: payload.into(),
         }),
         4 => {
             let status = [Status::Value, Status::HandlerError, Status::Failed, Status::Withdrawn][c % 4];
-            Frame::Reply { call, status, handles, payload }
+            Frame::Reply { call, status, handles, payload: payload.into() }
         }
         5 if c.is_multiple_of(3) => Frame::Recall { call },
         5 => Frame::Cancel { call },

@@ -204,7 +204,7 @@ fn a_peer_can_name_only_what_it_was_given_and_gives_under_its_own_name() {
     let own = theirs(5);
     let mention = |handle| {
         let (call, payload) = (CallId(1), Bytes::new());
-        Frame::Reply { call, status: Status::Value, handles: vec![handle], payload }
+        Frame::Reply { call, status: Status::Value, handles: vec![handle], payload: payload.into() }
     };
     let gift = |handle| Frame::Memory { handle, about };
     type Case<'a> = (&'a str, &'a dyn Fn(Handle) -> Vec<Frame>);
@@ -339,7 +339,7 @@ impl History {
     fn hear(&mut self, process: usize, token: Token) {
         if let Outcome::Value(bytes, handles) = self.w.outcome(process, token) {
             let list = handles.list().to_vec();
-            assert_eq!(self.w.tags(process, &list).as_bytes(), bytes);
+            assert_eq!(bytes, self.w.tags(process, &list).as_bytes());
             self.w.keep_memory(process, &list);
             self.w.drop_memory(process, &list);
             self.put(process, list);

@@ -16,7 +16,7 @@ fn request(to: Owned, call: u64, reply: bool) -> Frame {
         caused_by: CallId::NONE,
         trace: Trace::default(),
         handles: Vec::new(),
-        payload: Bytes::new(),
+        payload: Bytes::new().into(),
     })
 }
 
@@ -143,8 +143,13 @@ fn only_the_peer_that_was_asked_can_answer() {
     let watch = s.w.processes[s.hub].open[&monitor].0;
     for number in [key, watch] {
         let number = CallId(number);
-        s.sends(Frame::Reply { call: number, status: Status::Value, handles: Vec::new(), payload: Bytes::new() });
-        s.sends(Frame::Down { call: number, payload: Bytes::new() });
+        s.sends(Frame::Reply {
+            call: number,
+            status: Status::Value,
+            handles: Vec::new(),
+            payload: Bytes::new().into(),
+        });
+        s.sends(Frame::Down { call: number, payload: Bytes::new().into() });
         s.sends(Frame::Deferred { call: number });
         s.sends(Frame::Cancel { call: number });
     }
@@ -152,7 +157,7 @@ fn only_the_peer_that_was_asked_can_answer() {
     // Nor is a call ended by the word that a monitor is, nor the other way round.
     let mine = s.w.call(s.hub, s.to_b, "x");
     let number = CallId(s.w.processes[s.hub].open[&mine].0);
-    s.sends(Frame::Down { call: number, payload: Bytes::new() });
+    s.sends(Frame::Down { call: number, payload: Bytes::new().into() });
     assert!(s.w.is_open(s.hub, mine));
     assert_eq!(s.w.serve(&s.a), ["x"]);
     text(s.w.outcome(s.hub, call));

@@ -79,7 +79,7 @@ fn pass(what: &str, reply: bool, ahead: usize) {
                 priority: 0,
                 trace: Trace::default(),
                 handles: Handles::none(),
-                payload: payload.clone(),
+                payload: payload.clone().into(),
             };
             let deadline = reply.then(|| now + Duration::from_secs(5));
             pair.hub.submit(n as u64 + k, pair.to, reply, deadline, None, message);

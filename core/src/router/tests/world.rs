@@ -314,7 +314,7 @@ impl World {
         self.tokens += 1;
         let token = self.tokens;
         let handles = Handles::from(handles);
-        let message = Message { method: 0, priority: 0, trace: Trace::default(), handles, payload };
+        let message = Message { method: 0, priority: 0, trace: Trace::default(), handles, payload: payload.into() };
         // Each second one is of a future, and so is whatever is told of its admission.
         let key = match !reply || token.is_multiple_of(2) {
             true => self.router(from).request(to, reply, deadline, cause, message),
@@ -412,7 +412,7 @@ impl World {
 
     /// An answer with handles in it.
     pub(super) fn answer_with(&mut self, process: ProcessId, call: CallKey, text: &str, handles: Vec<Handle>) {
-        let value = Outcome::Value(Bytes::copy_from_slice(text.as_bytes()), handles.into());
+        let value = Outcome::Value(Bytes::copy_from_slice(text.as_bytes()).into(), handles.into());
         self.router(process).answer(call, value);
         self.pump(process);
     }

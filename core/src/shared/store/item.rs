@@ -21,7 +21,7 @@ const PART: usize = 512 << 10;
 /// An encoded value, with the handles that are in it.
 pub(in crate::shared) trait Item: Clone {
     /// Its encoding. Two values are equal when these are.
-    fn bytes(&self) -> &Bytes;
+    fn bytes(&self) -> &[u8];
 
     /// How many handles are in it.
     fn handles(&self) -> usize;
@@ -98,8 +98,7 @@ pub(in crate::shared) fn check<'a, I: Item + 'a>(items: impl IntoIterator<Item =
 
 /// An encoded sequence (a `Vec`, a `VecDeque`) with more elements at its end, and how many it has then.
 pub(in crate::shared) fn extended<I: Item>(sequence: Option<&I>, elements: &[I]) -> Result<(I, u64), Refusal> {
-    let empty = Bytes::from_static(&[0]);
-    let old = sequence.map_or(&empty, Item::bytes);
+    let old = sequence.map_or(&[0][..], Item::bytes);
     let (length, rest) = postcard::take_from_bytes::<u64>(old).map_err(|_| Refusal::NotASequence)?;
     let length = length.checked_add(elements.len() as u64).ok_or(Refusal::NotASequence)?;
     let added: usize = elements.iter().map(|element| element.bytes().len()).sum();
@@ -135,7 +134,7 @@ impl<I: Item> Hash for Key<I> {
 
 #[cfg(test)]
 impl Item for Bytes {
-    fn bytes(&self) -> &Bytes {
+    fn bytes(&self) -> &[u8] {
         self
     }
 

@@ -85,7 +85,7 @@ macro_rules! number_types {
                 }
             }
 
-            fn compute(self, how: How, old: Option<&Bytes>, operand: &Bytes) -> Result<Bytes, Refusal> {
+            fn compute(self, how: How, old: Option<&[u8]>, operand: &[u8]) -> Result<Bytes, Refusal> {
                 match self {
                     $(Self::$name => compute::<$type>(self, how, old, operand),)*
                 }
@@ -100,14 +100,9 @@ number_types! {
     F32: f32, F64: f64,
 }
 
-fn compute<N: Arithmetic>(
-    number: NumberType,
-    how: How,
-    old: Option<&Bytes>,
-    operand: &Bytes,
-) -> Result<Bytes, Refusal> {
+fn compute<N: Arithmetic>(number: NumberType, how: How, old: Option<&[u8]>, operand: &[u8]) -> Result<Bytes, Refusal> {
     let not_a_number = || Refusal::NotANumber { number: number.name().to_owned() };
-    let decode = |bytes| codec::decode::<N>(bytes, Budget::default()).map_err(|_| not_a_number());
+    let decode = |bytes| codec::decode_slice::<N>(bytes, Budget::default()).map_err(|_| not_a_number());
     let operand = decode(operand)?;
     let new = match (old.map(decode).transpose()?, how) {
         (Some(old), How::Add) => old.add(operand),

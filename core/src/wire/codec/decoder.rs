@@ -103,7 +103,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Reads what postcard reads by itself: a number, a string, bytes.
-    #[inline]
+    #[inline(always)]
     fn read<T: Deserialize<'de>>(&mut self) -> Result<T, DecodeFault> {
         let (value, rest) = postcard::take_from_bytes(self.rest)?;
         self.rest = rest;
@@ -144,7 +144,7 @@ impl<'de> Decoder<'de> {
 /// Postcard reads these itself.
 macro_rules! primitives {
     ($($method:ident: $type:ty => $visit:ident,)*) => {$(
-        #[inline]
+        #[inline(always)]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
             visitor.$visit(self.read::<$type>()?)
         }

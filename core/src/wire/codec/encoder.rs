@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer, ser};
 use super::EncodeError;
 use super::error::EncodeFault;
 use crate::wire::budget::MAX_DEPTH;
+use crate::wire::content::Content;
 
 /// So many elements are worth a look at whether they can fit.
 const MANY: usize = 1 << 20;
@@ -21,16 +22,37 @@ const MANY: usize = 1 << 20;
 /// [`EncodeError::TooLarge`]; [`EncodeError::TooDeep`] where a receiver with the default budget would refuse the depth;
 /// [`EncodeError::Serialize`] with the words of the value's own `Serialize`, or where it needs a self-describing format.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Bytes, EncodeError> {
+    encode_as(value, limit, Bytes::copy_from_slice, Bytes::from)
+}
+
+/// The same, as the bytes of a message.
+///
+/// # Errors
+/// Those of [`encode`].
+#[inline]
+pub(crate) fn encode_payload<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Content, EncodeError> {
+    encode_as(value, limit, Content::copy_from_slice, Content::from)
+}
+
+#[inline]
+fn encode_as<T: Serialize + ?Sized, R>(
+    value: &T,
+    limit: usize,
+    short: impl FnOnce(&[u8]) -> R,
+    long: impl FnOnce(Vec<u8>) -> R,
+) -> Result<R, EncodeError> {
     // A `Serialize` that encodes something by itself finds no memory here, and has its own.
     let mut bytes = SCRATCH.try_with(Cell::take).unwrap_or_default();
     let encoded = encode_into(value, limit, &mut bytes);
     if encoded.is_ok() && bytes.len() > SHORT {
-        return Ok(Bytes::from(bytes));
+        return Ok(long(bytes));
     }
     // Most messages are short: a piece of memory of their size for them, and none that grows.
-    let short = encoded.map(|()| Bytes::copy_from_slice(&bytes));
+    let short = encoded.map(|()| short(&bytes));
     bytes.clear();
-    bytes.shrink_to(SHORT);
+    if bytes.capacity() > SHORT {
+        bytes.shrink_to(SHORT);
+    }
     // A thread that ends has none any more.
     let _ = SCRATCH.try_with(|scratch| scratch.set(bytes));
     short

@@ -1,9 +1,9 @@
 use std::cell::{Cell, RefCell};
 
-use bytes::Bytes;
 use serde::Serialize;
 
-use super::{EncodeError, encode, encode_into};
+use super::{EncodeError, encode_into, encode_payload};
+use crate::wire::content::Content;
 use crate::wire::ids::{ActorId, NodeId};
 
 /// The most handles that one message may hold.
@@ -43,9 +43,9 @@ impl Handle {
 pub(crate) fn encode_message<T: Serialize + ?Sized>(
     value: &T,
     limit: usize,
-) -> Result<(Bytes, Vec<Handle>), EncodeError> {
+) -> Result<(Content, Vec<Handle>), EncodeError> {
     let scope = EncodeScope::open();
-    let bytes = encode(value, limit)?;
+    let bytes = encode_payload(value, limit)?;
     Ok((bytes, scope.close()?))
 }
 
@@ -163,6 +163,7 @@ mod tests {
     use serde::{Serializer, ser::Error};
 
     use super::*;
+    use crate::wire::codec::encode;
 
     fn handle(id: u64) -> Handle {
         Handle { kind: 1, node: NodeId(9), actor: ActorId(id) }

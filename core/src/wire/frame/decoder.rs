@@ -4,10 +4,14 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     Frame, FrameError, HANDLE, MemoryAbout, MemoryForm, NO_DEADLINE, NUMBER, PREFIX, REQUEST, Request, Route, Status,
-    Trace, VERSION, kind,
+    Trace, VALUE, VERSION, kind,
 };
 use crate::wire::codec::Handle;
+use crate::wire::content::Content;
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId, TypeHash};
+
+/// Where a frame says of what kind it is.
+const KIND_AT: usize = 5;
 
 /// Cuts frames out of a stream of bytes.
 #[derive(Debug)]
@@ -53,26 +57,30 @@ impl Decoder {
     }
 
     /// Takes all whole frames off the front of `buffer`; those before a bad one as well.
-    ///
-    /// Their payloads share one piece of memory, which is cut off once and not for each of them.
     pub(crate) fn take_all(&self, buffer: &mut BytesMut, frames: &mut Vec<Frame>) -> Result<(), FrameError> {
-        let mut end = 0;
+        let mut cuts = Vec::new();
+        let fault = self.cut(buffer, &mut cuts);
+        for frame in cuts.iter().flat_map(Cut::frames) {
+            frames.push(frame.decode()?);
+        }
+        fault
+    }
+
+    /// Cuts all whole frames off the front of `buffer`, in one piece; those before a bad one as well.
+    pub(crate) fn cut(&self, buffer: &mut BytesMut, cuts: &mut Vec<Cut>) -> Result<(), FrameError> {
+        let (mut end, mut gives_memory) = (0, false);
         let fault = loop {
             match self.length(&buffer[end..]) {
-                Ok(Some(len)) if len <= buffer.len() - end => end += len,
+                Ok(Some(len)) if len <= buffer.len() - end => {
+                    gives_memory |= buffer[end + KIND_AT] == kind::MEMORY;
+                    end += len;
+                }
                 Ok(next) => break Ok(next),
                 Err(error) => break Err(error),
             }
         };
         if end > 0 {
-            let whole = buffer.split_to(end).freeze();
-            let mut rest = &whole[..];
-            while let Some(len) = self.length(rest)?
-                && let Some((frame, behind)) = rest.split_at_checked(len)
-            {
-                frames.push(decode(&whole, frame)?);
-                rest = behind;
-            }
+            cuts.push(Cut { whole: buffer.split_to(end).freeze(), gives_memory });
         }
         if let Some(len) = fault? {
             make_room(buffer, len);
@@ -92,6 +100,51 @@ impl Decoder {
             return Err(FrameError::TooShort { len });
         }
         Ok(Some(len))
+    }
+}
+
+/// Whole frames that have come together, not looked into yet.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    whole: Bytes,
+    /// Whether one of them is a [`Frame::Memory`].
+    pub(crate) gives_memory: bool,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole<'a> {
+    all: &'a Bytes,
+    frame: &'a [u8],
+}
+
+impl Cut {
+    #[inline]
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Whole<'_>> {
+        let mut rest = &self.whole[..];
+        std::iter::from_fn(move || {
+            // Their lengths were looked at when they were cut.
+            let len = u32::from_le_bytes(*rest.first_chunk()?) as usize + 4;
+            let (frame, behind) = rest.split_at_checked(len)?;
+            rest = behind;
+            Some(Whole { all: &self.whole, frame })
+        })
+    }
+}
+
+impl Whole<'_> {
+    pub(crate) fn decode(self) -> Result<Frame, FrameError> {
+        decode(self.all, self.frame)
+    }
+
+    /// The parts of a value in reply to a call, where it has no handles: most frames to a caller are that, and need not be
+    /// moved about as a whole.
+    #[inline]
+    pub(crate) fn as_value(self) -> Option<(CallId, Content)> {
+        let (head, rest) = self.frame.split_first_chunk::<PREFIX>()?;
+        // Behind its length: version, kind, status and number of handles.
+        let is_value = head[4..8] == [VERSION, kind::REPLY, VALUE, 0];
+        is_value.then(|| (CallId(u64_at(head, 8)), Content::of(self.all, rest)))
     }
 }
 
@@ -122,7 +175,7 @@ fn decode(whole: &Bytes, frame: &[u8]) -> Result<Frame, FrameError> {
         kind::CAST => Frame::Request(Request::decode(call, false, handles, body)?),
         kind::REPLY => {
             let status = match flags {
-                0 => Status::Value,
+                VALUE => Status::Value,
                 1 => Status::HandlerError,
                 2 => Status::Failed,
                 3 => Status::Withdrawn,
@@ -130,7 +183,7 @@ fn decode(whole: &Bytes, frame: &[u8]) -> Result<Frame, FrameError> {
                 status => return Err(FrameError::Status { status }),
             };
             let (handles, rest) = get_handles(handles, rest).ok_or(FrameError::TooShort { len })?;
-            Frame::Reply { call, status, handles, payload: body.keep(rest) }
+            Frame::Reply { call, status, handles, payload: Content::of(body.whole, rest) }
         }
         kind::INIT => {
             let (handles, rest) = get_handles(handles, rest).ok_or(FrameError::TooShort { len })?;
@@ -216,7 +269,18 @@ impl Request {
         let trace = u128::from(u64_at(fields, 56)) << 64 | u128::from(u64_at(fields, 48));
         let trace = Trace::new(trace, u64_at(fields, 64));
         let (handles, rest) = get_handles(handles, rest).ok_or(too_short)?;
-        Ok(Self { call, reply, to, method, priority, remaining, caused_by, trace, handles, payload: body.keep(rest) })
+        Ok(Self {
+            call,
+            reply,
+            to,
+            method,
+            priority,
+            remaining,
+            caused_by,
+            trace,
+            handles,
+            payload: Content::of(body.whole, rest),
+        })
     }
 }
 

@@ -44,7 +44,7 @@ fn request() -> impl Strategy<Value = Frame> {
                 caused_by: CallId(caused_by),
                 trace: Trace::new(trace, span),
                 handles,
-                payload,
+                payload: payload.into(),
             })
         },
     )
@@ -69,7 +69,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             call,
             status,
             handles,
-            payload
+            payload: payload.into(),
         }),
         call().prop_map(|call| Frame::Cancel { call }),
         any::<(u64, u64, u32, u32)>().prop_map(|(node, actor, returned, window)| {
