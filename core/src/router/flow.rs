@@ -116,31 +116,40 @@ impl Router {
                 Destination { run: self.run, node: e.route.node, actor: e.route.actor, type_hash: record.type_hash };
             let (source, cost, reply) = (record.source, record.cost, record.reply);
             let (deadline, cause) = (record.deadline, record.caused_by);
-            let Some(message) = record.message.take() else {
-                continue;
-            };
+            let held = record.message.as_ref().map(|message| message.handles.clone()).unwrap_or_default();
             let caused_by = self.cause_as_known_by(link, cause);
-            let handles = self.handles_sent(link, message.handles.list());
+            let handles = self.handles_sent(link, held.list());
             let remaining = deadline.map(|at| {
-                let left = at.saturating_duration_since(self.now).as_millis();
-                u32::try_from(left).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+                let left = at.saturating_duration_since(self.now);
+                let millis = left.as_secs().saturating_mul(1000).saturating_add(left.subsec_millis().into());
+                u32::try_from(millis).unwrap_or(u32::MAX).min(u32::MAX - 1)
             });
-            let request = RequestParts {
-                // A cast that goes onward is forgotten here; one in a worker can still be a cause.
-                call: if reply || to_worker { CallId(key) } else { CallId::NONE },
-                reply,
-                to,
-                method: message.method,
-                priority: message.priority,
-                remaining,
-                caused_by,
-                trace: &message.trace,
-                handles: &handles,
-                payload: &message.payload,
-            };
-            self.write(link, |out| request.encode(out));
+            // Written from where it lies, and dropped there: messages are many, and large to move.
+            if let Some(record) = self.calls.get_mut(key)
+                && let Some(l) = self.links.get_mut(link)
+                && let Some(message) = &record.message
+            {
+                let request = RequestParts {
+                    // A cast that goes onward is forgotten here; one in a worker can still be a cause.
+                    call: if reply || to_worker { CallId(key) } else { CallId::NONE },
+                    reply,
+                    to,
+                    method: message.method,
+                    priority: message.priority,
+                    remaining,
+                    caused_by,
+                    trace: &message.trace,
+                    handles: &handles,
+                    payload: &message.payload,
+                };
+                request.encode(&mut l.out);
+                record.message = None;
+                if !mem::replace(&mut l.flush_asked, true) {
+                    self.actions.push_back(Action::Flush(link));
+                }
+            }
             // Behind the message, so that a Release does not overtake it: there it would be news of what nobody holds.
-            self.let_go(message.handles.list());
+            self.let_go(held.list());
             self.release(entry, source, cost);
             if !to_worker && !reply {
                 self.forget(key);

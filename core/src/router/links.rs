@@ -131,17 +131,6 @@ impl Router {
         self.write_answer(link, |out| encode_reply(out, call, status, handles, payload));
     }
 
-    /// Sends what is appended.
-    #[inline]
-    pub(super) fn write(&mut self, link: LinkKey, append: impl FnOnce(&mut BytesMut)) {
-        if let Some(l) = self.links.get_mut(link) {
-            append(&mut l.out);
-            if !mem::replace(&mut l.flush_asked, true) {
-                self.actions.push_back(Action::Flush(link));
-            }
-        }
-    }
-
     /// Sends a frame over the control stream.
     pub(crate) fn send_control(&mut self, link: LinkKey, frame: &Frame) {
         if let Some(l) = self.links.get_mut(link) {

@@ -1,14 +1,16 @@
 //! The bytes of a message.
 
 use std::fmt;
-use std::ops::Deref;
-use std::ops::RangeFrom;
+use std::ops::{Deref, RangeFrom};
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// So many bytes lie in the payload itself: most messages are that short, and cost no memory of their own.
-const SHORT: usize = 38;
+/// So many words of bytes lie in the content itself: most messages are that short, and cost no memory of their own.
+///
+/// In words, since whatever has the bytes is moved often, and a processor moves what is aligned at once.
+const WORDS: usize = 4;
+const SHORT: usize = WORDS * size_of::<u64>();
 
 /// The bytes of a message or an answer: short ones in place, long ones shared.
 #[derive(Clone)]
@@ -16,12 +18,12 @@ pub(crate) struct Content(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Short { len: u8, bytes: [u8; SHORT] },
+    Short { len: u8, words: [u64; WORDS] },
     Long(Bytes),
 }
 
 impl Content {
-    pub(crate) const EMPTY: Self = Self(Repr::Short { len: 0, bytes: [0; SHORT] });
+    pub(crate) const EMPTY: Self = Self(Repr::Short { len: 0, words: [0; WORDS] });
 
     /// The bytes themselves where they are short.
     #[inline]
@@ -29,9 +31,9 @@ impl Content {
         if from.len() > SHORT {
             return None;
         }
-        let mut bytes = [0; SHORT];
-        bytes[..from.len()].copy_from_slice(from);
-        Some(Self(Repr::Short { len: from.len() as u8, bytes }))
+        let mut words = [0; WORDS];
+        bytemuck::bytes_of_mut(&mut words)[..from.len()].copy_from_slice(from);
+        Some(Self(Repr::Short { len: from.len() as u8, words }))
     }
 
     #[inline]
@@ -72,7 +74,7 @@ impl Deref for Content {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Repr::Short { len, bytes } => &bytes[..usize::from(*len).min(SHORT)],
+            Repr::Short { len, words } => &bytemuck::bytes_of(words)[..usize::from(*len).min(SHORT)],
             Repr::Long(bytes) => bytes,
         }
     }
@@ -131,23 +133,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_has_its_bytes_however_long_it_is() {
+    fn a_content_has_its_bytes_however_long_it_is() {
         let whole = Bytes::from((0..200).collect::<Vec<u8>>());
         for len in [0, 1, SHORT - 1, SHORT, SHORT + 1, 200] {
             let bytes = &whole[..len];
-            let mut payload = Content::of(&whole, bytes);
-            assert_eq!(&payload[..], bytes);
-            assert_eq!(&payload.clone().into_bytes()[..], bytes);
-            assert_eq!(payload, Content::from(bytes.to_vec()));
-            assert_eq!(payload, Content::from(whole.slice(..len)));
+            let mut content = Content::of(&whole, bytes);
+            assert_eq!(&content[..], bytes);
+            assert_eq!(&content.clone().into_bytes()[..], bytes);
+            assert_eq!(content, Content::from(bytes.to_vec()));
+            assert_eq!(content, Content::from(whole.slice(..len)));
             let from = len / 2;
-            payload.advance(from);
-            assert_eq!(&payload[..], &bytes[from..]);
+            content.advance(from);
+            assert_eq!(&content[..], &bytes[from..]);
         }
     }
 
     #[test]
-    fn a_payload_is_hardly_larger_than_what_refers_to_bytes() {
+    fn a_content_is_hardly_larger_than_what_refers_to_bytes() {
         assert_eq!(size_of::<Content>(), size_of::<Bytes>() + 8);
     }
 }
