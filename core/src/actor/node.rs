@@ -268,7 +268,7 @@ impl Node {
             return;
         }
         // What is performed may come back here: then it has lists of its own.
-        let Todo { mut effects, mut woken } = TODO.try_with(Cell::take).unwrap_or_default();
+        let Spare { mut effects, mut woken } = SPARE.try_with(Cell::take).unwrap_or_default();
         mem::swap(&mut inner.effects, &mut effects);
         inner.router.swap_woken(&mut woken);
         drop(inner);
@@ -278,20 +278,20 @@ impl Node {
         for effect in effects.drain(..) {
             effect.perform();
         }
-        let _ = TODO.try_with(|todo| todo.set(Todo { effects, woken }));
+        let _ = SPARE.try_with(|spare| spare.set(Spare { effects, woken }));
     }
 }
 
-/// What is done after an event, outside the lock.
+/// Lists of what is done after an event, outside the lock.
 #[derive(Default)]
-struct Todo {
+struct Spare {
     effects: Vec<Effect>,
     woken: Vec<Waker>,
 }
 
 thread_local! {
     /// Empty lists, so that no event has to make its own.
-    static TODO: Cell<Todo> = const { Cell::new(Todo { effects: Vec::new(), woken: Vec::new() }) };
+    static SPARE: Cell<Spare> = const { Cell::new(Spare { effects: Vec::new(), woken: Vec::new() }) };
 }
 
 impl Inner {

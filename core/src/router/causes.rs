@@ -8,7 +8,7 @@ use super::record::{CallKey, Phase, Record};
 use super::router::Router;
 use crate::error::call::{CallError, NoError};
 use crate::wire::frame::Route;
-use crate::wire::ids::CallId;
+use crate::wire::ids::{CallId, Destination};
 
 /// How many causes are looked at; a longer chain ends by its deadline.
 const DEPTH: usize = 256;
@@ -37,6 +37,20 @@ impl Router {
             Some(CallBetween { call, from: from.route, to: to.route, method: method.into() })
         });
         between.collect()
+    }
+
+    /// Whether the request, or one of those that caused it, went to one of these actors.
+    pub(crate) fn is_caused_at(&self, call: CallKey, actors: &[Destination]) -> bool {
+        let mut cause = Some(call);
+        while let Some(record) = cause.and_then(|key| self.calls.get(key)) {
+            if let Some(e) = self.entries.get(record.entry)
+                && actors.iter().any(|to| to.node == e.route.node && to.actor == e.route.actor)
+            {
+                return true;
+            }
+            cause = record.caused_by;
+        }
+        false
     }
 
     /// The entry again, unless a call to it would wait for itself; a cast waits for nobody.

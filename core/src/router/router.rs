@@ -460,20 +460,6 @@ impl Router {
         if full(self) { Err(CallError::NotDelivered(NotDelivered::TooMany)) } else { Ok(()) }
     }
 
-    /// Whether the request, or one of those that caused it, went to one of these actors.
-    pub(crate) fn is_caused_at(&self, call: CallKey, actors: &[Destination]) -> bool {
-        let mut cause = Some(call);
-        while let Some(record) = cause.and_then(|key| self.calls.get(key)) {
-            if let Some(e) = self.entries.get(record.entry)
-                && actors.iter().any(|to| to.node == e.route.node && to.actor == e.route.actor)
-            {
-                return true;
-            }
-            cause = record.caused_by;
-        }
-        false
-    }
-
     /// The request with this number, if it was handed to the peer of this link: only then may it speak of it.
     pub(super) fn handed_to(&self, link: LinkKey, call: CallId) -> Option<&Record> {
         self.calls.get(call.0).filter(|record| record.handed == Some(link))

@@ -149,7 +149,7 @@ fn only_the_peer_that_was_asked_can_answer() {
             handles: Vec::new(),
             payload: Bytes::new().into(),
         });
-        s.sends(Frame::Down { call: number, payload: Bytes::new().into() });
+        s.sends(Frame::Down { call: number, payload: Bytes::new() });
         s.sends(Frame::Deferred { call: number });
         s.sends(Frame::Cancel { call: number });
     }
@@ -157,7 +157,7 @@ fn only_the_peer_that_was_asked_can_answer() {
     // Nor is a call ended by the word that a monitor is, nor the other way round.
     let mine = s.w.call(s.hub, s.to_b, "x");
     let number = CallId(s.w.processes[s.hub].open[&mine].0);
-    s.sends(Frame::Down { call: number, payload: Bytes::new().into() });
+    s.sends(Frame::Down { call: number, payload: Bytes::new() });
     assert!(s.w.is_open(s.hub, mine));
     assert_eq!(s.w.serve(&s.a), ["x"]);
     text(s.w.outcome(s.hub, call));
