@@ -30,6 +30,7 @@ mod parted;
 mod pipes;
 mod poller;
 mod processes;
+mod room;
 mod segment;
 mod shutdown;
 mod stream;

@@ -1,18 +1,21 @@
 //! The tokio side of an endpoint.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net;
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 
 use bytes::BufMut;
 use rustix::io::Errno;
 use rustix::net::{ReturnFlags, SendFlags, send};
 use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
 
 use crate::greeting::{receive_with, send_with};
+use crate::room::Room;
 use crate::{Child, SharedMemory};
 
 /// Descriptors that may have arrived and not been taken: more than one message can announce.
@@ -25,7 +28,9 @@ const UNTAKEN: usize = 256;
 /// [`BrokenPipe`](io::ErrorKind::BrokenPipe), and no signal is raised.
 #[derive(Debug)]
 pub struct Stream {
-    socket: UnixStream,
+    /// Watched for what there is to read only: whoever is told of room too is woken up whenever the peer reads anything.
+    socket: AsyncFd<net::UnixStream>,
+    room: Room,
     arrived: Mutex<VecDeque<Arrived>>,
 }
 
@@ -48,8 +53,9 @@ pub struct Ready {
 
 impl Stream {
     pub(crate) fn new(socket: net::UnixStream) -> io::Result<Self> {
-        let socket = UnixStream::from_std(socket)?;
-        Ok(Self { socket, arrived: Mutex::default() })
+        // SAFETY: the socket owns its descriptor, which stays open, and is the same, for as long as it lives.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
+        Ok(Self { socket, room: Room::default(), arrived: Mutex::default() })
     }
 
     /// Waits until the stream is readable or, if `write` is set, writable as well.
@@ -60,9 +66,20 @@ impl Stream {
     /// # Errors
     /// The runtime is shutting down.
     pub async fn ready(&self, write: bool) -> io::Result<Ready> {
-        let interest = if write { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        let ready = self.socket.ready(interest).await?;
-        Ok(Ready { readable: ready.is_readable(), writable: ready.is_writable() })
+        if !write {
+            self.socket.readable().await?.retain_ready();
+            return Ok(Ready { readable: true, writable: false });
+        }
+        let room = self.room.watch(&self.socket).await?;
+        poll_fn(|cx| {
+            let readable = self.socket.poll_read_ready(cx)?.is_ready();
+            let writable = match &room {
+                Some(room) => room.poll_write_ready(cx)?.is_ready(),
+                None => true,
+            };
+            if readable || writable { Poll::Ready(Ok(Ready { readable, writable })) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Waits until the stream is writable, whatever there is to read.
@@ -73,7 +90,10 @@ impl Stream {
     /// # Errors
     /// The runtime is shutting down.
     pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+        if let Some(room) = self.room.watch(&self.socket).await? {
+            room.writable().await?.retain_ready();
+        }
+        Ok(())
     }
 
     /// Reads what is there into `buf`, which must not be empty; `Ok(0)` means that the peer is gone.
@@ -85,7 +105,7 @@ impl Stream {
     /// `WouldBlock` if nothing is there; `InvalidData` for a peer that sends descriptors which it never announces.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         debug_assert!(!buf.is_empty(), "an empty buffer cannot tell the end of the stream");
-        end_of_stream(self.socket.try_io(Interest::READABLE, || Ok(self.receive(buf)?.0)))
+        end_of_stream(self.socket.try_io(Interest::READABLE, |_| Ok(self.receive(buf)?.0)))
     }
 
     /// Reads what is there into the spare room of `buf`, which must have some; `Ok(0)` means that the peer is gone.
@@ -100,7 +120,7 @@ impl Stream {
         // A read that leaves room has found all there was: to say so here, before anything new can have come unseen, saves
         // a read that finds nothing. With descriptors it may have ended early.
         let mut drained = None;
-        let read = self.socket.try_io(Interest::READABLE, || {
+        let read = self.socket.try_io(Interest::READABLE, |_| {
             let (read, is_plain) = self.receive(room)?;
             if is_plain && 0 < read && read < room.len() {
                 drained = Some(read);
@@ -175,7 +195,7 @@ impl Stream {
     /// # Errors
     /// Those of [`try_write`](Self::try_write).
     pub fn try_write_with(&self, buf: &[u8], memory: &SharedMemory) -> io::Result<usize> {
-        let written = self.socket.try_io(Interest::WRITABLE, || {
+        let written = self.room.try_write(|| {
             match send_with(self.socket.as_fd(), &[IoSlice::new(buf)], &[memory.as_fd()]) {
                 // As many descriptors are under way as the system will have: there is room when the peer has read.
                 Err(Errno::TOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
@@ -216,7 +236,7 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if nothing fits, `BrokenPipe` if the peer is gone.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        let written = self.socket.try_io(Interest::WRITABLE, || Ok(send(&self.socket, buf, SendFlags::NOSIGNAL)?));
+        let written = self.room.try_write(|| Ok(send(&self.socket, buf, SendFlags::NOSIGNAL)?));
         broken_pipe(written)
     }
 }
