@@ -53,6 +53,10 @@ pub(crate) trait Peer: Send + Sync {
     fn flush(&self);
     /// The same, and nothing is gained if others come: they are written now, if nobody else is writing.
     fn hurry(&self);
+    /// The same, and nobody waits for them: they may go with others that come, within [a time](Router::calm_until).
+    fn flush_later(&self) {
+        self.flush();
+    }
     /// Writes of them what the streams take, now.
     fn write(&self);
     /// A frame that is about the process and not about a request.
@@ -110,6 +114,7 @@ pub(crate) enum News {
 enum Effect {
     Flush(Arc<dyn Peer>),
     Hurry(Arc<dyn Peer>),
+    FlushLater(Arc<dyn Peer>),
     Frame(Arc<dyn Peer>, Box<Frame>),
     Refuse(Arc<dyn Peer>, String),
     Local(Arc<LocalEnd>),
@@ -302,7 +307,11 @@ impl Inner {
                 // Nothing is to be written any more where the event has fetched it.
                 Action::Flush(link) if !self.router.has_output(link) => continue,
                 Action::Flush(link) => {
-                    let effect = if self.router.is_urgent(link) { Effect::Hurry } else { Effect::Flush };
+                    let effect = match self.router.calm_until(link) {
+                        Some(_) => Effect::FlushLater,
+                        None if self.router.is_urgent(link) => Effect::Hurry,
+                        None => Effect::Flush,
+                    };
                     self.peers.get(&link).map(|peer| effect(peer.clone()))
                 }
                 Action::Wake(entry) if woken == Some(entry) => continue,
@@ -337,6 +346,7 @@ impl Effect {
         match self {
             Self::Flush(peer) => peer.flush(),
             Self::Hurry(peer) => peer.hurry(),
+            Self::FlushLater(peer) => peer.flush_later(),
             Self::Frame(peer, frame) => peer.frame(*frame),
             Self::Refuse(peer, why) => peer.refuse(why),
             Self::Local(end) => end.wake.notify_one(),

@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     is_behind: AtomicBool,
     /// There are bytes to write.
     pub(crate) wake: Notify,
+    /// Whether the driver will look by itself for what may wait a while.
+    looks: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ impl Connection {
             writing: Mutex::new(writing),
             is_behind: AtomicBool::new(false),
             wake: Notify::new(),
+            looks: AtomicBool::new(false),
         }
     }
 
@@ -340,6 +343,18 @@ impl Connection {
         if !written {
             self.wake.notify_one();
         }
+    }
+
+    /// There are bytes to write that may wait a while.
+    pub(crate) fn flush_later(&self) {
+        if !self.looks.load(Ordering::Acquire) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether its driver will look by itself for such bytes, so that it need not be told of them.
+    pub(crate) fn set_looks(&self, looks: bool) {
+        self.looks.store(looks, Ordering::Release);
     }
 
     /// Whether there is something new to write, as its driver would be told.

@@ -69,6 +69,15 @@ pub(crate) struct Window {
 pub(crate) struct Grant {
     pub(crate) returned: u32,
     pub(crate) window: u32,
+    /// The window that the sender has, if it has not used all of it.
+    ample: u32,
+}
+
+impl Grant {
+    /// Whether the sender may have stopped for want of it. So many units were returned `before` that it does not know of yet.
+    pub(crate) fn is_pressing(self, before: u32) -> bool {
+        self.returned.saturating_add(before).saturating_mul(2) >= self.ample
+    }
 }
 
 /// A peer sent, or returned, more than it could.
@@ -112,6 +121,7 @@ impl Window {
         if self.owed * 2 < self.size && self.held() > 0 {
             return None;
         }
+        let ample = if self.filled { 0 } else { self.size.min(wanted) };
         if wanted < self.size {
             self.size = wanted.max(1);
         } else if self.filled {
@@ -119,14 +129,14 @@ impl Window {
         }
         self.told = self.told.max(self.size);
         self.filled = false;
-        self.flush()
+        self.flush().map(|grant| Grant { ample, ..grant })
     }
 
     /// Returns at once what is owed, if anything.
     pub(crate) fn flush(&mut self) -> Option<Grant> {
         let returned = std::mem::take(&mut self.owed);
         self.outstanding -= returned;
-        (returned > 0).then_some(Grant { returned, window: self.size })
+        (returned > 0).then_some(Grant { returned, window: self.size, ample: 0 })
     }
 }
 
@@ -180,11 +190,24 @@ mod tests {
     fn the_window_grows_only_for_a_sender_that_fills_it() {
         let mut window = Window::new(8);
         window.admit(1).unwrap();
-        assert_eq!(window.release(1, 256), Some(Grant { returned: 1, window: 8 }));
+        assert_eq!(window.release(1, 256), Some(Grant { returned: 1, window: 8, ample: 8 }));
         for _ in 0..8 {
             window.admit(1).unwrap();
         }
-        assert_eq!((0..4).find_map(|_| window.release(1, 256)), Some(Grant { returned: 4, window: 16 }));
+        assert_eq!((0..4).find_map(|_| window.release(1, 256)), Some(Grant { returned: 4, window: 16, ample: 0 }));
+    }
+
+    #[test]
+    fn what_is_returned_is_pressing_from_half_of_a_window_on_and_when_all_of_it_was_used() {
+        let mut window = Window::new(8);
+        window.admit(1).unwrap();
+        let one = window.release(1, 256).unwrap();
+        assert!(!one.is_pressing(0) && !one.is_pressing(2));
+        assert!(one.is_pressing(3));
+        for _ in 0..8 {
+            window.admit(1).unwrap();
+        }
+        assert!((0..4).find_map(|_| window.release(1, 256)).unwrap().is_pressing(0));
     }
 
     /// What it knows, what it has to send, what is on the wire, and the grants on their way back.

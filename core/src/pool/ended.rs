@@ -20,6 +20,7 @@ use crate::router::{Handles, Outcome};
 use crate::shm::chunk::{Head, Kind, Results};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
+use crate::wire::content::Content;
 
 /// Whoever is told how tasks end. Called by the pool's task: it must not block.
 pub(super) trait Receiver: Send + Sync {
@@ -128,7 +129,7 @@ impl Batch {
                 for end in ends {
                     let index = end.index;
                     let result = match &end.how {
-                        How::Value(value) => decoded(value.as_slice()),
+                        How::Value(value) => decoded(&value),
                         _ => Ended { name, worker: worker.clone(), end }.result(),
                     };
                     tell(index, result);
@@ -172,7 +173,7 @@ pub(super) fn one_of_many(
     value: &[u8],
 ) -> Ended {
     let how = match head.kind {
-        Kind::Value | Kind::Failure => How::Value(Value::from(value)),
+        Kind::Value | Kind::Failure => How::Value(Content::copy_from_slice(value)),
         Kind::Error => {
             let error = failure(Outcome::FailedElsewhere(Bytes::copy_from_slice(value)));
             How::Reported(Box::new(Outcome::Failed(error)))
@@ -193,7 +194,7 @@ pub(super) enum How {
     /// Its worker reported.
     Reported(Box<Outcome>),
     /// Its worker had put its value, without what stands in front of it, where it was found.
-    Value(Value),
+    Value(Content),
     /// The scheduler ended it.
     Ending {
         ending: Ending,
@@ -205,50 +206,6 @@ pub(super) enum How {
     },
     /// It was not taken.
     NotTaken(Box<TaskError>),
-}
-
-/// An encoded value; a short one needs no memory of its own.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    Short { length: u8, bytes: [u8; SHORT] },
-    Long(Bytes),
-}
-
-/// As many bytes as take up no more room than the handle of shared ones.
-const SHORT: usize = 30;
-
-impl From<&[u8]> for Value {
-    fn from(value: &[u8]) -> Self {
-        Self::short(value).unwrap_or_else(|| Self::Long(Bytes::copy_from_slice(value)))
-    }
-}
-
-impl From<Bytes> for Value {
-    fn from(value: Bytes) -> Self {
-        Self::short(&value).unwrap_or(Self::Long(value))
-    }
-}
-
-impl Value {
-    fn short(value: &[u8]) -> Option<Self> {
-        let mut bytes = [0; SHORT];
-        bytes.get_mut(..value.len())?.copy_from_slice(value);
-        Some(Self::Short { length: value.len() as u8, bytes })
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Short { length, bytes } => &bytes[..usize::from(*length)],
-            Self::Long(bytes) => bytes,
-        }
-    }
-
-    pub(super) fn to_bytes(&self) -> Bytes {
-        match self {
-            Self::Short { .. } => Bytes::copy_from_slice(self.as_slice()),
-            Self::Long(bytes) => bytes.clone(),
-        }
-    }
 }
 
 /// The worker that ran a task.
@@ -287,7 +244,7 @@ impl Ended {
     /// The task's value or its failure.
     pub(super) fn result<R: Payload>(&self) -> Result<R, TaskError> {
         match &self.end.how {
-            How::Value(value) => decoded(value.as_slice()),
+            How::Value(value) => decoded(&value),
             _ => self.value()?.open().map_err(|error| TaskError::Codec(CodecError::Reply { error })),
         }
     }
@@ -296,7 +253,7 @@ impl Ended {
     pub(super) fn value(&self) -> Result<Parcel, TaskError> {
         let task = || self.name.to_owned();
         match &self.end.how {
-            How::Value(value) => Ok(Parcel { bytes: value.to_bytes().into(), handles: Handles::none() }),
+            How::Value(value) => Ok(Parcel { bytes: value.clone(), handles: Handles::none() }),
             How::Reported(outcome) => match &**outcome {
                 Outcome::Value(bytes, handles) => {
                     let mut bytes = bytes.clone();

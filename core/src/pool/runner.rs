@@ -194,8 +194,8 @@ impl TaskRunner {
                 Made::write_header(&mut self.room, failed, began.elapsed());
                 // A short result leaves the room to the next one.
                 let bytes = match self.room.len() {
-                    0..=SHORT => Bytes::copy_from_slice(&self.room),
-                    _ => mem::take(&mut self.room).into(),
+                    0..=SHORT => Content::copy_from_slice(&self.room),
+                    _ => Content::from(mem::take(&mut self.room)),
                 };
                 Outcome::Value(bytes, handles)
             }

@@ -39,6 +39,8 @@ pub(crate) async fn drive(
     let mut cuts = Vec::new();
     let mut sleep: Option<Pin<Box<Sleep>>> = None;
     let mut is_readable = true;
+    // When to look for what may have waited long enough, if at all.
+    let mut look_at: Option<Instant> = None;
     loop {
         let mut read = match is_readable {
             true => reader.read(connection, &mut cuts),
@@ -53,8 +55,13 @@ pub(crate) async fn drive(
         {
             read = Err(error);
         }
+        let now = Instant::now();
+        if look_at.is_some_and(|at| at <= now) {
+            look_at = None;
+            connection.set_looks(false);
+        }
         // Not while bytes are fetched: who hears of what has come may have something to write at once.
-        let (deadline, handled) = node.with(|router| {
+        let (deadline, handled) = node.at(now, |router| {
             handle(router, link, &mut frames, known);
             let handled = handle_cuts(router, link, &mut cuts);
             router.handle_timeout(link);
@@ -65,7 +72,19 @@ pub(crate) async fn drive(
         }
         // What the frames bring about goes out at once; whoever says so from now on is heard.
         connection.is_told();
-        let blocked = connection.write(&mut |data, control| output(node, link, data, control));
+        let mut calm_until = None;
+        let blocked = connection.write(&mut |data, control| {
+            let ahead = node.at(now, |router| {
+                calm_until = router.calm_until(link).filter(|until| now < *until);
+                if calm_until.is_some() { Vec::new() } else { router.take_output(link, data, control) }
+            });
+            given(ahead)
+        });
+        if calm_until.is_some() && look_at.is_none() {
+            look_at = calm_until;
+            connection.set_looks(true);
+        }
+        let deadline = [deadline, look_at].into_iter().flatten().min();
         // A worker always reads, so this ends; whoever is above it is waited for by nobody's reading.
         let stalled = blocked.data && connection.leads_down() && node.with(|router| router.is_deaf(link));
         is_readable = match read {

@@ -495,6 +495,10 @@ impl Peer for Downlink {
         }
     }
 
+    fn flush_later(&self) {
+        self.connection.flush_later();
+    }
+
     /// What goes down loses nothing with this process that would not be lost with those below it.
     fn write(&self) {
         self.flush();

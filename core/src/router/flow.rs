@@ -43,7 +43,11 @@ impl Router {
         if self.links.get(link).is_none() {
             e.forget_window(link);
         } else if let Some(grant) = grant {
-            self.send(link, &Frame::Credit { to: route, returned: grant.returned, window: grant.window });
+            let credit = Frame::Credit { to: route, returned: grant.returned, window: grant.window };
+            match grant.is_pressing(self.links.get(link).map_or(0, |l| l.returned_calmly)) {
+                true => self.send(link, &credit),
+                false => self.return_calmly(link, &credit, grant.returned),
+            }
         }
     }
 
@@ -144,7 +148,7 @@ impl Router {
                 };
                 request.encode(&mut l.out);
                 record.message = None;
-                if !mem::replace(&mut l.flush_asked, true) {
+                if l.ask_flush() {
                     self.actions.push_back(Action::Flush(link));
                 }
             }

@@ -61,6 +61,10 @@ pub(super) struct Link {
     pub(super) fetched: Answers,
     /// Whether it was said that there are frames to write, and they were not fetched since.
     pub(super) flush_asked: bool,
+    /// Since when there are frames to write, where nobody waits for any of them.
+    pub(super) calm: Option<Instant>,
+    /// Units that were returned as such and are not fetched yet.
+    pub(super) returned_calmly: u32,
     /// Whether one side waits for one of them, and for nothing else: it gains nothing from others that come after it.
     pub(super) urgent: bool,
     /// Open requests that came in over this link, by the number their sender gave them; but for those of the actor that this
@@ -109,6 +113,12 @@ impl Link {
     pub(super) fn is_deaf(&self) -> bool {
         let frames = self.answers.frames + self.fetched.frames;
         frames >= UNREAD_ANSWERS.frames && self.answers.bytes + self.fetched.bytes >= UNREAD_ANSWERS.bytes
+    }
+
+    /// There is a frame to write that somebody may wait for; whether that is to be said.
+    pub(super) fn ask_flush(&mut self) -> bool {
+        let was_calm = self.calm.take().is_some();
+        !std::mem::replace(&mut self.flush_asked, true) || was_calm
     }
 
     /// Calls that the peer has in flight.

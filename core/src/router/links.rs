@@ -20,6 +20,10 @@ use crate::wire::content::Content;
 use crate::wire::frame::{Frame, Request, Route, Status, encode_reply};
 use crate::wire::ids::{CallId, NodeId};
 
+/// How long what nobody waits for may wait for what it can go with. Only the sender of a message that is larger than half of its
+/// window ever waits for that time.
+const CALM: Duration = Duration::from_millis(2);
+
 impl Router {
     pub(crate) fn add_link(&mut self) -> LinkKey {
         self.links.insert(Link::default())
@@ -56,6 +60,8 @@ impl Router {
         };
         l.flush_asked = false;
         l.urgent = false;
+        l.calm = None;
+        l.returned_calmly = 0;
         // What was fetched before is written.
         if out.is_empty() {
             l.fetched = Answers::default();
@@ -91,6 +97,11 @@ impl Router {
         self.links.get(link).is_some_and(|l| l.urgent)
     }
 
+    /// Until when what there is to write may wait for more, since nobody waits for any of it.
+    pub(crate) fn calm_until(&self, link: LinkKey) -> Option<Instant> {
+        Some(self.links.get(link)?.calm? + CALM)
+    }
+
     /// Sends an actor's first argument to the process that is to host it.
     pub(crate) fn send_init(&mut self, link: LinkKey, payload: Bytes, handles: &[Handle]) {
         let handles = self.handles_sent(link, handles);
@@ -102,6 +113,17 @@ impl Router {
         self.write_answer(link, |out| frame.encode(out));
     }
 
+    /// Returns units for which nobody waits at this moment: they go with what is sent next, or soon by themselves.
+    pub(super) fn return_calmly(&mut self, link: LinkKey, credit: &Frame, units: u32) {
+        let Some(l) = self.links.get(link) else { return };
+        let calm = if l.flush_asked { l.calm } else { Some(self.now) };
+        self.send(link, credit);
+        if let Some(l) = self.links.get_mut(link) {
+            l.calm = calm;
+            l.returned_calmly += units;
+        }
+    }
+
     /// Sends what is appended, which is no request.
     #[inline]
     pub(super) fn write_answer(&mut self, link: LinkKey, append: impl FnOnce(&mut BytesMut)) {
@@ -110,7 +132,7 @@ impl Router {
             append(&mut l.out);
             l.answers.frames += 1;
             l.answers.bytes += l.out.len() - before;
-            if !mem::replace(&mut l.flush_asked, true) {
+            if l.ask_flush() {
                 self.actions.push_back(Action::Flush(link));
             }
         }
@@ -135,7 +157,7 @@ impl Router {
     pub(crate) fn send_control(&mut self, link: LinkKey, frame: &Frame) {
         if let Some(l) = self.links.get_mut(link) {
             frame.encode(&mut l.control);
-            if !mem::replace(&mut l.flush_asked, true) {
+            if l.ask_flush() {
                 self.actions.push_back(Action::Flush(link));
             }
         }

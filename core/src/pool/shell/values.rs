@@ -4,8 +4,6 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::runs::Left;
 use super::{Shell, tell_all};
 use crate::pool::ended::{Batch, How, RanOn, TaskEnd};
@@ -14,6 +12,7 @@ use crate::pool::inbox::Job;
 use crate::pool::task::TaskId;
 use crate::pool::worker::WorkerId;
 use crate::router::{Handles, Outcome};
+use crate::wire::content::Content;
 
 /// Values of one worker that have come and are not told of.
 #[derive(Default)]
@@ -29,7 +28,7 @@ struct Value {
 
 impl Shell {
     /// A task that was sent by itself has a value. What it leads to follows by [`end_values`](Self::end_values).
-    pub(super) fn handle_value(&mut self, now: Instant, id: TaskId, bytes: Bytes, handles: Handles) {
+    pub(super) fn handle_value(&mut self, now: Instant, id: TaskId, bytes: Content, handles: Handles) {
         let Some(sent) = self.alone.get_mut(id) else { return };
         sent.call = None;
         let (worker, since) = (sent.worker, sent.since);
@@ -42,7 +41,7 @@ impl Shell {
         let (failed, told) = (self.read)(&bytes);
         let ran = told.unwrap_or_else(|| now.saturating_duration_since(since.max(reported)));
         let how = match told {
-            Some(_) if handles.is_empty() => How::Value(bytes.slice(RESULT_HEADER..).into()),
+            Some(_) if handles.is_empty() => How::Value(bytes.slice(RESULT_HEADER..)),
             _ => How::Reported(Box::new(Outcome::Value(bytes, handles))),
         };
         self.values.list.push((id, ran, Value { how, failed }));

@@ -1,6 +1,9 @@
 //! Messages reach their actor, in order, and values come back.
 
+use crate::wire::content::Content;
+
 use super::*;
+use crate::router::Handles;
 
 #[test]
 fn a_value_comes_back_through_the_hub_from_worker_to_worker() {
@@ -78,4 +81,40 @@ fn a_hub_below_a_worker_is_reached_from_everywhere_and_reaches_everybody() {
         }
     }
     w.assert_at_rest();
+}
+
+#[test]
+fn credit_that_nobody_waits_for_goes_with_what_is_sent_next() {
+    let mut w = World::new();
+    let hub = w.process();
+    let to_a = w.local(hub, "a", 64);
+    let (_, b) = w.worker(hub, "b");
+    let to_b = w.link(b.wire, hub);
+    w.call(b.process, to_a, "one");
+    w.drive();
+    let router = w.router(hub);
+    let one = router.take(to_a.entry).expect("it has come");
+    assert!(router.has_output(to_b) && router.calm_until(to_b).is_some());
+    router.answer(one.call, Outcome::Value(Content::EMPTY, Handles::none()));
+    assert!(router.has_output(to_b) && router.calm_until(to_b).is_none());
+}
+
+#[test]
+fn credit_that_a_sender_may_wait_for_is_sent_at_once() {
+    let mut w = World::new();
+    let hub = w.process();
+    let to_a = w.local(hub, "a", 64);
+    let (_, b) = w.worker(hub, "b");
+    let to_b = w.link(b.wire, hub);
+    for _ in 0..8 {
+        w.cast(b.process, to_a, "one of a window");
+    }
+    w.drive();
+    let router = w.router(hub);
+    let mut taken = 0;
+    while !router.has_output(to_b) && router.take(to_a.entry).is_some() {
+        taken += 1;
+    }
+    assert_eq!(taken, 4);
+    assert!(router.calm_until(to_b).is_none());
 }
