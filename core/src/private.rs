@@ -10,6 +10,7 @@ pub use crate::pool::function::{TaskArguments, TaskEntry, TaskRun};
 pub use crate::process::entry::{TestEntry, enter_test};
 pub use crate::process::registration::ActorEntry;
 pub use crate::program::{Flavor, main};
+pub use crate::wire::codec::Large;
 
 use crate::Failure;
 

@@ -593,7 +593,7 @@ async fn a_method_that_the_actor_does_not_have_is_another_version() {
     let sup = start().await;
     let shop = shop(&sup, "shop", probe(&sup).await).await;
     // What a caller of a later build would send, if its address were not refused before.
-    let message = procession::__private::Message::new::<Shop, _>(999, &());
+    let message = procession::__private::Message::new::<Shop, _>(999, &(), |_| ());
     let error = within(shop.start_call::<u32, NoError>(message)).await.expect_err("there is none");
     assert_eq!(error, CallError::Version("the actor has no method number 999".to_owned()));
     assert!(!error.may_have_executed());

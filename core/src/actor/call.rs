@@ -171,7 +171,7 @@ impl Cast {
         let _keeper = content.make_bare();
         let node = Node::here();
         let to = self.request.to;
-        if !node.with(|router| router.has_room(&to, content.payload.len())) {
+        if !node.with(|router| router.has_room(&to, content.len())) {
             return Err(TrySendError::Full);
         }
         let caused_by = message::current().and_then(|current| current.call);

@@ -10,7 +10,7 @@ use super::party::Party;
 use super::traits::Handlers;
 use crate::error::call::{CallError, CodecError, NoError};
 use crate::router::CallKey;
-use crate::wire::codec::EncodeError;
+use crate::wire::codec::{EncodeError, Kept, Large};
 use crate::wire::frame::Trace;
 use crate::wire::ids::{Destination, TypeHash};
 
@@ -24,23 +24,29 @@ pub struct Message {
     pub(crate) name: &'static str,
     pub(crate) timeout: Option<Duration>,
     pub(crate) encoded: Result<Parcel, EncodeError>,
+    pub(crate) kept: Kept,
 }
 
 impl Message {
-    /// A message for the method with this number, with its arguments as a tuple.
-    pub fn new<A: Handlers, T: Serialize>(method: u16, arguments: &T) -> Self {
+    /// A message for the method with this number, with its arguments as a tuple, each of which is looked at.
+    #[inline]
+    pub fn new<A: Handlers, T: Serialize>(method: u16, arguments: &T, look: impl FnOnce(&mut Large)) -> Self {
+        let mut large = Large::default();
+        look(&mut large);
+        let (encoded, kept) = large.encode(|| Parcel::new(arguments));
         let about = A::METHODS.get(usize::from(method));
         Self {
             method,
             name: about.map_or("", |method| method.name),
             timeout: Some(about.and_then(|method| method.timeout).unwrap_or(DEFAULT_DEADLINE)),
-            encoded: Parcel::new(arguments),
+            encoded,
+            kept,
         }
     }
 
     /// A message of one of our own services, with one argument.
     pub(crate) fn plain<T: Serialize>(name: &'static str, method: u16, argument: &T) -> Self {
-        Self { method, name, timeout: Some(DEFAULT_DEADLINE), encoded: Parcel::new(argument) }
+        Self { method, name, timeout: Some(DEFAULT_DEADLINE), encoded: Parcel::new(argument), kept: Kept::default() }
     }
 
     /// A message for a service: it says who asks.
@@ -57,6 +63,7 @@ impl Message {
                 trace: Trace::default(),
                 handles,
                 payload,
+                kept: self.kept,
             }),
             Err(error) => Err(CallError::Codec(CodecError::Arguments { method: self.name.to_owned(), error })),
         }

@@ -233,8 +233,7 @@ impl<A: Handlers> Runner<A> {
         let Some(taken) = &mut self.due else { return Ok(()) };
         let (seq, method) = (taken.seq, taken.message.method);
         let about = A::METHODS.get(usize::from(method));
-        let payload =
-            Parcel { bytes: mem::take(&mut taken.message.payload), handles: mem::take(&mut taken.message.handles) };
+        let payload = Parcel { bytes: taken.message.take_payload(), handles: mem::take(&mut taken.message.handles) };
         let call = taken.reply.then_some(taken.call);
         // The deadline of a cast was for its room in the mailbox, which it has got.
         let current = Current { call: Some(taken.call), deadline: taken.deadline.filter(|_| taken.reply) };

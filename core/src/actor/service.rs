@@ -367,10 +367,8 @@ impl<S: Service> Shell<S> {
 
     fn handle(&mut self, now: Instant, taken: &mut Taken, party: Option<(Party, bool)>) {
         let call = taken.reply.then_some(taken.call);
-        let payload = Parcel {
-            bytes: std::mem::take(&mut taken.message.payload),
-            handles: std::mem::take(&mut taken.message.handles),
-        };
+        let payload =
+            Parcel { bytes: taken.message.take_payload(), handles: std::mem::take(&mut taken.message.handles) };
         match party {
             Some((party, true)) => {
                 let arguments = Parcel { bytes: payload.bytes.slice(Party::SIZE..), handles: payload.handles };

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use tokio::sync::Notify;
 
 use super::outgoing::Outgoing;
@@ -19,9 +19,12 @@ use crate::shm::ring::BeyondRing;
 use crate::sys::{Child, SharedMemory, Stream};
 use crate::wire::codec::Handle;
 use crate::wire::frame::{Cut, Decoder, FRAME_LIMIT, Frame, FrameError, MemoryAbout, MemoryForm};
+use crate::wire::rope::{Output, Rope};
 
 /// Room that a read finds, and what a buffer keeps when it is idle.
 const READ: usize = 64 << 10;
+/// How many long frames' memory is kept for the next ones: one is read while the one before is handled.
+const SPARES: usize = 3;
 /// Bytes read in a row before the other side of the connection has a turn.
 const READ_TURN: usize = 1 << 20;
 
@@ -76,9 +79,9 @@ pub(crate) enum Passed {
 }
 
 /// Whence bytes to write come, and the memory that goes ahead of some of them, in order.
-pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> Vec<Given>;
+pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut Rope, &mut BytesMut) -> Vec<Given>;
 /// The same, from somebody who says whether there will be more at once.
-pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut BytesMut, &mut BytesMut) -> (Vec<Given>, bool);
+pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut Rope, &mut BytesMut) -> (Vec<Given>, bool);
 
 /// Memory that the peer is to be given ahead of what refers to it.
 #[derive(Debug)]
@@ -251,10 +254,12 @@ impl Connection {
     /// Writes data, and memory with its byte.
     fn write_data(&self, writing: &mut Writing) {
         while !writing.data.is_empty() && !writing.broken {
-            let bytes = writing.data.bytes();
+            let bytes = writing.data.first();
             let taken = writing.data.taken();
             // No further than to the byte with which the next memory goes.
-            let until = |at: usize| writing.memories.get(at).map_or(bytes.len(), |(next, _)| (next - taken) as usize);
+            let until = |at: usize| {
+                writing.memories.get(at).map_or(bytes.len(), |(next, _)| bytes.len().min((next - taken) as usize))
+            };
             let (written, with_memory) = match writing.memories.front() {
                 Some((at, memory)) if *at == taken => (self.data.try_write_with(&bytes[..until(1)], memory), true),
                 _ => (self.data.try_write(&bytes[..until(0)]), false),
@@ -283,13 +288,9 @@ impl Connection {
         let mut rest = std::mem::take(data);
         let mut moved = 0;
         for Given { at, handle, tag, memory } in given {
-            let before = rest.split_to(at - moved);
+            let mut before = rest.split_to(at - moved);
             moved = at;
-            if data.is_empty() {
-                *data = before
-            } else {
-                data.unsplit(before)
-            }
+            data.take(&mut before);
             // Who cannot be given it is told so: that costs one message, and not the connection.
             let offered = memory.and_then(|memory| {
                 let told = self.data.offer_memory(self.child.as_ref(), &memory).ok()?;
@@ -310,7 +311,7 @@ impl Connection {
             }
             Frame::Memory { handle, about }.encode(data);
         }
-        data.unsplit(rest);
+        data.take(&mut rest);
     }
 
     /// Takes the memory that the peer has told of; nothing where there was no room for it on its way here.
@@ -431,9 +432,22 @@ fn write_control(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bo
 #[derive(Debug)]
 pub(crate) struct Reader {
     buffer: BytesMut,
+    long: Option<Long>,
+    /// What the last long frames were in.
+    spares: VecDeque<Long>,
     decoder: Decoder,
     /// Bytes that have come over the stream.
     received: u64,
+}
+
+/// A long frame that has not all arrived. Nothing else is read into its memory, so nobody's small payload keeps that.
+#[derive(Debug)]
+struct Long {
+    bytes: BytesMut,
+    /// How many there will be.
+    len: usize,
+    /// How many its memory has room for.
+    room: usize,
 }
 
 /// What a turn of reading found at its end.
@@ -449,36 +463,37 @@ pub(crate) enum ReadEnd {
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Self { buffer: BytesMut::new(), decoder: Decoder::new(FRAME_LIMIT), received: 0 }
+        Self {
+            buffer: BytesMut::new(),
+            long: None,
+            spares: VecDeque::new(),
+            decoder: Decoder::new(FRAME_LIMIT),
+            received: 0,
+        }
     }
 
     /// Reads what is there and cuts every whole frame out of it.
     pub(crate) fn read(&mut self, connection: &Connection, cuts: &mut Vec<Cut>) -> Result<ReadEnd, FrameError> {
         // Of what was looked at.
-        self.decoder.cut(&mut self.buffer, cuts)?;
+        self.cut(cuts)?;
         let mut taken = 0;
         loop {
-            self.buffer.reserve(READ);
-            let room = self.buffer.capacity() - self.buffer.len();
-            match connection.data.try_read_buf(&mut self.buffer) {
+            let (into, room) = self.room();
+            match connection.data.try_read_buf(&mut into.limit(room)) {
                 Ok(0) => return Ok(ReadEnd::Closed),
                 Ok(n) => {
                     taken += n;
                     self.received += n as u64;
-                    self.decoder.cut(&mut self.buffer, cuts)?;
+                    self.cut(cuts)?;
                     // Where there is more after all, the stream stays readable.
                     if n < room {
-                        self.relax();
                         return Ok(ReadEnd::Drained);
                     }
                     if taken >= READ_TURN {
                         return Ok(ReadEnd::Turn);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.relax();
-                    return Ok(ReadEnd::Drained);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadEnd::Drained),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     return Err(FrameError::Memory { why: error.to_string() });
@@ -491,8 +506,8 @@ impl Reader {
     /// Reads what is there, though nobody has told of it; whether there is anything to [`read`](Self::read), which then
     /// begins with it.
     pub(crate) fn look(&mut self, connection: &Connection) -> bool {
-        self.buffer.reserve(READ);
-        match connection.data.look(&mut self.buffer) {
+        let (into, room) = self.room();
+        match connection.data.look(&mut into.limit(room)) {
             Ok(0) => true,
             Ok(n) => {
                 self.received += n as u64;
@@ -506,15 +521,80 @@ impl Reader {
     pub(crate) fn read_on(&mut self, outbox: &Outbox, frames: &mut Vec<Frame>) -> Result<(), LastWordsError> {
         let rest = outbox.rest(self.received)?;
         self.received += rest.len() as u64;
-        self.buffer.extend_from_slice(&rest);
-        Ok(self.decoder.take_all(&mut self.buffer, frames)?)
+        let mut rest = &rest[..];
+        while !rest.is_empty() {
+            let (into, room) = self.room();
+            let part;
+            (part, rest) = rest.split_at(room.min(rest.len()));
+            into.extend_from_slice(part);
+            let mut cuts = Vec::new();
+            let cut = self.cut(&mut cuts);
+            for frame in cuts.iter().flat_map(Cut::frames) {
+                frames.push(frame.decode()?);
+            }
+            cut?;
+        }
+        Ok(())
     }
 
-    /// Lets go of a large buffer that has become empty.
-    fn relax(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > 4 * READ {
-            self.buffer = BytesMut::new();
+    /// Where to the next bytes are read, and how many at most.
+    fn room(&mut self) -> (&mut BytesMut, usize) {
+        match &mut self.long {
+            Some(Long { bytes, len, .. }) => {
+                let missing = *len - bytes.len();
+                (bytes, missing)
+            }
+            None => {
+                self.buffer.reserve(READ);
+                let room = self.buffer.capacity() - self.buffer.len();
+                (&mut self.buffer, room)
+            }
         }
+    }
+
+    /// Memory for a frame of so many bytes: what one was in that nobody has any more, if it was not much longer, since to read
+    /// into new memory takes longer than the reading.
+    fn long(&mut self, len: usize) -> Long {
+        let fit = self
+            .spares
+            .iter_mut()
+            .position(|spare| (len..=2 * len).contains(&spare.room) && spare.bytes.try_reclaim(len));
+        match fit.and_then(|at| self.spares.remove(at)) {
+            Some(spare) => Long { len, ..spare },
+            None => Long { bytes: BytesMut::with_capacity(len), len, room: len },
+        }
+    }
+
+    /// Whether it keeps memory for the next long frames.
+    pub(crate) fn has_spares(&self) -> bool {
+        !self.spares.is_empty()
+    }
+
+    /// Lets go of that.
+    pub(crate) fn drop_spares(&mut self) {
+        self.spares = VecDeque::new();
+    }
+
+    /// Cuts every whole frame out of what was read.
+    fn cut(&mut self, cuts: &mut Vec<Cut>) -> Result<(), FrameError> {
+        if let Some(Long { bytes, len, .. }) = &mut self.long {
+            if bytes.len() < *len {
+                return Ok(());
+            }
+            self.decoder.cut(bytes, cuts)?;
+            self.spares.extend(self.long.take());
+            if self.spares.len() > SPARES {
+                self.spares.pop_front();
+            }
+        }
+        self.decoder.cut(&mut self.buffer, cuts)?;
+        if let Some(len) = self.decoder.long(&self.buffer) {
+            let mut long = self.long(len);
+            long.bytes.extend_from_slice(&self.buffer);
+            self.buffer.clear();
+            self.long = Some(long);
+        }
+        Ok(())
     }
 }
 

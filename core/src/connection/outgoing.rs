@@ -5,9 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-
 use crate::shm::ring::{Ring, SIZE, Words};
+use crate::wire::rope::{Output, Rope};
 
 /// How long bytes may wait for others that come after them.
 pub(crate) const PATIENCE: Duration = Duration::from_micros(50);
@@ -19,7 +18,7 @@ const KEPT: usize = 256 << 10;
 /// Bytes that a stream has not taken yet.
 #[derive(Debug)]
 pub(crate) struct Outgoing<W> {
-    bytes: BytesMut,
+    bytes: Rope,
     /// How many the stream has taken: the place of the first that it has not.
     taken: u64,
     /// How many of them are in the ring.
@@ -31,16 +30,17 @@ pub(crate) struct Outgoing<W> {
 
 impl<W: Words> Outgoing<W> {
     pub(crate) fn new(ring: Option<Ring<W>>) -> Self {
-        Self { bytes: BytesMut::new(), taken: 0, published: 0, ring, until: None }
+        Self { bytes: Rope::new(), taken: 0, published: 0, ring, until: None }
     }
 
     /// The buffer, for whoever appends to it.
-    pub(crate) fn bytes_mut(&mut self) -> &mut BytesMut {
+    pub(crate) fn bytes_mut(&mut self) -> &mut Rope {
         &mut self.bytes
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The first of them, as many as lie together.
+    pub(crate) fn first(&self) -> &[u8] {
+        self.bytes.first()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,7 +55,7 @@ impl<W: Words> Outgoing<W> {
         if self.bytes.is_empty() {
             self.until = None;
             if self.bytes.capacity() > KEPT {
-                self.bytes = BytesMut::new();
+                self.bytes = Rope::new();
             }
         }
     }
@@ -63,7 +63,7 @@ impl<W: Words> Outgoing<W> {
     /// The stream will never take anything again.
     pub(crate) fn give_up(&mut self) {
         self.take(self.bytes.len());
-        self.bytes = BytesMut::new();
+        self.bytes = Rope::new();
     }
 
     /// Whether they must go now: no others come at once, they have waited for long enough, or they are many.
@@ -87,8 +87,15 @@ impl<W: Words> Outgoing<W> {
         if self.published < end
             && let Some(ring) = &self.ring
         {
-            ring.append(self.taken + self.published as u64, &self.bytes[self.published..end]);
-            self.published = end;
+            let mut at = 0;
+            for piece in self.bytes.slices() {
+                let (from, to) = (self.published.clamp(at, at + piece.len()), end.clamp(at, at + piece.len()));
+                if from < to {
+                    ring.append(self.taken + from as u64, &piece[from - at..to - at]);
+                    self.published = to;
+                }
+                at += piece.len();
+            }
         }
         self.published == self.bytes.len()
     }
@@ -105,22 +112,22 @@ mod tests {
     fn bytes_wait_for_others_but_not_for_long() {
         let began = Instant::now();
         let mut outgoing = Outgoing::new(Some(Ring::new(Mortal::new(usize::MAX))));
-        outgoing.bytes_mut().extend_from_slice(b"one");
+        outgoing.bytes_mut().put(b"one");
         assert!(!outgoing.is_due(true, began));
         assert!(!outgoing.is_due(true, began + PATIENCE / 2));
         assert!(outgoing.is_due(false, began + PATIENCE / 2));
         assert!(outgoing.is_due(true, began + PATIENCE));
         outgoing.take(3);
-        outgoing.bytes_mut().extend_from_slice(b"two");
+        outgoing.bytes_mut().put(b"two");
         assert!(!outgoing.is_due(true, began + PATIENCE));
-        outgoing.bytes_mut().resize(MUCH, 0);
+        outgoing.bytes_mut().put(&[0; MUCH]);
         assert!(outgoing.is_due(true, began + PATIENCE));
     }
 
     #[test]
     fn without_a_ring_nothing_waits_and_only_what_was_taken_is_safe() {
         let mut outgoing = Outgoing::<Mortal>::new(None);
-        outgoing.bytes_mut().extend_from_slice(b"one");
+        outgoing.bytes_mut().put(b"one");
         assert!(outgoing.is_due(true, Instant::now()));
         assert!(!outgoing.publish(usize::MAX));
         outgoing.take(3);
@@ -157,12 +164,12 @@ mod tests {
                     Step::Say(len) => {
                         let first = said.len();
                         let bytes: Vec<u8> = (first..first + len).map(|at| (at * 7 + at / 251) as u8).collect();
-                        outgoing.bytes_mut().extend_from_slice(&bytes);
+                        outgoing.bytes_mut().put_payload(&bytes.clone().into());
                         said.extend(bytes);
                     }
                     Step::Write(most) => {
-                        let n = outgoing.bytes().len().min(most);
-                        stream.extend_from_slice(&outgoing.bytes()[..n]);
+                        let n = outgoing.first().len().min(most);
+                        stream.extend_from_slice(&outgoing.first()[..n]);
                         outgoing.take(n);
                         safe = safe.max(stream.len());
                     }

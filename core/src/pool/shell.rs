@@ -32,6 +32,7 @@ use crate::error::start::StartError;
 use crate::event::{self, Event};
 use crate::process::keeper::End;
 use crate::router::{Message, Outcome};
+use crate::wire::codec::Kept;
 use crate::wire::frame::Trace;
 
 mod chunks;
@@ -487,7 +488,14 @@ fn tell_all(shared: &Shared, job: &Job, batch: Batch) {
 }
 
 fn message(method: u16, call: Parcel) -> Message {
-    Message { method, priority: 0, trace: Trace::default(), handles: call.handles, payload: call.bytes }
+    Message {
+        method,
+        priority: 0,
+        trace: Trace::default(),
+        handles: call.handles,
+        payload: call.bytes,
+        kept: Kept::default(),
+    }
 }
 
 impl Drop for Shell {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::time::Sleep;
@@ -15,6 +15,10 @@ use crate::router::{Ahead, LinkKey, Router};
 use crate::shm::memories::{self, Known};
 use crate::shm::outbox::Outbox;
 use crate::wire::frame::{Cut, Frame, FrameError};
+use crate::wire::rope::Rope;
+
+/// How long memory for long frames is kept for the next one.
+const REST: Duration = Duration::from_millis(100);
 
 /// Why a connection is driven no further.
 #[derive(Debug)]
@@ -100,7 +104,15 @@ pub(crate) async fn drive(
                     if blocked == Blocked::default() { look(&polling, connection, reader).await } else { None };
                 let woken = match looked {
                     Some(woken) => woken,
-                    None => woken(connection, blocked, stalled, deadline, &mut sleep).await,
+                    None => {
+                        let rest = reader.has_spares().then(|| Instant::now() + REST);
+                        let until = [deadline, rest].into_iter().flatten().min();
+                        let woken = woken(connection, blocked, stalled, until, &mut sleep).await;
+                        if rest.is_some_and(|rest| Instant::now() >= rest) {
+                            reader.drop_spares();
+                        }
+                        woken
+                    }
                 };
                 if woken == Woken::Told {
                     // Whoever has something to say says it first, so that it goes out together.
@@ -154,7 +166,7 @@ pub(crate) fn hurry(connection: &Connection, link: LinkKey) {
 }
 
 /// Fetches what the router has for the peer, and the memory that goes with it.
-pub(crate) fn output(node: &Node, link: LinkKey, data: &mut BytesMut, control: &mut BytesMut) -> Vec<Given> {
+pub(crate) fn output(node: &Node, link: LinkKey, data: &mut Rope, control: &mut BytesMut) -> Vec<Given> {
     given(node.with(|router| router.take_output(link, data, control)))
 }
 

@@ -145,6 +145,7 @@ impl Router {
                     trace: &message.trace,
                     handles: &handles,
                     payload: &message.payload,
+                    kept: &message.kept,
                 };
                 request.encode(&mut l.out);
                 record.message = None;

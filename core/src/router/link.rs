@@ -15,6 +15,7 @@ use super::record::CallKey;
 use crate::error::exit::Exit;
 use crate::shm::progress::Progress;
 use crate::wire::ids::{ActorId, CallId};
+use crate::wire::rope::Rope;
 
 /// A link's key.
 pub(crate) type LinkKey = Key;
@@ -45,7 +46,7 @@ const EARLY_RECALLS: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Link {
     /// Frames of the data stream that are not written yet.
-    pub(super) out: BytesMut,
+    pub(super) out: Rope,
     /// Frames of the control stream that are not written yet.
     pub(super) control: BytesMut,
     /// Memory that goes ahead of those of the data stream.

@@ -15,10 +15,11 @@ use super::record::{CallKey, Message, Origin, Outcome, Phase, Record};
 use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
-use crate::wire::codec::Handle;
+use crate::wire::codec::{Handle, Kept};
 use crate::wire::content::Content;
 use crate::wire::frame::{Frame, Request, Route, Status, encode_reply};
 use crate::wire::ids::{CallId, NodeId};
+use crate::wire::rope::{Output, Part, Rope};
 
 /// How long what nobody waits for may wait for what it can go with. Only the sender of a message that is larger than half of its
 /// window ever waits for that time.
@@ -54,7 +55,7 @@ impl Router {
 
     /// Moves what waits to be written into `out` (data) and `control`, behind what the peer has not taken of it yet; says which
     /// memory goes with it, and where in `out`.
-    pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut BytesMut, control: &mut BytesMut) -> Vec<Ahead> {
+    pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut impl Output, control: &mut BytesMut) -> Vec<Ahead> {
         let Some(l) = self.links.get_mut(link) else {
             return Vec::new();
         };
@@ -63,7 +64,7 @@ impl Router {
         l.calm = None;
         l.returned_calmly = 0;
         // What was fetched before is written.
-        if out.is_empty() {
+        if out.len() == 0 {
             l.fetched = Answers::default();
         }
         let answers = mem::take(&mut l.answers);
@@ -73,7 +74,7 @@ impl Router {
         for one in &mut ahead {
             one.at += out.len();
         }
-        take_into(&mut l.out, out);
+        out.take(&mut l.out);
         take_into(&mut l.control, control);
         // Credit bounds what others send to a peer that is stopped, not what one gets that asks without reading.
         if out.len() + control.len() > UNREAD_LIMIT {
@@ -126,7 +127,7 @@ impl Router {
 
     /// Sends what is appended, which is no request.
     #[inline]
-    pub(super) fn write_answer(&mut self, link: LinkKey, append: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn write_answer(&mut self, link: LinkKey, append: impl FnOnce(&mut Rope)) {
         if let Some(l) = self.links.get_mut(link) {
             let before = l.out.len();
             append(&mut l.out);
@@ -145,7 +146,7 @@ impl Router {
         call: CallId,
         status: Status,
         handles: &[Handle],
-        payload: &[u8],
+        payload: Part<'_>,
     ) {
         if let Some(l) = self.links.get_mut(link) {
             l.urgent |= l.open_calls() <= 1;
@@ -347,6 +348,7 @@ impl Router {
                 trace: request.trace,
                 handles: handles.into(),
                 payload: request.payload,
+                kept: Kept::default(),
             }),
         });
         if let Some(e) = self.entries.get_mut(entry) {

@@ -20,6 +20,7 @@ use super::router::{Action, Router};
 use crate::wire::codec::Handle;
 use crate::wire::frame::Frame;
 use crate::wire::ids::ActorId;
+use crate::wire::rope::Output;
 
 /// Memory that came over connections.
 #[derive(Debug, Default)]

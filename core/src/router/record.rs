@@ -11,7 +11,7 @@ use super::handles::Handles;
 use super::link::LinkKey;
 use crate::error::call::{CallError, NoError};
 use crate::error::exit::Down;
-use crate::wire::codec::Handle;
+use crate::wire::codec::{Handle, Kept};
 use crate::wire::content::Content;
 use crate::wire::frame::{Status, Trace};
 use crate::wire::ids::{CallId, TypeHash};
@@ -29,10 +29,23 @@ pub(crate) struct Message {
     pub(crate) priority: u8,
     pub(crate) trace: Trace,
     pub(crate) handles: Handles,
+    /// What is to be decoded, but for what is kept.
     pub(crate) payload: Content,
+    pub(crate) kept: Kept,
 }
 
 impl Message {
+    /// How many bytes are to be decoded.
+    pub(crate) fn len(&self) -> usize {
+        self.payload.len() + self.kept.len()
+    }
+
+    /// What is to be decoded, for whoever does.
+    pub(crate) fn take_payload(&mut self) -> Content {
+        let payload = std::mem::take(&mut self.payload);
+        self.kept.complete(payload)
+    }
+
     /// Takes away what holds its handles: the router does so by itself.
     pub(crate) fn make_bare(&mut self) -> Handles {
         if self.handles.is_empty() {

@@ -14,6 +14,7 @@ use crate::error::exit::{Down, DownReason};
 use crate::wire::content::Content;
 use crate::wire::frame::{Frame, Status};
 use crate::wire::ids::{CallId, Destination};
+use crate::wire::rope::Part;
 
 /// How much later than a deadline a caller waits for what the owner of the mailbox says of it.
 const OWNER_GRACE: Duration = Duration::from_millis(25);
@@ -57,7 +58,7 @@ impl Router {
             unwanted: false,
             type_hash: to.type_hash,
             method: message.method,
-            cost: cost(message.payload.len()),
+            cost: cost(message.len()),
             deadline,
             timer: None,
             asked_until: None,
@@ -412,7 +413,7 @@ impl Router {
             return;
         };
         if let Origin::Link(link) = record.origin {
-            self.write_reply(link, record.inbound, status, &[], payload);
+            self.write_reply(link, record.inbound, status, &[], Part::Copied(payload));
             self.forget(call);
         } else {
             let payload = Content::copy_from_slice(payload);

@@ -25,6 +25,7 @@ use crate::shm::progress::Progress;
 use crate::wire::codec::{self, Handle};
 use crate::wire::frame::{Frame, PAYLOAD_LIMIT, Route, Status};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId};
+use crate::wire::rope::Part;
 
 /// Ways to other nodes' mailboxes that are kept though nothing is under way on them.
 const IDLE_WAYS: usize = 1024;
@@ -557,13 +558,13 @@ impl Router {
 
     pub(super) fn reply_on(&mut self, link: LinkKey, call: CallId, outcome: Outcome) {
         let handles = self.handles_sent(link, outcome.handles());
-        let mut reply = |status, payload: &[u8]| self.write_reply(link, call, status, &handles, payload);
+        let mut reply = |status, payload: Part<'_>| self.write_reply(link, call, status, &handles, payload);
         match outcome {
-            Outcome::Value(payload, _) => reply(Status::Value, &payload),
-            Outcome::HandlerError(payload, _) => reply(Status::HandlerError, &payload),
-            Outcome::FailedElsewhere(payload) => reply(Status::Failed, &payload),
-            Outcome::Failed(error) => reply(Status::Failed, &encoded(&error)),
-            Outcome::Fatal(error) => reply(Status::Fatal, &encoded(&error)),
+            Outcome::Value(payload, _) => reply(Status::Value, payload.whole()),
+            Outcome::HandlerError(payload, _) => reply(Status::HandlerError, payload.whole()),
+            Outcome::FailedElsewhere(payload) => reply(Status::Failed, Part::Shared(&payload)),
+            Outcome::Failed(error) => reply(Status::Failed, Part::Shared(&encoded(&error))),
+            Outcome::Fatal(error) => reply(Status::Fatal, Part::Shared(&encoded(&error))),
             Outcome::Down(down) => self.send(link, &Frame::Down { call, payload: encoded(&*down) }),
             Outcome::DownElsewhere(payload) => self.send(link, &Frame::Down { call, payload }),
         }

@@ -53,9 +53,13 @@ impl Object {
     ) -> Operation<T> {
         let message = match operation {
             Ok(operation) => Message::service(name, keeper::OPERATE, &(self.token, operation)),
-            Err(error) => {
-                Message { method: keeper::OPERATE, name, timeout: Some(DEFAULT_DEADLINE), encoded: Err(error) }
-            }
+            Err(error) => Message {
+                method: keeper::OPERATE,
+                name,
+                timeout: Some(DEFAULT_DEADLINE),
+                encoded: Err(error),
+                kept: Default::default(),
+            },
         };
         Operation { call: Call::new(self.held.destination(), message), open, _held: self.held.clone() }
     }

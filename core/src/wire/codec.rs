@@ -12,6 +12,7 @@
 mod decoder;
 mod encoder;
 mod error;
+mod kept;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -22,4 +23,6 @@ use encoder::encode_payload;
 pub(crate) use encoder::{encode, encode_into};
 pub(in crate::wire) use error::DecodeFault;
 pub use error::{DecodeError, EncodeError};
+pub(crate) use kept::Kept;
+pub use kept::Large;
 pub(crate) use scope::{Handle, encode_message, encode_message_into, note_handle, note_handle_once, noted_handles};

@@ -6,6 +6,8 @@ use std::ops::{Deref, RangeFrom};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::rope::Part;
+
 /// So many words of bytes lie in the content itself: most messages are that short, and cost no memory of their own.
 ///
 /// In words, since whatever has the bytes is moved often, and a processor moves what is aligned at once.
@@ -58,6 +60,15 @@ impl Content {
     /// Drops the first bytes.
     pub(crate) fn advance(&mut self, n: usize) {
         *self = self.slice(n..);
+    }
+
+    /// All of it, to be written.
+    #[inline]
+    pub(crate) fn whole(&self) -> Part<'_> {
+        match &self.0 {
+            Repr::Short { .. } => Part::Copied(self),
+            Repr::Long(bytes) => Part::Shared(bytes),
+        }
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {

@@ -2,12 +2,13 @@
 //!
 //! The layout is written down in `docs/protocol.md`; a change here edits that file in the same commit.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use thiserror::Error;
 
-use super::codec::Handle;
+use super::codec::{Handle, Kept};
 use super::content::Content;
 use super::ids::{ActorId, CallId, Destination, NodeId};
+use super::rope::{LARGE, Output, Part};
 
 mod decoder;
 
@@ -196,17 +197,19 @@ mod kind {
 
 impl Frame {
     /// Appends the frame's bytes.
-    pub(crate) fn encode(&self, out: &mut BytesMut) {
+    pub(crate) fn encode(&self, out: &mut impl Output) {
         match self {
             Self::Request(request) => request.encode(out),
-            Self::Reply { call, status, handles, payload } => encode_reply(out, *call, *status, handles, payload),
+            Self::Reply { call, status, handles, payload } => {
+                encode_reply(out, *call, *status, handles, payload.whole())
+            }
             Self::Cancel { call } => prefix(out, kind::CANCEL, 0, 0, *call, 0),
             Self::Credit { to, returned, window } => {
                 prefix(out, kind::CREDIT, 0, 0, CallId::NONE, 24);
-                out.put_u64_le(to.node.0);
-                out.put_u64_le(to.actor.0);
-                out.put_u32_le(*returned);
-                out.put_u32_le(*window);
+                out.put(&to.node.0.to_le_bytes());
+                out.put(&to.actor.0.to_le_bytes());
+                out.put(&(*returned).to_le_bytes());
+                out.put(&(*window).to_le_bytes());
             }
             Self::Deferred { call } => prefix(out, kind::DEFERRED, 0, 0, *call, 0),
             Self::Monitor { call, to } => {
@@ -214,12 +217,14 @@ impl Frame {
                 put_destination(out, to);
             }
             Self::Down { call, payload } => body(out, kind::DOWN, *call, payload),
-            Self::Init { handles, payload } => with_handles(out, kind::INIT, 0, CallId::NONE, handles, payload),
+            Self::Init { handles, payload } => {
+                with_handles(out, kind::INIT, 0, CallId::NONE, handles, Part::Shared(payload))
+            }
             Self::Ready => prefix(out, kind::READY, 0, 0, CallId::NONE, 0),
             Self::StartFailed { payload } => body(out, kind::START_FAILED, CallId::NONE, payload),
             Self::Announce { node } => {
                 prefix(out, kind::ANNOUNCE, 0, 0, CallId::NONE, 8);
-                out.put_u64_le(node.0);
+                out.put(&node.0.to_le_bytes());
             }
             Self::Event { payload } => body(out, kind::EVENT, CallId::NONE, payload),
             Self::Bye { payload } => body(out, kind::BYE, CallId::NONE, payload),
@@ -228,7 +233,7 @@ impl Frame {
             Self::Release { handle, count } => {
                 prefix(out, kind::RELEASE, 0, 0, CallId::NONE, HANDLE + 8);
                 put_handle(out, handle);
-                out.put_u64_le(*count);
+                out.put(&(*count).to_le_bytes());
             }
             Self::Memory { handle, about } => {
                 prefix(out, kind::MEMORY, 0, 0, CallId::NONE, HANDLE + 32);
@@ -239,7 +244,7 @@ impl Frame {
                     MemoryForm::Parted => 2,
                 };
                 for field in [about.tag, about.len, about.told, form] {
-                    out.put_u64_le(field);
+                    out.put(&field.to_le_bytes());
                 }
             }
             Self::Forget { handle } => {
@@ -262,16 +267,18 @@ pub(crate) struct RequestParts<'a> {
     pub(crate) caused_by: CallId,
     pub(crate) trace: &'a Trace,
     pub(crate) handles: &'a [Handle],
-    pub(crate) payload: &'a [u8],
+    pub(crate) payload: &'a Content,
+    /// What belongs to the payload, and lies elsewhere.
+    pub(crate) kept: &'a Kept,
 }
 
 impl RequestParts<'_> {
     /// Appends the frame's bytes.
-    pub(crate) fn encode(&self, out: &mut BytesMut) {
+    pub(crate) fn encode(&self, out: &mut impl Output) {
         debug_assert!(self.handles.len() <= 255, "the codec allows no more");
         let kind = if self.reply { kind::CALL } else { kind::CAST };
-        let rest = REQUEST + self.handles.len() * HANDLE + self.payload.len();
-        out.reserve(PREFIX + rest);
+        let rest = REQUEST + self.handles.len() * HANDLE + self.payload.len() + self.kept.len();
+        out.reserve(room(PREFIX + rest));
         // Gathered first, at places that are known beforehand: one copy and no check for each field.
         let mut head = [0; PREFIX + REQUEST];
         head[..PREFIX].copy_from_slice(&prefix_bytes(kind, 0, self.handles.len() as u8, self.call, rest));
@@ -287,16 +294,16 @@ impl RequestParts<'_> {
         fields[40..48].copy_from_slice(&self.caused_by.0.to_le_bytes());
         fields[48..64].copy_from_slice(&trace.to_le_bytes());
         fields[64..72].copy_from_slice(&span.to_le_bytes());
-        out.extend_from_slice(&head);
+        out.put(&head);
         for handle in self.handles {
             put_handle(out, handle);
         }
-        out.extend_from_slice(self.payload);
+        self.kept.write(self.payload.whole(), out);
     }
 }
 
 /// Appends the bytes of a [`Frame::Reply`], from parts that lie elsewhere.
-pub(crate) fn encode_reply(out: &mut BytesMut, call: CallId, status: Status, handles: &[Handle], payload: &[u8]) {
+pub(crate) fn encode_reply(out: &mut impl Output, call: CallId, status: Status, handles: &[Handle], payload: Part<'_>) {
     let status = match status {
         Status::Value => VALUE,
         Status::HandlerError => 1,
@@ -308,7 +315,7 @@ pub(crate) fn encode_reply(out: &mut BytesMut, call: CallId, status: Status, han
 }
 
 impl Request {
-    fn encode(&self, out: &mut BytesMut) {
+    fn encode(&self, out: &mut impl Output) {
         RequestParts {
             call: self.call,
             reply: self.reply,
@@ -320,9 +327,15 @@ impl Request {
             trace: &self.trace,
             handles: &self.handles,
             payload: &self.payload,
+            kept: &Kept::default(),
         }
         .encode(out);
     }
+}
+
+/// What a frame of this length is given at once. The payload of a long one is not copied.
+fn room(len: usize) -> usize {
+    if len < LARGE { len } else { PREFIX + REQUEST }
 }
 
 #[inline]
@@ -334,37 +347,37 @@ fn prefix_bytes(kind: u8, flags: u8, handles: u8, call: CallId, rest: usize) -> 
     head
 }
 
-fn prefix(out: &mut BytesMut, kind: u8, flags: u8, handles: u8, call: CallId, rest: usize) {
-    out.reserve(PREFIX + rest);
-    out.extend_from_slice(&prefix_bytes(kind, flags, handles, call, rest));
+fn prefix(out: &mut impl Output, kind: u8, flags: u8, handles: u8, call: CallId, rest: usize) {
+    out.reserve(room(PREFIX + rest));
+    out.put(&prefix_bytes(kind, flags, handles, call, rest));
 }
 
-fn body(out: &mut BytesMut, kind: u8, call: CallId, payload: &Bytes) {
+fn body(out: &mut impl Output, kind: u8, call: CallId, payload: &Bytes) {
     prefix(out, kind, 0, 0, call, payload.len());
-    out.put_slice(payload);
+    out.put_payload(payload);
 }
 
 /// A frame that is its payload, behind the handles in it.
-fn with_handles(out: &mut BytesMut, kind: u8, flags: u8, call: CallId, handles: &[Handle], payload: &[u8]) {
+fn with_handles(out: &mut impl Output, kind: u8, flags: u8, call: CallId, handles: &[Handle], payload: Part<'_>) {
     debug_assert!(handles.len() <= 255, "the codec allows no more");
     prefix(out, kind, flags, handles.len() as u8, call, handles.len() * HANDLE + payload.len());
     for handle in handles {
         put_handle(out, handle);
     }
-    out.extend_from_slice(payload);
+    payload.write(out);
 }
 
 /// The kind in the uppermost byte of the number: a process does not make 2^56 actors.
-fn put_handle(out: &mut impl BufMut, handle: &Handle) {
-    out.put_u64_le(handle.node.0);
-    out.put_u64_le(u64::from(handle.kind) << 56 | handle.actor.0 & NUMBER);
+fn put_handle(out: &mut impl Output, handle: &Handle) {
+    out.put(&handle.node.0.to_le_bytes());
+    out.put(&(u64::from(handle.kind) << 56 | handle.actor.0 & NUMBER).to_le_bytes());
 }
 
-fn put_destination(out: &mut impl BufMut, to: &Destination) {
-    out.put_u64_le(to.run.0);
-    out.put_u64_le(to.node.0);
-    out.put_u64_le(to.actor.0);
-    out.put_u64_le(to.type_hash.0);
+fn put_destination(out: &mut impl Output, to: &Destination) {
+    out.put(&to.run.0.to_le_bytes());
+    out.put(&to.node.0.to_le_bytes());
+    out.put(&to.actor.0.to_le_bytes());
+    out.put(&to.type_hash.0.to_le_bytes());
 }
 
 #[cfg(test)]

@@ -8,3 +8,4 @@ pub(crate) mod hello;
 pub(crate) mod ids;
 #[cfg(test)]
 pub(crate) mod mutations;
+pub(crate) mod rope;

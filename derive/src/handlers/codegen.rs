@@ -455,7 +455,11 @@ fn api_body(protocol: &Protocol, number: usize, method: &Method) -> TokenStream 
         fn __message<A: ::procession::Handlers #(, #parameters: ::procession::Payload)*>(
             arguments: &(#(#parameters,)*),
         ) -> ::procession::__private::Message {
-            ::procession::__private::Message::new::<A, _>(#number, arguments)
+            ::procession::__private::Message::new::<A, _>(#number, arguments, |__large| {
+                let _ = &__large;
+                let (#(#names,)*) = arguments;
+                #(__large.look(#names);)*
+            })
         }
         ::procession::Target::<#actor>::#start(self, __message::<#actor #(, #types)*>(&(#(#names,)*)))
     }

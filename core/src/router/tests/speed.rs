@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::router::record::Record;
 use crate::router::{Action, EntryKey, Handles, LinkKey, Message, NewEntry, Outcome, Router};
+use crate::wire::codec::Kept;
 use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
 
@@ -80,6 +81,7 @@ fn pass(what: &str, reply: bool, ahead: usize) {
                 trace: Trace::default(),
                 handles: Handles::none(),
                 payload: payload.clone().into(),
+                kept: Kept::default(),
             };
             let deadline = reply.then(|| now + Duration::from_secs(5));
             pair.hub.submit(n as u64 + k, pair.to, reply, deadline, None, message);

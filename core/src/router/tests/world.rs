@@ -16,7 +16,7 @@ use crate::router::{
     Action, CallKey, EntryKey, Expired, Handles, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token, Waited,
 };
 use crate::shm::progress::Progress;
-use crate::wire::codec::{self, Budget, Handle};
+use crate::wire::codec::{self, Budget, Handle, Kept};
 use crate::wire::frame::{CONTROL_LIMIT, Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
 
@@ -314,7 +314,9 @@ impl World {
         self.tokens += 1;
         let token = self.tokens;
         let handles = Handles::from(handles);
-        let message = Message { method: 0, priority: 0, trace: Trace::default(), handles, payload: payload.into() };
+        let payload = payload.into();
+        let message =
+            Message { method: 0, priority: 0, trace: Trace::default(), handles, payload, kept: Kept::default() };
         // Each second one is of a future, and so is whatever is told of its admission.
         let key = match !reply || token.is_multiple_of(2) {
             true => self.router(from).request(to, reply, deadline, cause, message),

@@ -7,8 +7,10 @@ use serde::{Serialize, Serializer, ser};
 
 use super::EncodeError;
 use super::error::EncodeFault;
+use super::kept::Keeping;
 use crate::wire::budget::MAX_DEPTH;
 use crate::wire::content::Content;
+use crate::wire::rope::LARGE;
 
 /// So many elements are worth a look at whether they can fit.
 const MANY: usize = 1 << 20;
@@ -76,10 +78,16 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(
     into: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let from = into.len();
+    let keeping = Keeping::take();
     let output = Limited { bytes: mem::take(into), limit: from.saturating_add(limit), overflowed: false };
-    let mut encoder = Encoder { postcard: postcard::Serializer { output }, depth: MAX_DEPTH };
+    let mut encoder = Encoder { postcard: postcard::Serializer { output }, depth: MAX_DEPTH, keeping };
     let result = value.serialize(&mut encoder);
     *into = encoder.postcard.output.bytes;
+    if let Some(keeping) = encoder.keeping
+        && result.is_ok()
+    {
+        keeping.give_back();
+    }
     result.map_err(|fault| {
         into.truncate(from);
         match EncodeError::from(fault) {
@@ -94,6 +102,8 @@ struct Encoder {
     postcard: postcard::Serializer<Limited>,
     /// The levels that may still be entered. Counted as the decoder counts them.
     depth: u32,
+    /// Large bytes that it need not copy.
+    keeping: Option<Box<Keeping>>,
 }
 
 /// A buffer that grows up to a limit.
@@ -137,6 +147,22 @@ impl Encoder {
         write: impl FnOnce(&mut postcard::Serializer<Limited>) -> postcard::Result<()>,
     ) -> Result<(), EncodeFault> {
         write(&mut self.postcard).map_err(|_| self.fault())
+    }
+
+    fn large_bytes(&mut self, value: &[u8]) -> Result<(), EncodeFault> {
+        self.put(|postcard| postcard.serialize_u64(value.len() as u64))?;
+        let Limited { bytes, limit, overflowed } = &mut self.postcard.output;
+        if value.len() > *limit - bytes.len() {
+            *overflowed = true;
+            return Err(self.fault());
+        }
+        let is_kept = self.keeping.as_mut().is_some_and(|keeping| keeping.meet(value, bytes.len()));
+        if is_kept {
+            *limit -= value.len();
+        } else {
+            bytes.extend_from_slice(value);
+        }
+        Ok(())
     }
 
     /// What a failed write means: postcard itself has no other failure here than a full buffer and a failed `Display`.
@@ -231,7 +257,14 @@ impl Serializer for &mut Encoder {
         serialize_f64: f64,
         serialize_char: char,
         serialize_str: &str,
-        serialize_bytes: &[u8],
+    }
+
+    #[inline]
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), EncodeFault> {
+        if self.keeping.is_some() && value.len() >= LARGE {
+            return self.large_bytes(value);
+        }
+        self.put(|postcard| postcard.serialize_bytes(value))
     }
 
     #[inline]

@@ -9,6 +9,7 @@ use super::{
 use crate::wire::codec::Handle;
 use crate::wire::content::Content;
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId, RunId, TypeHash};
+use crate::wire::rope::LARGE;
 
 /// Where a frame says of what kind it is.
 const KIND_AT: usize = 5;
@@ -57,6 +58,7 @@ impl Decoder {
     }
 
     /// Takes all whole frames off the front of `buffer`; those before a bad one as well.
+    #[cfg(test)]
     pub(crate) fn take_all(&self, buffer: &mut BytesMut, frames: &mut Vec<Frame>) -> Result<(), FrameError> {
         let mut cuts = Vec::new();
         let fault = self.cut(buffer, &mut cuts);
@@ -82,10 +84,14 @@ impl Decoder {
         if end > 0 {
             cuts.push(Cut { whole: buffer.split_to(end).freeze(), gives_memory });
         }
-        if let Some(len) = fault? {
-            make_room(buffer, len);
-        }
-        Ok(())
+        // A short one finds its room in what the reader reserves, a long one has its own.
+        fault.map(|_| ())
+    }
+
+    /// The length of the frame at the front of what is left, if it is long and has not all arrived: such a one is read into
+    /// memory of its own.
+    pub(crate) fn long(&self, buffer: &[u8]) -> Option<usize> {
+        self.length(buffer).ok().flatten().filter(|len| *len >= LARGE && *len > buffer.len())
     }
 
     /// The length of the frame at the front, all of it, once it can be told.
