@@ -1,8 +1,10 @@
 //! Feeds the router from a connection, and the connection from the router.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -17,6 +19,8 @@ use crate::shm::outbox::Outbox;
 use crate::wire::frame::{Cut, Frame, FrameError};
 use crate::wire::rope::Rope;
 
+/// How often to look before others in this process have their turn.
+const LOOKS: usize = 8;
 /// How long memory for long frames is kept for the next one.
 const REST: Duration = Duration::from_millis(100);
 
@@ -127,18 +131,43 @@ pub(crate) async fn drive(
 /// Looks for what comes next, for as long as that is worth it.
 async fn look(polling: &Polling, connection: &Connection, reader: &mut Reader) -> Option<Woken> {
     let until = polling.until()?;
-    while Instant::now() < until {
-        // The process at the other end may wait for this core, and others in this one for this thread.
-        std::thread::yield_now();
+    // Whoever has heard something may have something to say, and sends it by itself. A worker's actor is a task beside this
+    // one: it has its turn without one of the runtime, which would look at all else that there is.
+    if connection.leads_down() {
         tokio::task::yield_now().await;
-        if reader.look(connection) {
-            return Some(Woken::Readable);
-        }
-        if connection.is_told() {
-            return Some(Woken::Told);
-        }
+    } else {
+        step_back().await;
     }
-    None
+    loop {
+        for _ in 0..LOOKS {
+            // The process at the other end may wait for this core.
+            std::thread::yield_now();
+            if reader.look(connection) {
+                return Some(Woken::Readable);
+            }
+            if connection.is_told() {
+                return Some(Woken::Told);
+            }
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        // And others in this process for this thread.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the tasks have their turn that are to run now.
+async fn step_back() {
+    let mut stepped = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut stepped, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits until there is something to do.
