@@ -129,7 +129,7 @@ impl Batch {
                 for end in ends {
                     let index = end.index;
                     let result = match &end.how {
-                        How::Value(value) => decoded(&value),
+                        How::Value(value) => decoded(value),
                         _ => Ended { name, worker: worker.clone(), end }.result(),
                     };
                     tell(index, result);
@@ -244,7 +244,7 @@ impl Ended {
     /// The task's value or its failure.
     pub(super) fn result<R: Payload>(&self) -> Result<R, TaskError> {
         match &self.end.how {
-            How::Value(value) => decoded(&value),
+            How::Value(value) => decoded(value),
             _ => self.value()?.open().map_err(|error| TaskError::Codec(CodecError::Reply { error })),
         }
     }
