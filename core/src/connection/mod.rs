@@ -4,3 +4,4 @@ pub(crate) mod driver;
 pub(crate) mod flow;
 pub(crate) mod outgoing;
 pub(crate) mod polling;
+pub(crate) mod reader;

@@ -11,8 +11,9 @@ use bytes::BytesMut;
 use tokio::time::Sleep;
 
 use crate::actor::node::Node;
-use crate::connection::driver::{Blocked, Connection, Given, LastWordsError, ReadEnd, Reader, Woken};
+use crate::connection::driver::{Blocked, Connection, Given, Woken};
 use crate::connection::polling::Polling;
+use crate::connection::reader::{LastWordsError, ReadEnd, Reader};
 use crate::router::{Ahead, LinkKey, Router};
 use crate::shm::memories::{self, Known};
 use crate::shm::outbox::Outbox;

@@ -31,7 +31,7 @@ impl Router {
             .iter()
             .filter(|(_, record)| record.is_awaited() && record.phase != Phase::Watching && self.handler_runs(record));
         let between = awaited.filter_map(|(call, record)| {
-            let cause = self.calls.get(record.caused_by?).filter(|cause| self.handler_runs(cause))?;
+            let cause = self.calls.get(record.cause()?).filter(|cause| self.handler_runs(cause))?;
             let (from, to) = (self.entries.get(cause.entry)?, self.entries.get(record.entry)?);
             let method = to.about.methods.get(usize::from(record.method)).copied().unwrap_or("a method");
             Some(CallBetween { call, from: from.route, to: to.route, method: method.into() })
@@ -48,7 +48,7 @@ impl Router {
             {
                 return true;
             }
-            cause = record.caused_by;
+            cause = record.cause();
         }
         false
     }
@@ -94,7 +94,7 @@ impl Router {
     fn chain(&self, cause: Option<CallKey>) -> impl Iterator<Item = &Record> {
         let first = cause.and_then(|key| self.calls.get(key));
         std::iter::successors(first, |record| {
-            record.caused_by.filter(|_| record.is_awaited()).and_then(|key| self.calls.get(key))
+            record.cause().filter(|_| record.is_awaited()).and_then(|key| self.calls.get(key))
         })
         .take(DEPTH)
     }

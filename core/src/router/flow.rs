@@ -119,7 +119,7 @@ impl Router {
             let to =
                 Destination { run: self.run, node: e.route.node, actor: e.route.actor, type_hash: record.type_hash };
             let (source, cost, reply) = (record.source, record.cost, record.reply);
-            let (deadline, cause) = (record.deadline, record.caused_by);
+            let (deadline, cause) = (record.deadline, record.cause());
             let held = record.message.as_ref().map(|message| message.handles.clone()).unwrap_or_default();
             let caused_by = self.cause_as_known_by(link, cause);
             let handles = self.handles_sent(link, held.list());

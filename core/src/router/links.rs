@@ -338,7 +338,7 @@ impl Router {
             deadline,
             timer: deadline.filter(|_| request.reply && hosted.is_none()),
             asked_until: None,
-            caused_by,
+            caused_by: caused_by.unwrap_or_default(),
             handler_runs: true,
             since: None,
             waiting: Waiting::default(),

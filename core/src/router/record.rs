@@ -161,8 +161,8 @@ pub(super) struct Record {
     pub(super) timer: Option<Instant>,
     /// Until when a worker has time to say that it did not start the call, whose deadline has passed.
     pub(super) asked_until: Option<Box<Instant>>,
-    /// The request whose handler made this one.
-    pub(super) caused_by: Option<CallKey>,
+    /// The request whose handler made this one; zero, which is no key, for none: see [`cause`](Self::cause).
+    pub(super) caused_by: CallKey,
     /// Whether the handler may still be running: false once it has deferred its answer.
     pub(super) handler_runs: bool,
     /// When it was handed on; what a deadline's error tells of.
@@ -174,6 +174,11 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The request whose handler made this one.
+    pub(super) fn cause(&self) -> Option<CallKey> {
+        (self.caused_by != 0).then_some(self.caused_by)
+    }
+
     /// Whether somebody waits for its outcome.
     pub(super) fn is_awaited(&self) -> bool {
         self.reply && !self.unwanted && self.origin != Origin::Nobody

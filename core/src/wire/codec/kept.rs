@@ -16,7 +16,11 @@ thread_local! {
 
 /// Large pieces of an encoded value that are not among its bytes, and where they belong.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Option<Box<[(usize, Bytes)]>>);
+pub(crate) struct Kept(Option<Box<Pieces>>);
+
+/// One word in a message where there are none.
+#[derive(Clone, Debug)]
+struct Pieces(Vec<(usize, Bytes)>);
 
 /// What a value has, and what was met of it.
 #[derive(Debug, Default)]
@@ -49,7 +53,7 @@ impl Large {
                 NEXT.set(some);
                 let result = encode();
                 let met = NEXT.take().map(|keeping| keeping.met).filter(|met| !met.is_empty());
-                (result, Kept(met.map(Vec::into_boxed_slice)))
+                (result, Kept(met.map(|met| Box::new(Pieces(met)))))
             }
         }
     }
@@ -109,7 +113,7 @@ impl Kept {
     }
 
     fn pieces(&self) -> &[(usize, Bytes)] {
-        self.0.as_deref().unwrap_or(&[])
+        self.0.as_ref().map_or(&[], |pieces| &pieces.0[..])
     }
 }
 
