@@ -12,7 +12,6 @@ pub(super) struct Calls {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most places are of records")]
 enum Place {
     Open(Record),
     /// Nothing once it was fetched.
