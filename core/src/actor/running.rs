@@ -19,8 +19,8 @@ pub(crate) struct Running {
     call: AtomicU64,
     /// The call whose caller has gone while it was handled.
     cancelled: AtomicU64,
-    /// The call whose caller has gone before its handler was started: it has been taken already.
-    early: AtomicU64,
+    /// Whether there are early ones.
+    has_early: AtomicBool,
     /// Whether there is a token for the present call. Set by the actor's thread.
     has_token: AtomicBool,
     tokens: Mutex<Tokens>,
@@ -29,6 +29,8 @@ pub(crate) struct Running {
 #[derive(Debug, Default)]
 struct Tokens {
     token: Option<CancellationToken>,
+    /// Calls whose callers have gone while another one was handled: the one that has been taken next may be among them.
+    early: Vec<CallKey>,
     /// The last call that has got its answer while it was handled.
     answered: CallKey,
     /// Calls whose handlers have ended without an answer, where somebody waits for their cancel.
@@ -46,7 +48,17 @@ impl Running {
             tokens.deferred.extend(token.map(|token| (before, token)));
             self.has_token.store(false, Ordering::Relaxed);
         }
-        self.call.store(call.unwrap_or(NONE), Ordering::Release);
+        let call = call.unwrap_or(NONE);
+        if self.has_early.load(Ordering::Acquire) {
+            let mut tokens = self.tokens();
+            if tokens.early.contains(&call) {
+                self.cancelled.store(call, Ordering::Release);
+            }
+            // The others have ended, or nobody waits for their cancel.
+            tokens.early.clear();
+            self.has_early.store(false, Ordering::Release);
+        }
+        self.call.store(call, Ordering::Release);
     }
 
     /// The call that is handled will have its answer when its handler has ended.
@@ -70,7 +82,7 @@ impl Running {
 
     /// The caller has gone.
     pub(crate) fn cancel(&self, call: CallKey) {
-        let tokens = self.tokens();
+        let mut tokens = self.tokens();
         if self.call.load(Ordering::Acquire) == call {
             if tokens.answered != call {
                 self.cancelled.store(call, Ordering::Release);
@@ -79,22 +91,30 @@ impl Running {
         } else if let Some(token) = tokens.deferred.get(&call) {
             token.cancel();
         } else {
-            self.early.store(call, Ordering::Release);
+            tokens.early.push(call);
+            self.has_early.store(true, Ordering::Release);
         }
     }
 
     /// Whether the caller of the message that is handled has gone.
     pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_gone(|| self.tokens().early.clone())
+    }
+
+    fn is_gone(&self, early: impl FnOnce() -> Vec<CallKey>) -> bool {
         let call = self.call.load(Ordering::Relaxed);
-        call != NONE && [&self.cancelled, &self.early].iter().any(|gone| gone.load(Ordering::Acquire) == call)
+        call != NONE
+            && (self.cancelled.load(Ordering::Acquire) == call
+                || self.has_early.load(Ordering::Acquire) && early().contains(&call))
     }
 
     /// What fires when that caller goes.
     pub(crate) fn token(&self) -> CancellationToken {
         let mut tokens = self.tokens();
         self.has_token.store(true, Ordering::Relaxed);
+        let is_gone = self.is_gone(|| tokens.early.clone());
         let token = tokens.token.get_or_insert_with(CancellationToken::new);
-        if self.is_cancelled() {
+        if is_gone {
             token.cancel();
         }
         token.clone()
@@ -128,8 +148,13 @@ mod tests {
         running.enter(Some(1));
         running.cancel(2);
         assert!(!running.is_cancelled());
+        // Of one that was answered long ago.
+        running.cancel(3);
         running.enter(Some(2));
+        running.cancel(4);
         assert!(running.is_cancelled() && running.token().is_cancelled());
+        running.enter(Some(5));
+        assert!(!running.is_cancelled() && !running.token().is_cancelled());
     }
 
     #[test]
