@@ -39,7 +39,7 @@ on_windows build -p procession -p procession-spawn-windows -p procession-tests -
 export PROCESSION_TRIALS=${PROCESSION_TRIALS:-5}
 export PROCESSION_WINDOWS_TIMEOUT=${PROCESSION_WINDOWS_TIMEOUT:-1500}
 # The pure cores have no word of a system in them: trying every schedule of theirs again takes minutes and tells nothing new.
-again=(--skip ::exhaustive:: --skip ::model:: --skip mutated)
+again=(--skip ::exhaustive:: --skip ::model:: --skip ::lives:: --skip ::peers:: --skip mutated)
 failed=
 : >"$work/tests"
 processes() { tests | sed 's/-p procession //'; }

@@ -79,7 +79,12 @@ impl Child {
     pub fn try_wait(&self) -> bool {
         let Some(mut telling) = try_lock(&self.shared.telling) else { return false };
         let unlist = |group| try_lock(&self.shared.guardian).is_some_and(|mut guardian| guardian.try_remove(group));
-        telling.is_over() || self.mourn_with(&mut telling, unlist) == Mourned::Told
+        if !telling.is_over()
+            && let Ok(exit) = self.mourn_with(&mut telling, unlist)
+        {
+            telling.end(exit);
+        }
+        telling.is_over()
     }
 
     /// The bytes of the process that are in memory at this moment; those of a process that has ended are none, or an error.
@@ -110,34 +115,38 @@ impl Child {
         self.shared.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the end of the process, if that has come and was not told before. `unlist` takes its group off the guardian's list.
-    pub(crate) fn mourn(&self, mut unlist: impl FnMut(Pid)) -> Mourned {
+    /// The end of the process, if that has come; to be told by whoever hears of it here, unless it was told before. `unlist` takes its
+    /// group off the guardian's list.
+    pub(crate) fn mourn(&self, mut unlist: impl FnMut(Pid)) -> Mourned<'_> {
         let mut telling = self.telling();
         if telling.is_over() {
             return Mourned::Told;
         }
-        let mourned = self.mourn_with(&mut telling, |group| {
+        let ended = self.mourn_with(&mut telling, |group| {
             unlist(group);
             true
         });
-        if mourned == Mourned::Stolen {
-            telling.drain();
-            unlist(self.group());
-            *self.state() = State::Reaped;
-            telling.end(Exit { kind: ExitKind::Unknown });
+        match ended {
+            Ok(exit) => Mourned::Ended { telling, exit },
+            Err(Alive::NotYet) => Mourned::NotYet,
+            Err(Alive::Stolen) => {
+                telling.drain();
+                unlist(self.group());
+                *self.state() = State::Reaped;
+                Mourned::Ended { telling, exit: Exit { kind: ExitKind::Unknown } }
+            }
         }
-        mourned
     }
 
     /// The order matters. As long as the leader is a zombie its group id is its own: until then the rest of the group can be
     /// killed and the guardian's list be changed without hitting a stranger. What was written is told before the end is.
-    fn mourn_with(&self, telling: &mut Telling, unlist: impl FnOnce(Pid) -> bool) -> Mourned {
+    fn mourn_with(&self, telling: &mut Telling, unlist: impl FnOnce(Pid) -> bool) -> Result<Exit, Alive> {
         let state = self.state();
         let status = match self.wait(WaitIdOptions::NOWAIT) {
             Ok(Some(status)) => status,
-            Ok(None) => return Mourned::NotYet,
+            Ok(None) => return Err(Alive::NotYet),
             // The group id is no longer ours to signal.
-            Err(_) => return Mourned::Stolen,
+            Err(_) => return Err(Alive::Stolen),
         };
         // Whoever is left of it; there may be nobody.
         let _ = kill_process_group(self.group(), Signal::KILL);
@@ -145,15 +154,14 @@ impl Child {
         drop(state);
         telling.drain();
         if !unlist(self.group()) {
-            return Mourned::NotYet;
+            return Err(Alive::NotYet);
         }
         let mut state = self.state();
         let reaped = self.wait(WaitIdOptions::empty());
         debug_assert!(matches!(reaped, Ok(Some(_)) | Err(rustix::io::Errno::CHILD)), "{reaped:?}");
         *state = State::Reaped;
         drop(state);
-        telling.end(Exit::from_status(&status));
-        Mourned::Told
+        Ok(Exit::from_status(&status))
     }
 
     /// Asks for the status of the process, which must not have been reaped.
@@ -188,13 +196,19 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// What came of an attempt to tell the end of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mourned {
+/// What is known of the end of a process.
+pub(crate) enum Mourned<'a> {
     /// It lives, or is dead and its tracer is told first.
     NotYet,
-    /// It is told, and reaped.
+    /// It is told already.
     Told,
+    /// It has come just now, and is to be told.
+    Ended { telling: MutexGuard<'a, Telling>, exit: Exit },
+}
+
+/// Why there is no end to tell.
+enum Alive {
+    NotYet,
     /// Somebody else has reaped it.
     Stolen,
 }

@@ -278,15 +278,23 @@ impl ProcessThread {
 
     /// Tells of the end, if nobody has done that yet.
     fn handle_exit(&mut self, key: Key) {
-        let Some(running) = self.children.get(&key) else {
+        let Some(Running { child, pidfd }) = self.children.remove(&key) else {
             return;
         };
-        let mourned = running.child.mourn(|group| lock(&self.guardian).remove(group, &mut self.poller));
-        self.poller.forget(&running.pidfd);
-        if mourned == Mourned::NotYet {
-            self.recheck.push(key);
-        } else if let Some(running) = self.children.remove(&key) {
-            running.child.telling().close(&self.poller);
+        let mourned = child.mourn(|group| lock(&self.guardian).remove(group, &mut self.poller));
+        self.poller.forget(&pidfd);
+        match mourned {
+            Mourned::NotYet => {
+                self.recheck.push(key);
+                self.children.insert(key, Running { child: child.clone(), pidfd });
+            }
+            Mourned::Told => child.telling().close(&self.poller),
+            // Whoever hears of it finds nothing open of it.
+            Mourned::Ended { mut telling, exit } => {
+                telling.close(&self.poller);
+                drop(pidfd);
+                telling.end(exit);
+            }
         }
     }
 }

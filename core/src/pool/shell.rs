@@ -161,7 +161,8 @@ impl Shell {
             Arrival::Cancel(id, how) => self.scheduler.cancel(now, id, how),
             Arrival::Abandon(receiver) => {
                 let abandoned = self.tasks.awaited_by(&receiver);
-                abandoned.into_iter().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
+                // The last first: a worker that is told of the one it runs must not begin the next one, which is unwanted too.
+                abandoned.into_iter().rev().for_each(|id| self.scheduler.cancel(now, id, Cancel::Tell));
             }
             Arrival::Ready(worker, child, places) => {
                 self.team.handle_ready(now, worker, child, places);
