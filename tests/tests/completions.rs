@@ -329,7 +329,9 @@ async fn a_stream_of_completions_is_bounded_by_its_handler() {
     // Whatever goes on meanwhile, it is no more than that.
     within(place.pool.map(square, 2000..2100)).await.expect("all are done");
     let pulled = pulled.load(std::sync::atomic::Ordering::SeqCst);
-    assert!(pulled <= 41, "{pulled} were pulled while the first completion was being handled");
+    // Others may have been quicker, and are handled: their notes are there beside the one that it blocks.
+    let handled = place.notes().await.len() as u64 - 1;
+    assert!(pulled <= 41 + handled, "{pulled} were pulled when {handled} completions were handled");
     within(place.probe.open("handler".to_owned())).await.expect("a probe");
     assert_eq!(within(delivering).await.expect("no panic"), Ok(999));
     assert_eq!(place.notes().await.len(), 1001);
