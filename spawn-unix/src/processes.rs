@@ -45,8 +45,8 @@ const RECHECK: Duration = Duration::from_millis(10);
 ///
 /// # Platform-specific behavior
 /// Linux kills the worker when the thread that started it ends; that thread never does. Children that are waited for by
-/// somebody else in this program end as [`ExitKind::Unknown`](crate::ExitKind::Unknown); a program that has told the system to reap its children
-/// by itself (`SIGCHLD` ignored, or `SA_NOCLDWAIT`) is set back to the default.
+/// somebody else in this program end as [`ExitKind::Unknown`](crate::ExitKind::Unknown); a program that has told the system
+/// to reap its children by itself (`SIGCHLD` ignored, or `SA_NOCLDWAIT`) is set back to the default.
 pub async fn spawn(launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
     let (started, start) = oneshot::channel();
     Processes::get()?.request(Request { launch, watch, started });
