@@ -1,11 +1,13 @@
 //! What is left of a process tree whose root has ended: nothing.
 
+use std::fmt;
 use std::io::Write;
 use std::process::{self, ChildStdout, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::harness::{
-    Role, Test, Worker, all_die, command, enter, linger, living, plain, read_line, say, sleep_for_ever, start, tests,
+    PATIENCE, Role, Test, Worker, command, enter, linger, living, plain, read_line, say, sleep_for_ever, start, tests,
 };
 use super::system::Process;
 
@@ -44,11 +46,11 @@ fn raise_family(stream: &super::leaf::BlockingStream) {
     say(stream, plain("sleep", &[]).id());
 }
 
-/// Starts a worker of each named kind, tells the pids of all, then ends as it is told or waits.
+/// Starts a worker of each named kind, tells the pids of all and what they are, then ends as it is told or waits.
 fn parent(args: &[String]) {
     let kinds: Vec<&str> = args[1..].iter().map(String::as_str).collect();
-    let workers = raise(&kinds, |pid| println!("{pid}"));
-    println!("0");
+    let workers = raise(&kinds, |member| println!("{member}"));
+    println!("{ALL}");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
     match &args[0][..] {
@@ -60,18 +62,21 @@ fn parent(args: &[String]) {
     drop(workers);
 }
 
-fn raise(kinds: &[&str], tell: impl Fn(u32)) -> Vec<Worker> {
+/// What is told after the last member.
+const ALL: &str = "that is all";
+
+fn raise(kinds: &[&str], tell: impl Fn(String)) -> Vec<Worker> {
     let mut workers = Vec::new();
     for kind in kinds {
         let worker = start(kind, &[]);
-        tell(worker.child.pid());
+        tell(format!("{} {kind}", worker.child.pid()));
         match *kind {
-            "idle" | "busy" => tell(worker.number()),
+            "idle" | "busy" => tell(format!("{} child of {kind}", worker.number())),
             "middle" => {
-                let mut pid = worker.number();
-                while pid != 0 {
-                    tell(pid);
-                    pid = worker.number();
+                let mut member = worker.line();
+                while member != ALL {
+                    tell(format!("{member} below {kind}"));
+                    member = worker.line();
                 }
             }
             _ => {}
@@ -84,16 +89,36 @@ fn raise(kinds: &[&str], tell: impl Fn(u32)) -> Vec<Worker> {
 /// A worker that is a parent itself.
 fn middle(args: &[String]) {
     let stream = enter(args);
-    let workers = raise(EVERY_KIND, |pid| say(&stream, pid));
-    say(&stream, 0);
+    let workers = raise(EVERY_KIND, |member| say(&stream, member));
+    say(&stream, ALL);
     linger(&stream);
     drop(workers);
+}
+
+/// A process that was seen alive, its pid, and what it is.
+struct Member {
+    process: Process,
+    told: String,
+}
+
+impl Member {
+    /// The living process that a parent tells of.
+    fn told(told: String) -> Self {
+        let pid = told.split(' ').next().and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("no pid: {told:?}"));
+        Self { process: living(pid), told }
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told)
+    }
 }
 
 struct Family {
     parent: process::Child,
     _output: ChildStdout,
-    members: Vec<Process>,
+    members: Vec<Member>,
 }
 
 impl Family {
@@ -103,13 +128,19 @@ impl Family {
         let mut output = parent.stdout.take().unwrap();
         let mut members = Vec::new();
         loop {
-            match read_line(&mut output).trim_end().parse().unwrap() {
-                0 => break,
-                pid => members.push(living(pid)),
+            match read_line(&mut output).trim_end() {
+                ALL => break,
+                "" => panic!("the parent ended, {:?}, when it had told of {members:?}", parent.wait()),
+                told => members.push(Member::told(told.into())),
             }
         }
-        assert!(members.iter().all(Process::is_alive));
-        Self { parent, _output: output, members }
+        let family = Self { parent, _output: output, members };
+        assert_eq!(family.alive().len(), family.members.len(), "of {:?} live {:?}", family.members, family.alive());
+        family
+    }
+
+    fn alive(&self) -> Vec<&Member> {
+        self.members.iter().filter(|member| member.process.is_alive()).collect()
     }
 
     fn go_on(&mut self) {
@@ -123,8 +154,14 @@ impl Family {
 
     fn nobody_is_left(&self) -> Duration {
         let since = Instant::now();
-        all_die(&self.members);
-        since.elapsed()
+        loop {
+            let alive = self.alive();
+            if alive.is_empty() {
+                return since.elapsed();
+            }
+            assert!(since.elapsed() < PATIENCE, "after {:?} these are alive: {alive:?}", since.elapsed());
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -162,7 +199,7 @@ fn nobody_outlives_the_root_of_a_deep_tree() {
 
 fn nobody_outlives_the_middle_of_a_deep_tree() {
     let mut family = Family::new("", &["middle"]);
-    family.members[0].kill();
+    family.members[0].process.kill();
     family.nobody_is_left();
     assert!(living(family.parent.id()).is_alive());
     family.kill();
