@@ -35,12 +35,18 @@ export RUSTC_BOOTSTRAP=1                       # lets a stable cargo take -Zbuil
 export CARGO_UNSTABLE_BUILD_STD=std,panic_unwind
 export CARGO_BUILD_TARGET=$target
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$home/target}
-export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/wine-run.sh ${PROCESSION_WINDOWS_TIMEOUT:-600} $wine"
+# Debian's Wine has no preloader: its loader lies at 0x7d000000, and Linux begins the heap of a process at a random place up to
+# 1 GiB behind it. Once in 7,500 starts that is where Wine must have a page, 0x7ffe0000, and the process ends with 1 and says
+# nothing; who has started it hears ERROR_INTERNAL_ERROR. So nothing is at a random place, or where that cannot be had (a
+# container may forbid it) the heap is smaller, which makes it rarer.
+fixed=(setarch -R)
+"${fixed[@]}" true 2>/dev/null || { fixed=(); export GLIBC_TUNABLES=glibc.malloc.top_pad=0; }
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="${fixed[*]} $(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/wine-run.sh ${PROCESSION_WINDOWS_TIMEOUT:-600} $wine"
 export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
 unset RUSTUP_TOOLCHAIN RUSTC_WRAPPER || true
 env_names=(WINEPREFIX WINEARCH WINELOADER WINEDEBUG WINEDLLOVERRIDES LC_ALL PATH RUSTC RUSTDOC RUSTC_BOOTSTRAP
   CARGO_UNSTABLE_BUILD_STD CARGO_BUILD_TARGET CARGO_TARGET_DIR
-  CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER CARGO_PROFILE_DEV_DEBUG)
+  CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER CARGO_PROFILE_DEV_DEBUG ${GLIBC_TUNABLES:+GLIBC_TUNABLES})
 
 # The rustc of the Debian release is older than what the workspace needs; the security archive has a newer one, which is
 # not known where the package lists are old.
@@ -64,7 +70,7 @@ packages() {
 
 # Nothing started here may hold our stdout: the Wine services outlive us, and whoever reads
 # our output through a pipe would otherwise wait for them.
-detached() { setsid -w "$@" </dev/null >/dev/null 2>&1; }
+detached() { "${fixed[@]}" setsid -w "$@" </dev/null >/dev/null 2>&1; }
 
 prefix() {
   mkdir -p "$home"
@@ -118,9 +124,9 @@ if [ "$cmd" = stop ]; then
 fi
 packages; prefix; warm
 case $cmd in
-  setup) say "ready: $WINEPREFIX" ;;
+  setup) say "ready: $WINEPREFIX, at ${fixed:+no }random addresses" ;;
   env) for n in "${env_names[@]}"; do printf 'export %s=%q\n' "$n" "${!n}"; done; echo 'unset DISPLAY WAYLAND_DISPLAY' ;;
-  run) exec timeout -k 5 "${PROCESSION_WINDOWS_TIMEOUT:-600}" "$wine" "$@" ;;
+  run) exec "${fixed[@]}" timeout -k 5 "${PROCESSION_WINDOWS_TIMEOUT:-600}" "$wine" "$@" ;;
   # With a terminal as stdin or stdout, Wine opens a console on it and writes escape codes; for clean text, pipe our output.
   nextest) exec /usr/bin/cargo nextest run "$@" </dev/null ;;
   check|clippy|build|test) exec /usr/bin/cargo "$cmd" "$@" </dev/null ;;

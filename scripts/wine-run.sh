@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs a Windows program, as cargo's runner: wine-run.sh SECONDS WINE PROGRAM [ARGUMENT ...]
 #
-# Once in some hundred times Wine 8 ends with 1 before the program has begun: nothing of it has run and nothing is written, while
-# each of ours, tests first of all, writes before it does anything. That is tried again, and said.
+# Rarely Wine 8 ends with 1 before the program has begun (`scripts/windows.sh` says why): nothing of it has run and nothing is
+# written, while each of ours, tests first of all, writes before it does anything. That is tried again, and said.
 set -uo pipefail
 seconds=$1; shift
 said=$(mktemp)
