@@ -34,6 +34,10 @@ impl Table {
 
 /// Puts what gives memory in front of what refers to it.
 pub(super) fn give(table: &Table, ahead: Vec<Ahead>, data: &mut BytesMut) {
+    // Or all that nobody reads is copied for each frame.
+    if ahead.is_empty() {
+        return;
+    }
     let mut rest = std::mem::take(data);
     let mut moved = 0;
     for Ahead { at, handle, withheld } in ahead {
