@@ -91,6 +91,10 @@ impl Child {
     /// # Errors
     /// It has ended, or the system does not say.
     pub fn resident(&self) -> io::Result<u64> {
+        // Its memory may not have been taken back yet: Wine tells of a process that is on its way out.
+        if self.has_ended() {
+            return Ok(0);
+        }
         let mut counters = PROCESS_MEMORY_COUNTERS::default();
         let size = size_of::<PROCESS_MEMORY_COUNTERS>() as u32;
         // SAFETY: the handle is that of a process, with all rights; what is written is as large as is said.
