@@ -1,19 +1,33 @@
 //! A started process, to be signalled.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, pidfd_send_signal, waitid,
+};
 
 use crate::exit::ExitKind;
 use crate::guardian::Guardian;
 use crate::telling::Telling;
 use crate::{Exit, Unenforced};
 
+/// How long to look whether somebody else has told what there is to tell, before this thread is put to sleep for it.
+const SOON: Duration = Duration::from_micros(100);
+
 /// A started process; cheap to clone, and dropping it does nothing to the process.
 ///
 /// The process leads a group of its own, which is what the signals go to. Once it was reaped they do nothing: a process that
 /// was given the same id is never hit.
+///
+/// # Platform-specific behavior
+/// On Linux the system is asked about the process by its pidfd, so that it is told from any other with the same id even where
+/// another part of this program has waited for it: that is an end of [`ExitKind::Unknown`](crate::ExitKind::Unknown). What
+/// is left of its group is then not killed: the id of the group may be somebody else's.
 #[derive(Debug, Clone)]
 pub struct Child {
     shared: Arc<Shared>,
@@ -30,16 +44,23 @@ struct Shared {
     unenforced: Vec<Unenforced>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
-    /// Running or a zombie: the pid and the group id are its own.
-    Ours,
+    /// Running or a zombie: the pid and the group id are its own, unless somebody else in this program has waited for it.
+    Ours(Arc<OwnedFd>),
     Reaped,
 }
 
 impl Child {
-    pub(crate) fn new(pid: Pid, telling: Telling, guardian: Arc<Mutex<Guardian>>, unenforced: Vec<Unenforced>) -> Self {
-        let (state, telling) = (Mutex::new(State::Ours), Mutex::new(telling));
+    /// The process with this id, which is that of `pidfd`.
+    pub(crate) fn new(
+        pid: Pid,
+        pidfd: Arc<OwnedFd>,
+        telling: Telling,
+        guardian: Arc<Mutex<Guardian>>,
+        unenforced: Vec<Unenforced>,
+    ) -> Self {
+        let (state, telling) = (Mutex::new(State::Ours(pidfd)), Mutex::new(telling));
         Self { shared: Arc::new(Shared { pid, state, telling, guardian, unenforced }) }
     }
 
@@ -97,7 +118,7 @@ impl Child {
     pub fn resident(&self) -> io::Result<u64> {
         // Held, so that no other process can have the pid meanwhile.
         let state = self.state();
-        if *state == State::Reaped {
+        if !state.is_ours() {
             return Err(io::ErrorKind::NotFound.into());
         }
         let told = std::fs::read_to_string(format!("/proc/{}/statm", self.pid()))?;
@@ -115,10 +136,22 @@ impl Child {
         self.shared.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same. Whoever is telling of its end is done with it in a moment, and would have to wake up this thread if it slept.
+    fn telling_soon(&self) -> MutexGuard<'_, Telling> {
+        let until = Instant::now() + SOON;
+        loop {
+            match try_lock(&self.shared.telling) {
+                Some(telling) => return telling,
+                None if Instant::now() < until => thread::yield_now(),
+                None => return self.telling(),
+            }
+        }
+    }
+
     /// The end of the process, if that has come; to be told by whoever hears of it here, unless it was told before. `unlist` takes its
     /// group off the guardian's list.
     pub(crate) fn mourn(&self, mut unlist: impl FnMut(Pid)) -> Mourned<'_> {
-        let mut telling = self.telling();
+        let mut telling = self.telling_soon();
         if telling.is_over() {
             return Mourned::Told;
         }
@@ -142,7 +175,7 @@ impl Child {
     /// killed and the guardian's list be changed without hitting a stranger. What was written is told before the end is.
     fn mourn_with(&self, telling: &mut Telling, unlist: impl FnOnce(Pid) -> bool) -> Result<Exit, Alive> {
         let state = self.state();
-        let status = match self.wait(WaitIdOptions::NOWAIT) {
+        let status = match state.wait(WaitIdOptions::NOWAIT) {
             Ok(Some(status)) => status,
             Ok(None) => return Err(Alive::NotYet),
             // The group id is no longer ours to signal.
@@ -157,34 +190,44 @@ impl Child {
             return Err(Alive::NotYet);
         }
         let mut state = self.state();
-        let reaped = self.wait(WaitIdOptions::empty());
-        debug_assert!(matches!(reaped, Ok(Some(_)) | Err(rustix::io::Errno::CHILD)), "{reaped:?}");
+        let reaped = state.wait(WaitIdOptions::empty());
+        debug_assert!(matches!(reaped, Ok(Some(_)) | Err(Errno::CHILD)), "{reaped:?}");
         *state = State::Reaped;
         drop(state);
         Ok(Exit::from_status(&status))
     }
 
-    /// Asks for the status of the process, which must not have been reaped.
-    fn wait(&self, options: WaitIdOptions) -> rustix::io::Result<Option<WaitIdStatus>> {
-        let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(self.group()), options))
-    }
-
     fn signal(&self, signal: Signal) {
         let state = self.state();
-        if *state == State::Reaped {
+        // Whoever has waited for it behind our back may have given its id to another.
+        let State::Ours(pidfd) = &*state else { return };
+        if !state.is_ours() {
             return;
         }
         let group = kill_process_group(self.group(), signal);
         // A child may have gone over to another group of its session.
         if group.is_err() || signal == Signal::KILL {
             // It may be a zombie, or belong to another user by now: there is nothing left to do about either.
-            let _ = kill_process(self.group(), signal);
+            let _ = pidfd_send_signal(pidfd, signal);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Asks for the status of the process. An error where there is none to be had: it was reaped.
+    fn wait(&self, options: WaitIdOptions) -> rustix::io::Result<Option<WaitIdStatus>> {
+        let Self::Ours(pidfd) = self else { return Err(Errno::CHILD) };
+        let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), options))
+    }
+
+    /// Whether nobody has reaped it.
+    fn is_ours(&self) -> bool {
+        self.wait(WaitIdOptions::NOWAIT).is_ok()
     }
 }
 
@@ -219,4 +262,75 @@ pub(crate) fn discard(pid: Pid) -> io::Result<()> {
     let _ = kill_process(pid, Signal::KILL);
     rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::{Arc, Mutex};
+
+    use rustix::process::{PidfdFlags, pidfd_open};
+
+    use super::{Child, Mourned};
+    use crate::pipes::Pipes;
+    use crate::telling::Telling;
+    use crate::worker::pid_of;
+    use crate::{Exit, ExitKind, Output, Watch};
+
+    #[derive(Debug, Default)]
+    struct Told(Mutex<Vec<Exit>>);
+
+    impl Watch for Told {
+        fn output(&self, _: Output, _: &[u8]) {}
+
+        fn exited(&self, exit: Exit) {
+            self.0.lock().unwrap().push(exit);
+        }
+    }
+
+    fn sleeper() -> std::process::Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    /// A child that was reaped behind our back, and whose id was then given to `heir`.
+    fn stolen(heir: &std::process::Child, told: &Arc<Told>) -> Child {
+        let mut gone = sleeper();
+        let pidfd = pidfd_open(pid_of(gone.id()).unwrap(), PidfdFlags::empty()).unwrap();
+        gone.kill().unwrap();
+        gone.wait().unwrap();
+        let telling = Telling::new(Pipes::default(), told.clone());
+        Child::new(pid_of(heir.id()).unwrap(), Arc::new(pidfd), telling, Arc::default(), Vec::new())
+    }
+
+    #[test]
+    fn a_process_with_the_id_of_a_child_that_others_have_reaped_is_neither_signalled_nor_asked_about() {
+        let told = Arc::new(Told::default());
+        let mut heir = sleeper();
+        let child = stolen(&heir, &told);
+        child.terminate();
+        child.kill();
+        assert!(child.resident().is_err());
+        assert!(!child.try_wait(), "its end is the process thread's to tell");
+        assert_eq!(heir.try_wait().unwrap(), None);
+        heir.kill().unwrap();
+        heir.wait().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_child_that_others_have_reaped_is_told_as_unknown_even_while_another_has_its_id() {
+        let told = Arc::new(Told::default());
+        let mut heir = sleeper();
+        let child = stolen(&heir, &told);
+        let mut unlisted = Vec::new();
+        match child.mourn(|group| unlisted.push(group)) {
+            Mourned::Ended { mut telling, exit } => telling.end(exit),
+            Mourned::NotYet | Mourned::Told => panic!("the heir was taken for the child"),
+        }
+        assert_eq!(*told.0.lock().unwrap(), [Exit { kind: ExitKind::Unknown }]);
+        assert_eq!(unlisted, [child.group()]);
+        assert!(matches!(child.mourn(|_| panic!("unlisted twice")), Mourned::Told));
+        assert_eq!(heir.try_wait().unwrap(), None, "it lives, and its status is still to be had");
+        heir.kill().unwrap();
+        heir.wait().unwrap();
+    }
 }

@@ -130,7 +130,7 @@ struct ProcessThread {
 
 struct Running {
     child: Child,
-    pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
 }
 
 impl ProcessThread {
@@ -247,7 +247,7 @@ impl ProcessThread {
             Ok((pidfd, pipes))
         });
         let (pidfd, mut telling) = match watched {
-            Ok((pidfd, pipes)) => (pidfd, Telling::new(pipes, watch)),
+            Ok((pidfd, pipes)) => (Arc::new(pidfd), Telling::new(pipes, watch)),
             Err(error) => {
                 discard(pid)?;
                 return Err(error);
@@ -264,7 +264,7 @@ impl ProcessThread {
             return Err(error);
         }
         // It waits to be greeted, and nobody can greet it yet.
-        let child = Child::new(pid, telling, Arc::clone(&self.guardian), enforce(pid, &limits));
+        let child = Child::new(pid, Arc::clone(&pidfd), telling, Arc::clone(&self.guardian), enforce(pid, &limits));
         self.children.insert(key, Running { child: child.clone(), pidfd });
         Ok(child)
     }
