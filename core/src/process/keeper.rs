@@ -201,14 +201,7 @@ impl Keeper {
         let (link, connection, peer) = (self.born.link, self.born.connection.clone(), self.born.peer.clone());
         let mut reader = Reader::new();
         let polling = Polling::new(Duration::from_micros(self.incarnation.hello.poll_for));
-        let child = self.born.child.clone();
-        let mut driving = Box::pin(async {
-            let end = drive(node, link, &connection, &mut reader, polling).await;
-            if matches!(end, DriveEnd::Closed) {
-                look_for_the_end(&child);
-            }
-            end
-        });
+        let mut driving = Box::pin(drive(node, link, &connection, &mut reader, polling));
         let mut driven = false;
         // When a process that has said its last word or closed its connection, and goes on nevertheless, is killed.
         let mut lost: Option<Instant> = None;
@@ -224,8 +217,10 @@ impl Keeper {
                 end = &mut driving, if !driven => {
                     driven = true;
                     match end {
-                        // The end of its process follows at once, unless something in there holds it up.
+                        // The end of its process follows at once, unless something in there holds it up. It is looked
+                        // for here, where this task does not wait for it: told meanwhile, it would be woken up by itself.
                         DriveEnd::Closed => {
+                            look_for_the_end(&self.born.child);
                             lost.get_or_insert_with(|| rung.due().unwrap_or_else(|| Instant::now() + TERMINATE));
                         }
                         DriveEnd::Bad(error) => self.refuse(error.to_string()),
