@@ -13,6 +13,7 @@ use super::child::ExitReport;
 use super::handle::{Inner, Supervisor, is_ending};
 use super::intensity::Intensity;
 use super::policy::{Config, Policy, Strategy};
+use super::reports::Reports;
 use super::services::Services;
 use super::shell::Shell;
 use super::spec::{ChildSpec, Home, Spec};
@@ -186,7 +187,7 @@ impl SupervisorBuilder {
         };
         let (commands, inbox) = mpsc::unbounded_channel();
         let (over_tx, over) = watch::channel(None);
-        let (reports_tx, reports) = watch::channel(Vec::new());
+        let (reports_tx, reports) = watch::channel(Reports::default());
         let config = Config { strategy, intensity, backoff, seed: random() };
         let shell = Shell::new(
             Policy::new(config),
@@ -207,7 +208,7 @@ impl SupervisorBuilder {
             // After the children, which use them to their last moment.
             closing.close();
             if let Some(hook) = on_exit {
-                let reports = reported.borrow().clone();
+                let reports = reported.borrow().to_vec();
                 // Its message has been written by the panic hook.
                 let _ = catch_unwind(AssertUnwindSafe(|| hook(&reports)));
             }

@@ -13,6 +13,7 @@ use super::child::{ChildInfo, ExitReport};
 use super::command::{Command, Unknown, Which};
 use super::over::Over;
 use super::policy::Counts;
+use super::reports::Reports;
 use super::services::Services;
 use super::spec::ChildSpec;
 use crate::actor::address::Address;
@@ -42,7 +43,7 @@ pub(crate) struct Inner {
     pub(super) registry: Arc<Registry>,
     pub(super) services: Arc<Services>,
     pub(super) over: watch::Receiver<Option<Over>>,
-    pub(super) reports: watch::Receiver<Vec<ExitReport>>,
+    pub(super) reports: watch::Receiver<Reports>,
     /// Ends what stands on this supervisor, before its own children.
     pub(super) dependents: Mutex<Vec<Dependent>>,
 }
@@ -196,7 +197,8 @@ impl Supervisor {
     }
 
     /// Waits for a child to end for good, at most for so long, and says how its last incarnation ended. A child that had
-    /// ended before is answered for too, while it is among the latest 1,024.
+    /// ended before is answered for too, while it is among the latest 1,024
+    /// (its standard error only while it is among the [latest](Self::exit_reports) too).
     ///
     /// # Errors
     /// [`StillRunning`](JoinError::StillRunning) where it has not; [`NoSuchChild`](JoinError::NoSuchChild) where this
@@ -213,7 +215,7 @@ impl Supervisor {
             }
         }
         let reports = self.inner.reports.borrow();
-        let last = reports.iter().rev().find(|report| report.of == to);
+        let last = reports.find_last(|report| report.of == to);
         last.map(|report| report.exit.clone()).ok_or(JoinError::NoSuchChild)
     }
 
@@ -223,10 +225,11 @@ impl Supervisor {
         event::subscribe(self.inner.launcher.owner)
     }
 
-    /// The ends of incarnations so far, the latest 1,024 of them.
+    /// The ends of incarnations so far, the latest 1,024 of them; of what they wrote to standard error, the latest MiB. Those
+    /// before have none.
     #[must_use]
     pub fn exit_reports(&self) -> Vec<ExitReport> {
-        self.inner.reports.borrow().clone()
+        self.inner.reports.borrow().to_vec()
     }
 
     /// Ends in order: pools finish what runs, then the children are stopped in reverse, or waited for, as their specs say.

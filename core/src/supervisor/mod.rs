@@ -11,6 +11,7 @@ pub(crate) mod handle;
 pub(crate) mod intensity;
 pub(crate) mod over;
 pub(crate) mod policy;
+pub(crate) mod reports;
 pub(crate) mod services;
 pub(crate) mod shell;
 pub(crate) mod spec;

@@ -10,6 +10,7 @@ use super::child::{ChildInfo, ChildState, ExitReport};
 use super::command::{By, Command, Unknown, Which};
 use super::over::{Finished, Over};
 use super::policy::{Action, ChildId, ChildPolicy, DoneReason, EndReason, Ending, Policy, Refused, State};
+use super::reports::Reports;
 use super::spec::{AtEnd, Home, Spec};
 use crate::actor::lookup::Named;
 use crate::actor::node::Node;
@@ -34,7 +35,7 @@ pub(crate) struct Shell {
     tell: mpsc::UnboundedSender<Command>,
     /// Taken when the end has come.
     over: Option<watch::Sender<Option<Over>>>,
-    reports: watch::Sender<Vec<ExitReport>>,
+    reports: watch::Sender<Reports>,
     escalated: Option<Over>,
     start_error: Option<StartError>,
     initial: Option<oneshot::Sender<Result<(), StartError>>>,
@@ -66,7 +67,7 @@ impl Shell {
         inbox: mpsc::UnboundedReceiver<Command>,
         tell: mpsc::UnboundedSender<Command>,
         over: watch::Sender<Option<Over>>,
-        reports: watch::Sender<Vec<ExitReport>>,
+        reports: watch::Sender<Reports>,
     ) -> Self {
         Self {
             policy,
@@ -391,13 +392,8 @@ impl Shell {
         child.last_exit = Some(end.exit.clone());
         let name = child.spec.name.clone();
         let (lived, of) = (child.began.elapsed(), child.to);
-        self.reports.send_modify(|reports| {
-            // A long-running supervisor keeps the latest.
-            if reports.len() >= 1024 {
-                reports.remove(0);
-            }
-            reports.push(ExitReport { child: name.clone(), exit: end.exit.clone(), lived, of });
-        });
+        let report = ExitReport { child: name.clone(), exit: end.exit.clone(), lived, of };
+        self.reports.send_modify(|reports| reports.push(report));
         self.tell(match &end.failed {
             Some(error) => Event::StartFailed { child: name, error: error.to_string() },
             None => Event::Exited { child: name, exit: end.exit.clone() },
