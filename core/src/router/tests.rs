@@ -15,6 +15,7 @@ mod model;
 mod monitors;
 mod peers;
 mod references;
+mod restarts;
 mod speed;
 
 use world::{Owned, Worker, World, body, down, failure, killed, text};

@@ -730,6 +730,11 @@ impl Router {
         left
     }
 
+    /// How much a router keeps: every element of every table, what is told of places that are free included.
+    pub(super) fn kept(&self) -> usize {
+        format!("{self:?}").matches(", ").count()
+    }
+
     /// All that what it does next depends on, as text.
     pub(super) fn state(&self) -> String {
         let links: Vec<_> = self

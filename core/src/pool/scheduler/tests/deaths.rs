@@ -175,3 +175,26 @@ fn removing_the_last_worker_gives_up() {
     assert_eq!(actions[..3], [start(0, 0), stop(0), end(0, Ending::NoWorkers, 0)]);
     assert!(matches!(actions[3..], [Action::StopWorkers, Action::Closed(_)]));
 }
+
+#[test]
+fn a_thousand_deaths_leave_as_much_behind_as_a_hundred() {
+    let mut bench = Bench::ready(2);
+    let mut kept = Vec::new();
+    for round in 1..=1000 {
+        bench.submit(2);
+        let dispatched = bench.dispatched();
+        let (victim, lost) = dispatched[0];
+        let (_, done) = dispatched[1];
+        bench.done(done, MS);
+        bench.died(lost);
+        bench.worker_lost(victim);
+        bench.pass(10 * MS);
+        bench.poll();
+        bench.worker_ready(victim);
+        assert_eq!(bench.dispatched(), []);
+        if matches!(round, 100 | 1000) {
+            kept.push(format!("{:?}", bench.scheduler).matches(", ").count());
+        }
+    }
+    assert_eq!(kept[0], kept[1]);
+}

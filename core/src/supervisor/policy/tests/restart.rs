@@ -250,3 +250,23 @@ fn restart_types_read_as_their_words() {
         assert_eq!(postcard::from_bytes::<Restart>(&bytes), Ok(restart));
     }
 }
+
+#[test]
+fn a_thousand_restarts_leave_as_much_behind_as_a_hundred() {
+    let mut hand = Hand::with(Intensity::new(u32::MAX, Duration::from_secs(30)), Backoff::default().jitter(0.0));
+    hand.all_ready((1..=3).map(|child| (id(child), PERMANENT)));
+    let mut kept = Vec::new();
+    for round in 1..=1000 {
+        // Far enough apart for each to be the first.
+        hand.pass(Duration::from_secs(1));
+        hand.crashed(2);
+        if hand.policy.poll_timeout().is_some() {
+            hand.wait();
+        }
+        hand.ready(2);
+        if matches!(round, 100 | 1000) {
+            kept.push(format!("{:?}", hand.policy).matches(", ").count());
+        }
+    }
+    assert_eq!(kept[0], kept[1]);
+}
