@@ -15,8 +15,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Bytes a second by which memory may grow: 1 MiB in an hour, and what one must allow where it is measured for a minute.
 const SLOPE: f64 = (1 << 20) as f64 / 3600.0;
 const WIDEST: f64 = 50.0 * SLOPE;
-/// What is not measured: until everything has the size that it needs.
-const WARM: u64 = 20;
+/// What is not measured: until everything has the size that it needs. Deaths as fast as the workers come back, so that what
+/// were kept of each would show, and what merely has to grow to its size has done so.
+const WARM: Duration = Duration::from_secs(20);
 
 #[procession::task]
 fn work(number: u64) -> u64 {
@@ -26,15 +27,24 @@ fn work(number: u64) -> u64 {
 pub(crate) async fn play(arguments: &Arguments, stage: &Stage, verdict: &mut Verdict) -> procession::Result {
     let pool = stage.sup.task_pool("soak", arguments.workers).await?;
     let mut points = Vec::new();
-    let (begun, mut done, mut lost) = (Instant::now(), 0_u64, 0_u64);
-    for second in 0..WARM + arguments.seconds {
+    let (mut done, mut lost) = (0_u64, 0_u64);
+    let (mut dice, warm) = (Dice::of(arguments.seed, u64::MAX), Instant::now() + WARM);
+    while Instant::now() < warm {
         stage.prey.are_alive(arguments.workers).await;
-        if second >= WARM {
-            points.push((begun.elapsed().as_secs_f64(), system::memory_of_this_process() as f64));
-            if second.is_multiple_of(10) {
-                let descriptors = system::descriptors_of_this_process();
-                println!("{second:>4} s: {} KiB, {descriptors} descriptors", system::memory_of_this_process() >> 10);
-            }
+        let hunt = stage.prey.hunt(&mut dice);
+        lost += pool.map(work, 0..1_000).await.err().map_or(0, |failed| failed.failures().count() as u64);
+        if let Some(hunt) = hunt {
+            hunt.await?;
+        }
+    }
+    println!("{} deaths before it is measured", stage.prey.fallen().len());
+    let begun = Instant::now();
+    for second in 0..arguments.seconds {
+        stage.prey.are_alive(arguments.workers).await;
+        points.push((begun.elapsed().as_secs_f64(), system::memory_of_this_process() as f64));
+        if second.is_multiple_of(10) {
+            let descriptors = system::descriptors_of_this_process();
+            println!("{second:>4} s: {} KiB, {descriptors} descriptors", system::memory_of_this_process() >> 10);
         }
         let until = begun + EVERY * (second as u32 + 1);
         let hunt = stage.prey.hunt(&mut Dice::of(arguments.seed, second));
