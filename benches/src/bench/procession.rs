@@ -14,6 +14,7 @@ use procession::sync::Mutex;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
+use super::bare::idle::death_by_pidfd;
 use super::bare::messages::WARM_UP;
 use super::bare::payload::answer_of;
 use super::figure::Role;
@@ -180,6 +181,14 @@ where
     F: AsyncFn(&Supervisor) -> procession::Result<Readings> + Send + 'static,
 {
     Contestant::new(Role::Procession, name, move || run(Builder::new_multi_thread(), &turn))
+}
+
+/// What the system itself takes for something that is done to a worker.
+pub(crate) fn limit<F>(name: &'static str, turn: F) -> Contestant
+where
+    F: AsyncFn(&Supervisor) -> procession::Result<Readings> + Send + 'static,
+{
+    Contestant::limit(name, move || run(Builder::new_current_thread(), &turn))
 }
 
 /// The same on one thread, where both ends look for what comes next.
@@ -367,10 +376,7 @@ pub(crate) async fn crowd(supervisor: &Supervisor, count: usize) -> procession::
 pub(crate) async fn deaths(supervisor: &Supervisor, count: usize) -> procession::Result<Vec<Duration>> {
     let mut times = Vec::with_capacity(count);
     for number in 0..count {
-        let name = format!("mortal-{number}");
-        let worker = echo(supervisor, &name).await?;
-        let child = supervisor.children().await.into_iter().find(|child| child.name == name);
-        let pid = child.and_then(|child| child.pid).ok_or_else(|| Failure::new("the worker has no process"))?;
+        let (worker, pid) = mortal(supervisor, number).await?;
         let down = worker.ctl().monitor();
         let began = Instant::now();
         system::kill(pid)?;
@@ -378,6 +384,27 @@ pub(crate) async fn deaths(supervisor: &Supervisor, count: usize) -> procession:
         times.push(began.elapsed());
     }
     Ok(times)
+}
+
+/// How long it takes from the kill of each of `count` workers until a thread knows that waits for its pidfd.
+pub(crate) async fn deaths_by_pidfd(supervisor: &Supervisor, count: usize) -> procession::Result<Vec<Duration>> {
+    let mut times = Vec::with_capacity(count);
+    for number in 0..count {
+        let (worker, pid) = mortal(supervisor, number).await?;
+        let down = worker.ctl().monitor();
+        times.push(tokio::task::spawn_blocking(move || death_by_pidfd(pid)).await??);
+        down.await;
+    }
+    Ok(times)
+}
+
+/// A worker that has answered, and its process.
+async fn mortal(supervisor: &Supervisor, number: usize) -> procession::Result<(Address<Echo>, u32)> {
+    let name = format!("mortal-{number}");
+    let worker = echo(supervisor, &name).await?;
+    let child = supervisor.children().await.into_iter().find(|child| child.name == name);
+    let pid = child.and_then(|child| child.pid).ok_or_else(|| Failure::new("the worker has no process"))?;
+    Ok((worker, pid))
 }
 
 /// Processes that use what belongs to all.

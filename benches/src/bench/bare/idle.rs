@@ -38,19 +38,19 @@ pub(crate) enum Watch {
     Stream,
     /// `Child::wait`.
     Wait,
+    /// The same for a child that has a runtime, as a worker has: it takes the system longer to end a larger process.
+    WaitForTokio,
 }
 
 /// How long it takes from the kill of each of `count` children until its end is known.
 pub(crate) fn deaths(count: usize, watch: Watch) -> Result<Vec<Duration>> {
     (0..count)
         .map(|_| {
-            let mut kid = crowd(1, "idle")?.pop().ok_or(ErrorKind::NotFound)?;
+            let work = if watch == Watch::WaitForTokio { "idle-tokio" } else { "idle" };
+            let mut kid = crowd(1, work)?.pop().ok_or(ErrorKind::NotFound)?;
             match watch {
-                Watch::Pidfd => {
-                    let pidfd = system::pidfd(kid.pid())?;
-                    killed(kid.pid(), || system::await_end(&pidfd))
-                }
-                Watch::Wait => killed(kid.pid(), || kid.wait()),
+                Watch::Pidfd => death_by_pidfd(kid.pid()),
+                Watch::Wait | Watch::WaitForTokio => killed(kid.pid(), || kid.wait()),
                 Watch::Stream => one_thread()?.block_on(async {
                     let mut stream = onto_tokio(kid.stream.try_clone()?)?;
                     let began = Instant::now();
@@ -66,6 +66,12 @@ pub(crate) fn deaths(count: usize, watch: Watch) -> Result<Vec<Duration>> {
             }
         })
         .collect()
+}
+
+/// How long it takes from the kill of this process until `poll` on its pidfd tells of its end.
+pub(crate) fn death_by_pidfd(pid: u32) -> Result<Duration> {
+    let pidfd = system::pidfd(pid)?;
+    killed(pid, || system::await_end(&pidfd))
 }
 
 fn killed(pid: u32, know: impl FnOnce() -> Result<()>) -> Result<Duration> {

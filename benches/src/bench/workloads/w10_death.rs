@@ -13,11 +13,17 @@ pub(crate) fn workload(scale: Scale) -> Workload {
     let count = scale.pick(50, 3);
     let mut notes = Vec::new();
     let mut contestants = Vec::new();
-    for (peer, watch) in
-        [("pidfd-poll", Watch::Pidfd), ("tokio-end-of-stream", Watch::Stream), ("child-wait", Watch::Wait)]
-    {
+    for (peer, watch) in [
+        ("pidfd-poll", Watch::Pidfd),
+        ("tokio-end-of-stream", Watch::Stream),
+        ("child-wait", Watch::Wait),
+        ("child-wait-tokio", Watch::WaitForTokio),
+    ] {
         contestants.push(Contestant::limit(peer, move || Ok(readings(deaths(count, watch)?))));
     }
+    contestants.push(procession::limit("worker-pidfd-poll", async move |supervisor| {
+        procession::deaths_by_pidfd(supervisor, count).await.map(readings)
+    }));
     contestants
         .extend(procession::both(async move |supervisor| procession::deaths(supervisor, count).await.map(readings)));
     contestants.push(Contestant::peer("ipc-channel", move || Ok(readings(ipc_channel::deaths(count)?))));
