@@ -98,8 +98,7 @@ impl<'de> Decoder<'de> {
     #[inline]
     fn visit_fields<V: Visitor<'de>>(&mut self, left: usize, visitor: V) -> Result<V::Value, DecodeFault> {
         self.meter.take_nodes(left)?;
-        let paid = self.paid;
-        visitor.visit_seq(Fields { decoder: self, left, paid })
+        visitor.visit_seq(Fields { left, paid: self.paid, row: Row { rest: self.rest, decoder: self } })
     }
 
     /// Reads what postcard reads by itself: a number, a string, bytes.
@@ -126,19 +125,19 @@ impl<'de> Decoder<'de> {
         Ok(length)
     }
 
-    /// What a collection may make room for before it has its first element, which is what shows their size.
-    ///
-    /// Not every collection is as careful with it as serde's own. A long list grows fast enough from there.
-    #[inline]
-    fn hint(&self, left: usize) -> usize {
-        left.min(self.rest.len()).min(16 << 10)
-    }
-
     fn not_self_describing<T>(&self) -> Result<T, DecodeFault> {
         Err(DecodeFault::malformed(
             "the type needs a self-describing format, as with serde's `untagged`, `tag` and `flatten`",
         ))
     }
+}
+
+/// What a collection may make room for before it has its first element, which is what shows their size.
+///
+/// Not every collection is as careful with it as serde's own. A long list grows fast enough from there.
+#[inline]
+fn hint(left: usize, rest: &[u8]) -> usize {
+    left.min(rest.len()).min(16 << 10)
 }
 
 /// Postcard reads these itself.
@@ -218,7 +217,10 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         self.pay_for::<V::Value>()?;
         let left = self.read_length()?;
-        self.inside(|decoder| visitor.visit_seq(Elements { decoder, left, paid: 0, asked: Cell::new(false) }))
+        self.inside(|decoder| {
+            let row = Row { rest: decoder.rest, decoder };
+            visitor.visit_seq(Elements { row, left, paid: 0, asked: Cell::new(false) })
+        })
     }
 
     #[inline]
@@ -280,9 +282,112 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 }
 
+/// Values one behind the other, and where the next one begins.
+///
+/// That place is not the decoder's own while bytes are read: in the loop over an array of bytes it lies in a register, and not
+/// in memory, where each byte would wait for the one before.
+struct Row<'a, 'de> {
+    decoder: &'a mut Decoder<'de>,
+    rest: &'de [u8],
+}
+
+impl<'de> Row<'_, 'de> {
+    #[inline(always)]
+    fn place<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeFault> {
+        seed.deserialize(Next { row: self, paid: size_of::<T::Value>() })
+    }
+
+    #[inline(always)]
+    fn read_byte(&mut self) -> Result<u8, DecodeFault> {
+        let Some((byte, rest)) = self.rest.split_first() else { return Err(DecodeError::Truncated.into()) };
+        self.rest = rest;
+        Ok(*byte)
+    }
+}
+
+/// The decoder goes on behind it.
+impl Drop for Row<'_, '_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.decoder.rest = self.rest;
+    }
+}
+
+/// The next value of a row, in a place of this size that is paid for.
+struct Next<'r, 'a, 'de> {
+    row: &'r mut Row<'a, 'de>,
+    paid: usize,
+}
+
+/// What is no single byte is the decoder's.
+macro_rules! passed_on {
+    ($($method:ident($($name:ident: $type:ty),*);)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value, DecodeFault> {
+            let Self { row, paid } = self;
+            row.decoder.rest = row.rest;
+            row.decoder.paid = paid;
+            let value = row.decoder.$method($($name,)* visitor)?;
+            row.rest = row.decoder.rest;
+            Ok(value)
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Next<'_, '_, 'de> {
+    type Error = DecodeFault;
+
+    #[inline(always)]
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
+        visitor.visit_u8(self.row.read_byte()?)
+    }
+
+    #[inline(always)]
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
+        visitor.visit_i8(self.row.read_byte()?.cast_signed())
+    }
+
+    #[inline]
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    passed_on! {
+        deserialize_bool();
+        deserialize_i16();
+        deserialize_i32();
+        deserialize_i64();
+        deserialize_i128();
+        deserialize_u16();
+        deserialize_u32();
+        deserialize_u64();
+        deserialize_u128();
+        deserialize_f32();
+        deserialize_f64();
+        deserialize_char();
+        deserialize_str();
+        deserialize_string();
+        deserialize_bytes();
+        deserialize_byte_buf();
+        deserialize_unit();
+        deserialize_unit_struct(name: &'static str);
+        deserialize_option();
+        deserialize_newtype_struct(name: &'static str);
+        deserialize_seq();
+        deserialize_map();
+        deserialize_tuple(length: usize);
+        deserialize_tuple_struct(name: &'static str, length: usize);
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]);
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]);
+        deserialize_any();
+        deserialize_identifier();
+        deserialize_ignored_any();
+    }
+}
+
 /// The fields of a struct, or the parts of a tuple or array.
 struct Fields<'a, 'de> {
-    decoder: &'a mut Decoder<'de>,
+    row: Row<'a, 'de>,
     left: usize,
     /// The memory of the whole that no field has used yet. A visitor that puts the fields elsewhere uses more.
     paid: usize,
@@ -292,17 +397,22 @@ impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
     type Error = DecodeFault;
 
     #[inline(always)]
+    fn next_element<T: Deserialize<'de>>(&mut self) -> Result<Option<T>, DecodeFault> {
+        self.next_element_seed(PhantomData)
+    }
+
+    #[inline(always)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeFault> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         match self.paid.checked_sub(size_of::<T::Value>()) {
             Some(paid) => self.paid = paid,
             None => {
-                self.decoder.meter.take_memory(size_of::<T::Value>() - self.paid)?;
+                self.row.decoder.meter.take_memory(size_of::<T::Value>() - self.paid)?;
                 self.paid = 0;
             }
         }
-        self.decoder.place(seed).map(Some)
+        self.row.place(seed).map(Some)
     }
 
     #[inline]
@@ -313,7 +423,7 @@ impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
 
 /// The elements of a sequence.
 struct Elements<'a, 'de> {
-    decoder: &'a mut Decoder<'de>,
+    row: Row<'a, 'de>,
     left: usize,
     /// The size of element that all that are left are paid for: the first one shows it.
     paid: usize,
@@ -329,17 +439,17 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         if size_of::<T::Value>() > self.paid {
             let slots = if self.asked.get() { self.left } else { slots_in_nodes(self.left) };
-            self.decoder.meter.take_memory((size_of::<T::Value>() - self.paid).saturating_mul(slots))?;
+            self.row.decoder.meter.take_memory((size_of::<T::Value>() - self.paid).saturating_mul(slots))?;
             self.paid = size_of::<T::Value>();
         }
         self.left = left;
-        self.decoder.place(seed).map(Some)
+        self.row.place(seed).map(Some)
     }
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
         self.asked.set(true);
-        Some(self.decoder.hint(self.left))
+        Some(hint(self.left, self.row.rest))
     }
 }
 
@@ -392,7 +502,7 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
     #[inline]
     fn size_hint(&self) -> Option<usize> {
         self.asked.set(true);
-        Some(self.decoder.hint(self.left))
+        Some(hint(self.left, self.decoder.rest))
     }
 }
 

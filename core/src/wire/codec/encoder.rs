@@ -1,9 +1,13 @@
+mod row;
+
 use std::cell::Cell;
 use std::mem;
 
 use bytes::Bytes;
 use postcard::ser_flavors::Flavor;
 use serde::{Serialize, Serializer, ser};
+
+use row::Row;
 
 use super::EncodeError;
 use super::error::EncodeFault;
@@ -230,11 +234,11 @@ macro_rules! primitives {
     )*};
 }
 
-impl Serializer for &mut Encoder {
+impl<'a> Serializer for &'a mut Encoder {
     type Ok = ();
     type Error = EncodeFault;
-    type SerializeSeq = Self;
-    type SerializeTuple = Self;
+    type SerializeSeq = Row<'a>;
+    type SerializeTuple = Row<'a>;
     type SerializeTupleStruct = Self;
     type SerializeTupleVariant = Self;
     type SerializeMap = Self;
@@ -322,14 +326,14 @@ impl Serializer for &mut Encoder {
     }
 
     #[inline]
-    fn serialize_seq(self, length: Option<usize>) -> Result<Self, EncodeFault> {
+    fn serialize_seq(self, length: Option<usize>) -> Result<Row<'a>, EncodeFault> {
         self.length(length)?;
-        self.enter()
+        self.enter().map(|encoder| Row::new(encoder, length.unwrap_or_default()))
     }
 
     #[inline]
-    fn serialize_tuple(self, _: usize) -> Result<Self, EncodeFault> {
-        self.enter()
+    fn serialize_tuple(self, length: usize) -> Result<Row<'a>, EncodeFault> {
+        self.enter().map(|encoder| Row::new(encoder, length))
     }
 
     #[inline]
@@ -407,8 +411,6 @@ macro_rules! parts {
 }
 
 parts! {
-    SerializeSeq { serialize_element }
-    SerializeTuple { serialize_element }
     SerializeTupleStruct { serialize_field }
     SerializeTupleVariant { serialize_field }
     SerializeMap { serialize_key serialize_value }
