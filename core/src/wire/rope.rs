@@ -192,9 +192,9 @@ impl Output for Rope {
             }
             rope.before = 0;
         }
-        if !rope.last.is_empty() {
-            self.last.unsplit(rope.last.split());
-        }
+        // A few bytes are copied sooner than their memory changes hands.
+        self.last.extend_from_slice(&rope.last);
+        rope.last.clear();
     }
 }
 
