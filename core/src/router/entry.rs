@@ -26,6 +26,9 @@ pub(crate) const PREFETCH: u32 = 2;
 /// What handlers that end within [`SHORT`] are given ahead: so much of their time, and no less than this many.
 const SHORT_AHEAD: Duration = Duration::from_micros(6400);
 pub(super) const SHORT_PREFETCH: u32 = 64;
+/// And no more than this many: with fewer, a worker whose handlers take less than a microsecond waits again and again for the
+/// sender, which hears of room only with its answers.
+pub(super) const LARGEST_PREFETCH: u32 = 1024;
 /// A handler this short is over before the next message could arrive.
 pub(super) const SHORT: Duration = Duration::from_micros(100);
 
@@ -172,7 +175,7 @@ impl Entry {
         match self.pace {
             Some(pace) if u128::from(pace) < SHORT.as_nanos() => {
                 let ahead = SHORT_AHEAD.as_nanos() / u128::from(pace.max(1));
-                u32::try_from(ahead).unwrap_or(u32::MAX).clamp(SHORT_PREFETCH, LARGEST_WINDOW)
+                u32::try_from(ahead).unwrap_or(u32::MAX).clamp(SHORT_PREFETCH, LARGEST_PREFETCH)
             }
             _ => PREFETCH,
         }
