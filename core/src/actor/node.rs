@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::running::Running;
 use super::wheel::Wheel;
+use crate::connection::signal::Signal;
 use crate::event::{self, Event};
 use crate::router::{
     Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, OwnMap, Router, Taken, Token,
@@ -93,7 +93,7 @@ pub(crate) struct LocalEnd {
     /// Whether it is a service, which hears of what happens to its messages.
     is_service: bool,
     /// There may be something to take.
-    pub(crate) wake: Notify,
+    pub(crate) wake: Signal,
     closed: AtomicBool,
     running: Running,
     /// What a service is told beside its messages.

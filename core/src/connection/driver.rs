@@ -4,21 +4,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
-use tokio::sync::Notify;
-
 use super::outgoing::Outgoing;
+use super::signal::Signal;
 use crate::shm::outbox::{Outbox, Shared};
 use crate::sys::{Child, SharedMemory, Stream};
 use crate::wire::codec::Handle;
 use crate::wire::frame::{Frame, MemoryAbout, MemoryForm};
 use crate::wire::rope::{Output, Rope};
+use bytes::{Buf, BytesMut};
 
 /// What a buffer keeps when it is idle.
 const IDLE: usize = 256 << 10;
@@ -34,7 +32,7 @@ pub(crate) struct Connection {
     /// Whether what was fetched for writing may be lost with this process.
     is_behind: AtomicBool,
     /// There are bytes to write.
-    pub(crate) wake: Notify,
+    pub(crate) wake: Signal,
     /// Whether the driver will look by itself for what may wait a while.
     looks: AtomicBool,
 }
@@ -116,7 +114,7 @@ impl Connection {
             child,
             writing: Mutex::new(writing),
             is_behind: AtomicBool::new(false),
-            wake: Notify::new(),
+            wake: Signal::new(),
             looks: AtomicBool::new(false),
         }
     }
@@ -355,7 +353,7 @@ impl Connection {
 
     /// Whether there is something new to write, as its driver would be told.
     pub(crate) fn is_told(&self) -> bool {
-        pin!(self.wake.notified()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        self.wake.take()
     }
 
     /// Waits until there is something to read, something new to write, or room for what is blocked.

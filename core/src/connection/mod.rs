@@ -5,3 +5,4 @@ pub(crate) mod flow;
 pub(crate) mod outgoing;
 pub(crate) mod polling;
 pub(crate) mod reader;
+pub(crate) mod signal;
