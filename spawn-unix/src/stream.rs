@@ -67,7 +67,8 @@ impl Stream {
     /// The runtime is shutting down.
     pub async fn ready(&self, write: bool) -> io::Result<Ready> {
         if !write {
-            self.socket.readable().await?.retain_ready();
+            // One task waits at a time, so it needs no place of its own in a list of those who do.
+            poll_fn(|cx| self.socket.poll_read_ready(cx).map_ok(drop)).await?;
             return Ok(Ready { readable: true, writable: false });
         }
         let room = self.room.watch(&self.socket).await?;
