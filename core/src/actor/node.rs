@@ -115,6 +115,7 @@ enum Effect {
     Flush(Arc<dyn Peer>),
     Hurry(Arc<dyn Peer>),
     FlushLater(Arc<dyn Peer>),
+    Write(Arc<dyn Peer>),
     Frame(Arc<dyn Peer>, Box<Frame>),
     Refuse(Arc<dyn Peer>, String),
     Local(Arc<LocalEnd>),
@@ -160,6 +161,14 @@ impl Node {
     pub(crate) fn at<R>(&self, now: Instant, act: impl FnOnce(&mut Router) -> R) -> R {
         let mut inner = self.lock();
         inner.router.advance(now);
+        let result = act(&mut inner.router);
+        self.react(inner);
+        result
+    }
+
+    /// Fetches something from the router, for which it matters not what time it is.
+    pub(crate) fn fetch<R>(&self, act: impl FnOnce(&mut Router) -> R) -> R {
+        let mut inner = self.lock();
         let result = act(&mut inner.router);
         self.react(inner);
         result
@@ -247,15 +256,15 @@ impl Node {
     /// may end before its connection has its turn.
     pub(crate) fn tell(&self, to: Destination, mut message: Message) {
         let _keeper = (!message.handles.is_empty()).then(|| message.make_bare());
-        let uplink = self.with(|router| {
-            // A token of nobody.
-            router.submit(Token::default(), to, false, None, None, message);
-            router.uplink().filter(|_| router.identity().1 != to.node)
-        });
-        let peer = uplink.and_then(|link| self.lock().peers.get(&link).cloned());
-        if let Some(peer) = peer {
-            peer.write();
-        }
+        let mut inner = self.lock();
+        inner.router.advance(Instant::now());
+        // A token of nobody.
+        inner.router.submit(Token::default(), to, false, None, None, message);
+        let up = inner.router.uplink().filter(|_| inner.router.identity().1 != to.node);
+        inner.react_but(up);
+        let peer = up.and_then(|link| inner.peers.get(&link).cloned());
+        inner.effects.extend(peer.map(Effect::Write));
+        self.perform(inner);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -301,11 +310,16 @@ thread_local! {
 
 impl Inner {
     fn react(&mut self) {
+        self.react_but(None);
+    }
+
+    /// The same, for whoever has the bytes of this link written by themselves.
+    fn react_but(&mut self, written: Option<LinkKey>) {
         let mut woken = None;
         while let Some(action) = self.router.poll_action() {
             let effect = match action {
                 // Nothing is to be written any more where the event has fetched it.
-                Action::Flush(link) if !self.router.has_output(link) => continue,
+                Action::Flush(link) if !self.router.has_output(link) || written == Some(link) => continue,
                 Action::Flush(link) => {
                     let effect = match self.router.calm_until(link) {
                         Some(_) => Effect::FlushLater,
@@ -347,6 +361,7 @@ impl Effect {
             Self::Flush(peer) => peer.flush(),
             Self::Hurry(peer) => peer.hurry(),
             Self::FlushLater(peer) => peer.flush_later(),
+            Self::Write(peer) => peer.write(),
             Self::Frame(peer, frame) => peer.frame(*frame),
             Self::Refuse(peer, why) => peer.refuse(why),
             Self::Local(end) => end.wake.notify_one(),

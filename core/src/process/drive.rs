@@ -197,7 +197,7 @@ pub(crate) fn hurry(connection: &Connection, link: LinkKey) {
 
 /// Fetches what the router has for the peer, and the memory that goes with it.
 pub(crate) fn output(node: &Node, link: LinkKey, data: &mut Rope, control: &mut BytesMut) -> Vec<Given> {
-    given(node.with(|router| router.take_output(link, data, control)))
+    given(node.fetch(|router| router.take_output(link, data, control)))
 }
 
 /// The memory that goes ahead of frames.

@@ -21,7 +21,7 @@ use crate::actor::node::{LocalEnd, Node, Peer, held};
 use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::{Ended, Hosting, Turn};
-use crate::connection::driver::{Connection, Passed};
+use crate::connection::driver::{Blocked, Connection, Passed};
 use crate::connection::outgoing::PATIENCE;
 use crate::connection::polling::Polling;
 use crate::connection::reader::Reader;
@@ -224,7 +224,10 @@ fn obey(control: BlockingStream, link: LinkKey, connection: Arc<Connection>, sto
 
 /// Writes what there is to say: the thread that does it otherwise may be computing.
 fn speak(connection: &Connection, link: LinkKey) {
-    connection.write(&mut |data, control| output(Node::here(), link, data, control));
+    if connection.write(&mut |data, control| output(Node::here(), link, data, control)) != Blocked::default() {
+        // Its task goes on with the rest when there is room.
+        connection.wake.notify_one();
+    }
 }
 
 /// The supervisor, as the router of a worker speaks to it.
