@@ -50,6 +50,8 @@ pub(crate) async fn drive(
     let mut is_readable = true;
     // When to look for what may have waited long enough, if at all.
     let mut look_at: Option<Instant> = None;
+    let mut blocked = Blocked::default();
+    let mut is_told = true;
     loop {
         let mut read = match is_readable {
             true => reader.read(connection, &mut cuts),
@@ -70,25 +72,28 @@ pub(crate) async fn drive(
             connection.set_looks(false);
         }
         // Not while bytes are fetched: who hears of what has come may have something to write at once.
-        let (deadline, handled) = node.at(now, |router| {
+        let (deadline, handled, has_output) = node.at(now, |router| {
             handle(router, link, &mut frames, known);
             let handled = handle_cuts(router, link, &mut cuts);
             router.handle_timeout(link);
-            (router.poll_timeout(link), handled)
+            (router.poll_timeout(link), handled, router.has_output(link))
         });
         if let Err(error) = handled {
             read = Err(error);
         }
         // What the frames bring about goes out at once; whoever says so from now on is heard.
-        connection.is_told();
+        is_told |= connection.is_told();
         let mut calm_until = None;
-        let blocked = connection.write(&mut |data, control| {
-            let ahead = node.at(now, |router| {
-                calm_until = router.calm_until(link).filter(|until| now < *until);
-                if calm_until.is_some() { Vec::new() } else { router.take_output(link, data, control) }
+        if is_told || has_output || blocked != Blocked::default() {
+            blocked = connection.write(&mut |data, control| {
+                let ahead = node.at(now, |router| {
+                    calm_until = router.calm_until(link).filter(|until| now < *until);
+                    if calm_until.is_some() { Vec::new() } else { router.take_output(link, data, control) }
+                });
+                given(ahead)
             });
-            given(ahead)
-        });
+        }
+        is_told = false;
         if calm_until.is_some() && look_at.is_none() {
             look_at = calm_until;
             connection.set_looks(true);
@@ -119,7 +124,8 @@ pub(crate) async fn drive(
                         woken
                     }
                 };
-                if woken == Woken::Told {
+                is_told = woken == Woken::Told;
+                if is_told {
                     // Whoever has something to say says it first, so that it goes out together.
                     tokio::task::yield_now().await;
                 }
@@ -181,7 +187,8 @@ async fn woken(
 ) -> Woken {
     let Some(at) = deadline else { return connection.ready(blocked, stalled).await };
     let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
-    if sleep.deadline().into_std() != at {
+    // One that was asked for before may be earlier: to wake up once for nothing is less than to set it anew for each message.
+    if sleep.is_elapsed() || sleep.deadline().into_std() > at {
         sleep.as_mut().reset(at.into());
     }
     tokio::select! {
