@@ -21,8 +21,8 @@ impl Router {
                 continue;
             }
             if matches!(e.consumer, Consumer::Local) && !e.queue.is_empty() {
-                // Who serves a hosted actor takes until there is nothing more, and is told once until then.
-                if !mem::replace(&mut e.is_woken, e.hosted) {
+                // Who serves it takes until there is nothing more, and is told once until then.
+                if !mem::replace(&mut e.is_woken, true) {
                     self.actions.push_back(Action::Wake(entry));
                 }
             }
