@@ -3,13 +3,17 @@
 //! Locks, queues and shared values are services of a supervisor's process. A service decides and never waits: it is handed
 //! one event at a time and collects what it wants done on its [`Desk`]; the task around it performs that in one go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Sleep;
 
 use super::call::down;
 use super::node::{LocalEnd, News, Node, taken_held};
@@ -17,15 +21,19 @@ use super::parcel::Parcel;
 use super::party::Party;
 use crate::error::call::{CallError, CodecError, NoError, NotDelivered};
 use crate::error::exit::{Down, DownReason};
-use crate::router::{CallBetween, CallKey, EntryKey, Handles, NewEntry, Outcome, Presence, Router, Taken};
+use crate::router::{CallBetween, CallKey, EntryKey, NewEntry, Outcome, Presence, Router, Taken};
 use crate::wire::codec::Handle;
-use crate::wire::content::Content;
+use crate::wire::frame::Status;
 use crate::wire::ids::{Destination, TypeHash};
 
 /// Messages that wait at a service.
 const WAITING: u32 = 4096;
 /// Messages handled in a row before other tasks have a turn.
 const BATCH: usize = 64;
+/// Messages taken in one event, and answered in one.
+const TOGETHER: usize = 16;
+/// Answers up to this length are copied to where they are written from.
+const SHORT: usize = 1 << 10;
 
 /// What a service decides. Nothing here may block.
 pub(crate) trait Service: Send + 'static {
@@ -71,15 +79,16 @@ pub(crate) struct Asked {
     pub(crate) method: u16,
     /// Who asks, vouched for by the connection it came over.
     pub(crate) party: Party,
-    arguments: Parcel,
+    /// The arguments, behind who asks.
+    payload: Parcel,
 }
 
 impl Asked {
     /// Decodes the arguments; where they are none, the call is refused, or the cast is said to have failed.
     pub(crate) fn arguments<T: DeserializeOwned>(&mut self, desk: &mut Desk) -> Option<T> {
-        match self.arguments.open() {
+        match Parcel::open_slice(&self.payload.bytes[Party::SIZE..], &self.payload.handles) {
             Ok(arguments) => {
-                self.arguments = Parcel::default();
+                self.payload = Parcel::default();
                 Some(arguments)
             }
             Err(error) => {
@@ -106,25 +115,57 @@ pub(crate) struct Desk {
 }
 
 enum Effect {
-    Answer(CallKey, Outcome, Parcel),
+    /// A value, or an error of the method.
+    Answer(CallKey, Status, Parcel),
+    /// An end without either.
+    Refuse(CallKey, CallError<NoError>),
     Watch(Party),
     Unwatch(Party),
+}
+
+impl Effect {
+    /// Whether the router alone does it.
+    fn is_simple(&self) -> bool {
+        matches!(self, Self::Answer(..) | Self::Refuse(..))
+    }
+
+    /// Ends the call that it is about; what gave something and found nobody is the answer.
+    fn give(&self, router: &mut Router) -> Option<(CallKey, &Parcel)> {
+        match self {
+            Self::Answer(call, status, answer) => {
+                let is_plain = answer.handles.is_empty() && answer.len() <= SHORT;
+                let found = if is_plain {
+                    router.answer_encoded(*call, *status, &answer.bytes)
+                } else {
+                    // What holds its handles until the router does must not be dropped in there.
+                    let (bytes, handles) = (answer.bytes.clone(), answer.handles.bare());
+                    router.answer(*call, Outcome::from_reply(*status, bytes, handles))
+                };
+                (!found && *status == Status::Value).then_some((*call, answer))
+            }
+            Self::Refuse(call, error) => {
+                router.answer(*call, Outcome::Failed(error.clone()));
+                None
+            }
+            Self::Watch(_) | Self::Unwatch(_) => None,
+        }
+    }
 }
 
 impl Desk {
     /// Answers a call with a value.
     pub(crate) fn answer<T: Serialize>(&mut self, call: CallKey, value: &T) {
-        self.encoded(call, value, Outcome::Value);
+        self.encoded(call, value, Status::Value);
     }
 
     /// Answers a call with an error of its method.
     pub(crate) fn fail<E: Serialize>(&mut self, call: CallKey, error: &E) {
-        self.encoded(call, error, Outcome::HandlerError);
+        self.encoded(call, error, Status::HandlerError);
     }
 
     /// Ends a call without an answer of its method.
     pub(crate) fn refuse(&mut self, call: CallKey, error: CallError<NoError>) {
-        self.effects.push(Effect::Answer(call, Outcome::Failed(error), Parcel::default()));
+        self.effects.push(Effect::Refuse(call, error));
     }
 
     /// Wants to be [told](Service::down), once, of the end of a party, all its strands included. A party that belongs to no
@@ -177,12 +218,9 @@ impl Desk {
         self.ended = true;
     }
 
-    fn encoded<T: Serialize>(&mut self, call: CallKey, value: &T, outcome: impl FnOnce(Content, Handles) -> Outcome) {
+    fn encoded<T: Serialize>(&mut self, call: CallKey, value: &T, status: Status) {
         match Parcel::new(value) {
-            Ok(parcel) => {
-                let outcome = outcome(parcel.bytes.clone(), parcel.handles.clone());
-                self.effects.push(Effect::Answer(call, outcome, parcel));
-            }
+            Ok(parcel) => self.effects.push(Effect::Answer(call, status, parcel)),
             Err(error) => {
                 let error = CodecError::Answer { method: "a service".to_owned(), error };
                 self.refuse(call, CallError::Codec(error));
@@ -242,8 +280,17 @@ pub(crate) fn open<S: Service>(
     node.add_local(entry, &end);
     node.with(|router| router.attach_local(entry));
     let desk = Desk { methods: S::METHODS, to, end: end.clone(), effects: Vec::new(), ended: false };
-    let shell =
-        Shell { service, desk, entry, end: end.clone(), watched: HashMap::new(), numbers: 0, answers: Vec::new() };
+    let shell = Shell {
+        service,
+        desk,
+        entry,
+        end: end.clone(),
+        watched: HashMap::new(),
+        numbers: 0,
+        due: VecDeque::new(),
+        done: Vec::new(),
+        answers: Vec::new(),
+    };
     let serving = Serving { entry, to, end };
     let closing = Serving { entry, to, end: serving.end.clone() };
     (serving, async move {
@@ -261,7 +308,11 @@ struct Shell<S> {
     /// Incarnations that are watched, by the number of their monitor.
     watched: HashMap<u64, Watched>,
     numbers: u64,
-    /// Answers that are being given; kept for its room.
+    /// Messages to handle now; this and the next are empty between turns.
+    due: VecDeque<Due>,
+    /// Messages that were handled, which the router is still to hear.
+    done: Vec<Taken>,
+    /// Answers that are being given.
     answers: Vec<Effect>,
 }
 
@@ -273,6 +324,7 @@ struct Watched {
 impl<S: Service> Shell<S> {
     async fn run(mut self) {
         let mut in_a_row = 0;
+        let mut alarm = None;
         loop {
             in_a_row += self.turn();
             if self.end.is_closed() || self.desk.ended {
@@ -284,13 +336,12 @@ impl<S: Service> Shell<S> {
                 continue;
             }
             // What has come since has woken it.
-            match self.service.poll_timeout() {
-                None => self.end.wake.notified().await,
-                Some(at) => tokio::select! {
-                    () = self.end.wake.notified() => {}
-                    () = tokio::time::sleep_until(at.into()) => {}
-                },
-            }
+            let (end, due) = (&self.end, self.service.poll_timeout());
+            poll_fn(|cx| match end.wake.poll(cx) {
+                Poll::Pending => due.map_or(Poll::Pending, |at| poll_alarm(&mut alarm, at, cx)),
+                ready @ Poll::Ready(()) => ready,
+            })
+            .await;
         }
     }
 
@@ -318,47 +369,46 @@ impl<S: Service> Shell<S> {
         handled
     }
 
-    /// Handles so many messages at most. Where a message brings answers and nothing else, they are given in the same event in
-    /// which the next one is taken.
+    /// Handles so many messages at most. Those that have come together are taken in one event. Where they bring answers and
+    /// nothing else, these are given in the same event in which the next ones are taken.
     fn messages(&mut self, most: usize) -> usize {
         let (node, entry) = (Node::here(), self.entry);
         let mut handled = 0;
-        let mut at = Instant::now();
-        let mut next = node.at(at, |router| due(router, entry));
-        while let Some(Due { mut taken, party }) = next.take() {
+        let mut now = Instant::now();
+        node.at(now, |router| take_due(router, entry, most, &mut self.due));
+        while let Some(Due { taken, party }) = self.due.pop_front() {
+            let mut taken = taken_held(taken);
+            let before = self.desk.effects.len();
+            self.handle(now, &mut taken, party);
+            self.done.push(taken);
             handled += 1;
-            taken = taken_held(taken);
-            self.handle(at, &mut taken, party);
-            let now = Instant::now();
-            let is_simple = self.desk.effects.iter().all(|effect| matches!(effect, Effect::Answer(..)));
+            let is_simple = self.desk.effects[before..].iter().all(Effect::is_simple);
+            if is_simple && !self.due.is_empty() {
+                continue;
+            }
             if is_simple {
                 std::mem::swap(&mut self.desk.effects, &mut self.answers);
             }
-            let go_on = is_simple && handled < most;
+            let goes_on = is_simple && handled < most;
             let mut missed = Vec::new();
-            next = node.at(now, |router| {
-                router.finish(entry, &taken);
-                for (index, effect) in self.answers.iter().enumerate() {
-                    if let Effect::Answer(call, outcome, _) = effect
-                        && !router.answer(*call, outcome.bare())
-                        && matches!(outcome, Outcome::Value(..))
-                    {
-                        missed.push(index);
-                    }
+            now = Instant::now();
+            node.at(now, |router| {
+                self.done.iter().for_each(|taken| router.finish(entry, taken));
+                missed.extend(self.answers.iter().filter_map(|answer| answer.give(router)));
+                if goes_on && missed.is_empty() {
+                    take_due(router, entry, most - handled, &mut self.due);
                 }
-                if go_on && missed.is_empty() { due(router, entry) } else { None }
             });
-            at = now;
-            for index in &missed {
-                if let Effect::Answer(call, _, answer) = &self.answers[*index] {
-                    self.service.undelivered(now, *call, answer, &mut self.desk);
-                }
+            let is_done = is_simple && missed.is_empty();
+            for (call, answer) in missed {
+                self.service.undelivered(now, call, answer, &mut self.desk);
             }
             self.answers.clear();
-            if !is_simple || !missed.is_empty() {
+            self.done.clear();
+            if !is_done {
                 self.perform();
-                if handled < most {
-                    next = node.at(now, |router| due(router, entry));
+                if self.due.is_empty() && handled < most {
+                    node.at(now, |router| take_due(router, entry, most - handled, &mut self.due));
                 }
             }
         }
@@ -371,8 +421,7 @@ impl<S: Service> Shell<S> {
             Parcel { bytes: taken.message.take_payload(), handles: std::mem::take(&mut taken.message.handles) };
         match party {
             Some((party, true)) => {
-                let arguments = Parcel { bytes: payload.bytes.slice(Party::SIZE..), handles: payload.handles };
-                let asked = Asked { call, method: taken.message.method, party, arguments };
+                let asked = Asked { call, method: taken.message.method, party, payload };
                 self.service.handle(now, asked, &mut self.desk);
             }
             Some((party, false)) => {
@@ -413,10 +462,9 @@ impl<S: Service> Shell<S> {
         while !self.desk.effects.is_empty() {
             for effect in std::mem::take(&mut self.desk.effects) {
                 match effect {
-                    Effect::Answer(call, outcome, answer) => {
-                        let gave = matches!(outcome, Outcome::Value(..));
-                        if !Node::here().answer(call, outcome) && gave {
-                            self.service.undelivered(Instant::now(), call, &answer, &mut self.desk);
+                    Effect::Answer(..) | Effect::Refuse(..) => {
+                        if let Some((call, answer)) = Node::here().with(|router| effect.give(router)) {
+                            self.service.undelivered(Instant::now(), call, answer, &mut self.desk);
                         }
                     }
                     Effect::Watch(party) => self.watch(party),
@@ -467,11 +515,24 @@ struct Due {
     party: Option<(Party, bool)>,
 }
 
-fn due(router: &mut Router, entry: EntryKey) -> Option<Due> {
-    let taken = router.take(entry)?;
-    let party = Party::from_bytes(&taken.message.payload);
-    let party = party.map(|party| (party, router.vouches(&taken, &party.actor)));
-    Some(Due { taken, party })
+/// Takes what is due, up to so many and to what is taken together.
+fn take_due(router: &mut Router, entry: EntryKey, most: usize, due: &mut VecDeque<Due>) {
+    for _ in 0..most.min(TOGETHER) {
+        let Some(taken) = router.take(entry) else { return };
+        let party = Party::from_bytes(&taken.message.payload);
+        let party = party.map(|party| (party, router.vouches(&taken, &party.actor)));
+        due.push_back(Due { taken, party });
+    }
+}
+
+/// Ready at this time, or earlier by one that was asked for before: to wake up once for nothing is less than to set the alarm anew
+/// each time that there is nothing else to do.
+fn poll_alarm(alarm: &mut Option<Pin<Box<Sleep>>>, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+    if alarm.is_elapsed() || alarm.deadline().into_std() > at {
+        alarm.as_mut().reset(at.into());
+    }
+    alarm.as_mut().poll(cx)
 }
 
 impl<S> Drop for Shell<S> {

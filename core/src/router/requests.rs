@@ -408,10 +408,11 @@ impl Router {
     }
 
     /// The same with a value, or the handler's own error, that refers to nothing and whose bytes lie elsewhere.
-    pub(crate) fn answer_encoded(&mut self, call: CallKey, status: Status, payload: &[u8]) {
+    pub(crate) fn answer_encoded(&mut self, call: CallKey, status: Status, payload: &[u8]) -> bool {
         let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
-            return;
+            return false;
         };
+        let awaited = record.origin != Origin::Nobody;
         if let Origin::Link(link) = record.origin {
             self.write_reply(link, record.inbound, status, &[], Part::Copied(payload));
             self.forget(call);
@@ -419,6 +420,7 @@ impl Router {
             let payload = Content::copy_from_slice(payload);
             self.end(call, Outcome::from_reply(status, payload, Handles::none()));
         }
+        awaited
     }
 
     /// The call with this number came in over this link, or will, and is wanted back: it is withdrawn unless its handler
