@@ -51,7 +51,13 @@ impl Message {
 
     /// A message for a service: it says who asks.
     pub(crate) fn service<T: Serialize>(name: &'static str, method: u16, arguments: &T) -> Self {
-        Self::plain(name, method, &(Party::here().to_bytes(), arguments))
+        Self::service_by(Party::here(), name, method, arguments)
+    }
+
+    /// The same in the name of who began it, whoever runs now.
+    pub(crate) fn service_by<T: Serialize>(party: Party, name: &'static str, method: u16, arguments: &T) -> Self {
+        let encoded = Parcel::behind(&party.to_bytes(), arguments);
+        Self { method, name, timeout: Some(DEFAULT_DEADLINE), encoded, kept: Kept::default() }
     }
 
     /// The same, for the router; an error where the arguments could not be encoded.

@@ -33,8 +33,16 @@ impl Parcel {
     /// # Errors
     /// Those of the codec; one is that the value is longer than a message may be.
     pub(crate) fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        let (bytes, handles) = codec::encode_message(value, PAYLOAD_LIMIT)?;
-        Ok(Self { bytes, handles: Node::here().hold(handles) })
+        Self::behind(&[], value)
+    }
+
+    /// Encodes a value behind bytes that are none.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub(crate) fn behind<T: Serialize + ?Sized>(head: &[u8], value: &T) -> Result<Self, EncodeError> {
+        let (bytes, handles) = codec::encode_message_behind(head, value, PAYLOAD_LIMIT)?;
+        Ok(Self { bytes, handles: if handles.is_empty() { Handles::none() } else { Node::here().hold(handles) } })
     }
 
     /// Encodes a value behind what is in `into` already, and holds what it refers to.

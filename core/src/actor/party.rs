@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::OnceLock;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use serde::{Deserialize, Serialize};
 
 use super::message;
@@ -75,16 +75,16 @@ impl Party {
     pub(crate) const SIZE: usize = 44;
 
     /// In front of a request's arguments: of one size, so that the rest can be cut off unseen.
-    pub(crate) fn to_bytes(self) -> ([u8; 32], [u8; 12]) {
+    pub(crate) fn to_bytes(self) -> [u8; Self::SIZE] {
         let Destination { run, node, actor, type_hash } = self.actor;
-        let mut whose = [0; 32];
-        for (place, id) in whose.chunks_exact_mut(8).zip([run.0, node.0, actor.0, type_hash.0]) {
-            place.copy_from_slice(&id.to_le_bytes());
+        let mut bytes = [0; Self::SIZE];
+        let mut rest = &mut bytes[..];
+        for id in [run.0, node.0, actor.0, type_hash.0] {
+            rest.put_u64_le(id);
         }
-        let mut which = [0; 12];
-        which[..4].copy_from_slice(&self.incarnation.to_le_bytes());
-        which[4..].copy_from_slice(&self.strand.to_le_bytes());
-        (whose, which)
+        rest.put_u32_le(self.incarnation);
+        rest.put_u64_le(self.strand);
+        bytes
     }
 
     /// What [`to_bytes`](Self::to_bytes) has made, if it is long enough.
@@ -118,12 +118,13 @@ fn numbered(id: tokio::task::Id) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actor::parcel::Parcel;
 
     #[test]
     fn a_party_survives_its_bytes_and_stands_in_front_of_the_arguments() {
         let actor = Destination { run: RunId(1), node: NodeId(u64::MAX), actor: ActorId(3), type_hash: TypeHash(4) };
         let party = Party { actor, incarnation: 5, strand: 6 << 40 };
-        let message = crate::wire::codec::encode(&(party.to_bytes(), "arguments"), 1024).unwrap();
+        let message = Parcel::behind(&party.to_bytes(), "arguments").unwrap().bytes;
         assert_eq!(Party::from_bytes(&message), Some(party));
         assert_eq!(&message[Party::SIZE + 1..], b"arguments");
         assert_eq!(Party::from_bytes(&message[..Party::SIZE - 1]), None);

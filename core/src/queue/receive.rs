@@ -156,7 +156,7 @@ impl End {
 
 /// A message in the name of whoever was given the items that it is about.
 pub(super) fn by<A: Serialize>(party: Party, name: &'static str, method: u16, what: &A) -> Message {
-    Message::plain(name, method, &(party.to_bytes(), what))
+    Message::service_by(party, name, method, what)
 }
 
 /// Somebody awaits the answer.

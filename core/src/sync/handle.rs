@@ -96,7 +96,7 @@ pub(super) fn tell<A: Ask>(to: Destination, party: Party, asked: &A) {
 
 /// In the name of who began it, whoever runs now.
 pub(super) fn message<A: Ask>(party: Party, asked: &A) -> Message {
-    Message::plain(name_of(A::METHOD), A::METHOD, &(party.to_bytes(), asked))
+    Message::service_by(party, name_of(A::METHOD), A::METHOD, asked)
 }
 
 /// An answer that no service of this version gives.

@@ -25,4 +25,6 @@ pub(in crate::wire) use error::DecodeFault;
 pub use error::{DecodeError, EncodeError};
 pub(crate) use kept::Kept;
 pub use kept::Large;
-pub(crate) use scope::{Handle, encode_message, encode_message_into, note_handle, note_handle_once, noted_handles};
+pub(crate) use scope::{
+    Handle, encode_message, encode_message_behind, encode_message_into, note_handle, note_handle_once, noted_handles,
+};

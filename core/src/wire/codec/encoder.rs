@@ -28,20 +28,25 @@ const MANY: usize = 1 << 20;
 /// [`EncodeError::TooLarge`]; [`EncodeError::TooDeep`] where a receiver with the default budget would refuse the depth;
 /// [`EncodeError::Serialize`] with the words of the value's own `Serialize`, or where it needs a self-describing format.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Bytes, EncodeError> {
-    encode_as(value, limit, Bytes::copy_from_slice, Bytes::from)
+    encode_as(&[], value, limit, Bytes::copy_from_slice, Bytes::from)
 }
 
-/// The same, as the bytes of a message.
+/// The same, as the bytes of a message, behind others.
 ///
 /// # Errors
 /// Those of [`encode`].
 #[inline]
-pub(crate) fn encode_payload<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Content, EncodeError> {
-    encode_as(value, limit, Content::copy_from_slice, Content::from)
+pub(crate) fn encode_payload<T: Serialize + ?Sized>(
+    head: &[u8],
+    value: &T,
+    limit: usize,
+) -> Result<Content, EncodeError> {
+    encode_as(head, value, limit, Content::copy_from_slice, Content::from)
 }
 
 #[inline]
 fn encode_as<T: Serialize + ?Sized, R>(
+    head: &[u8],
     value: &T,
     limit: usize,
     short: impl FnOnce(&[u8]) -> R,
@@ -49,7 +54,11 @@ fn encode_as<T: Serialize + ?Sized, R>(
 ) -> Result<R, EncodeError> {
     // A `Serialize` that encodes something by itself finds no memory here, and has its own.
     let mut bytes = SCRATCH.try_with(Cell::take).unwrap_or_default();
-    let encoded = encode_into(value, limit, &mut bytes);
+    bytes.extend_from_slice(head);
+    let encoded = encode_into(value, limit - head.len(), &mut bytes).map_err(|error| match error {
+        EncodeError::TooLarge { .. } => EncodeError::TooLarge { limit },
+        other => other,
+    });
     if encoded.is_ok() && bytes.len() > SHORT {
         return Ok(long(bytes));
     }

@@ -44,8 +44,23 @@ pub(crate) fn encode_message<T: Serialize + ?Sized>(
     value: &T,
     limit: usize,
 ) -> Result<(Content, Vec<Handle>), EncodeError> {
+    encode_message_behind(&[], value, limit)
+}
+
+/// The same behind bytes that are no value.
+///
+/// # Errors
+/// As for [`encode_message`].
+///
+/// # Panics
+/// As for [`encode_message`].
+pub(crate) fn encode_message_behind<T: Serialize + ?Sized>(
+    head: &[u8],
+    value: &T,
+    limit: usize,
+) -> Result<(Content, Vec<Handle>), EncodeError> {
     let scope = EncodeScope::open();
-    let bytes = encode_payload(value, limit)?;
+    let bytes = encode_payload(head, value, limit)?;
     Ok((bytes, scope.close()?))
 }
 
