@@ -11,11 +11,11 @@ use tokio::time::Sleep;
 
 use super::call::answer;
 use super::message::{self, Message};
-use super::node::{Node, Numbered, Sink};
+use super::node::{Node, Sink};
 use super::parcel::Parcel;
 use super::traits::Payload;
 use crate::error::call::{CallError, Executed, NoError};
-use crate::router::{CallKey, Outcome};
+use crate::router::{CallKey, Outcome, Router};
 use crate::wire::ids::Destination;
 
 /// A call to a service whose answer gives something: a grant, an item. It gets to whoever awaits it, or it is given back.
@@ -75,13 +75,14 @@ impl<T, E> Claim<T, E> {
         let current = message::current();
         let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let deadline = [own, current.and_then(|current| current.deadline)].into_iter().flatten().min();
-        let message = message.into_parts()?;
+        let mut message = message.into_parts()?;
+        // What holds the handles until the router does.
+        let _keeper = message.make_bare();
         let slot = Arc::new(Slot(Mutex::new(Waiting::For(None, give_back))));
-        let sink: Arc<dyn Sink> = slot.clone();
         // The deadline is kept here alone: on the way it would end the call while its answer gives something.
         let caused_by = current.and_then(|current| current.call);
-        let asked = Numbered { number: 0, to, deadline: None, caused_by, message };
-        let call = Node::here().submit_all(&sink, [asked]).first().copied().unwrap_or_default();
+        let submit = |router: &mut Router, token| router.submit(token, to, true, None, caused_by, message);
+        let call = Node::here().submit_to(slot.clone(), 0, submit);
         let sleep = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         self.state = State::Sent { slot, call, sleep };
         Ok(())
