@@ -23,6 +23,7 @@ use lock::{Lock, Wait};
 pub(crate) use snapshot::{Sight, State};
 
 use super::kind::LockKind;
+use crate::router::OwnMap;
 
 /// How many locks a table may have: a name is kept for as long as the table is.
 const LOCKS_LIMIT: usize = 100_000;
@@ -45,8 +46,8 @@ pub(crate) struct Table<P, D, E> {
     names: HashMap<Arc<str>, LockId>,
     locks: Vec<Entry<P, D, E>>,
     parties: BTreeMap<P, Belongings>,
-    requests: HashMap<Request, Place<P>>,
-    grants: HashMap<Token, LockId>,
+    requests: OwnMap<Request, Place<P>>,
+    grants: OwnMap<Token, LockId>,
     leases: BTreeSet<(Instant, Token)>,
     tokens: u64,
     /// Of all that ever waited: a larger number is a younger wait.
@@ -112,8 +113,8 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
             names: HashMap::new(),
             locks: Vec::new(),
             parties: BTreeMap::new(),
-            requests: HashMap::new(),
-            grants: HashMap::new(),
+            requests: OwnMap::default(),
+            grants: OwnMap::default(),
             leases: BTreeSet::new(),
             tokens: 0,
             order: 0,
@@ -211,7 +212,7 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
             return;
         };
         if let Ok(lock) = self.lock(id)
-            && let Some(hold) = lock.holds.get_mut(&token)
+            && let Some(hold) = lock.holds.get_mut(token)
         {
             let (told, woken) = (hold.told.take(), hold.woken.take());
             self.release(now, id, token, None, told);
@@ -227,7 +228,7 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         };
         let until = lease.and_then(|lease| now.checked_add(lease));
         if let Ok(lock) = self.lock(id)
-            && let Some(hold) = lock.holds.get_mut(&token)
+            && let Some(hold) = lock.holds.get_mut(token)
         {
             hold.lease = lease;
             if let Some(before) = std::mem::replace(&mut hold.until, until) {
@@ -267,7 +268,7 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         }
         for token in belongings.iter().flat_map(|of| &of.grants) {
             let Some(&id) = self.grants.get(token) else { continue };
-            let by = self.lock(id).ok().and_then(|lock| lock.holds.get(token)).map_or(root, |hold| hold.who);
+            let by = self.lock(id).ok().and_then(|lock| lock.holds.get(*token)).map_or(root, |hold| hold.who);
             self.release(now, id, *token, None, Some(Poison { by, how: How::Ended(end.clone()) }));
         }
         for id in belongings.into_iter().flat_map(|of| of.barriers) {
@@ -323,7 +324,7 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         }
         let order = self.next_order();
         let Ok(lock) = self.lock(mutex) else { return };
-        let Some(hold) = lock.holds.get(&token) else { return };
+        let Some(hold) = lock.holds.get(token) else { return };
         let wait = Wait { request, who, units: hold.units, lease: hold.lease, since: now, woken: None };
         lock.conditions.entry(condition).or_default().insert(order, wait);
         self.meet(who);
@@ -358,7 +359,7 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
         while let Some(&(until, token)) = self.leases.first().filter(|(until, _)| *until <= now) {
             self.leases.remove(&(until, token));
             let Some(&id) = self.grants.get(&token) else { continue };
-            let holder = self.lock(id).ok().and_then(|lock| lock.holds.get(&token)).map(|hold| hold.who);
+            let holder = self.lock(id).ok().and_then(|lock| lock.holds.get(token)).map(|hold| hold.who);
             self.release(now, id, token, None, holder.map(|by| Poison { by, how: How::Lapsed }));
         }
     }
@@ -436,7 +437,7 @@ impl<P: Who, D: Clone, E: Clone> Table<P, D, E> {
     /// The lock of which this is a grant, if `who` or one that lives with it holds it.
     fn held_by(&mut self, who: P, token: Token) -> Option<LockId> {
         let id = *self.grants.get(&token)?;
-        let hold = self.lock(id).ok()?.holds.get(&token)?;
+        let hold = self.lock(id).ok()?.holds.get(token)?;
         (hold.who.root() == who.root()).then_some(id)
     }
 

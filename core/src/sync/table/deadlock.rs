@@ -149,7 +149,7 @@ impl<'a, P: Who> Web<'a, P> {
     fn line<D, E>(&self, table: &Table<P, D, E>, id: LockId) -> Option<Line<P>> {
         let entry = table.locks.get(usize::try_from(id.0).ok()?)?;
         let Is::Lock(lock) = &entry.is else { return None };
-        let held = lock.holds.values().filter(|hold| match self.waiting.get(&hold.who) {
+        let held = lock.holds.iter().map(|(_, hold)| hold).filter(|hold| match self.waiting.get(&hold.who) {
             // Permits are often handed to tasks: who waits for nothing but more of them may have done so.
             Some(wishes) => !lock.permits || wishes.iter().any(|wish| self.lock_of(wish) != Some(id)),
             None => false,

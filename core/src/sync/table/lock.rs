@@ -19,7 +19,7 @@ pub(super) struct Lock<P, D, E> {
     /// Units of it are anonymous: they may be released by others than took them.
     pub(super) permits: bool,
     readers: bool,
-    pub(super) holds: BTreeMap<Token, Hold<P, E>>,
+    pub(super) holds: Holds<P, E>,
     pub(super) line: BTreeMap<u64, Wait<P>>,
     pub(super) conditions: BTreeMap<ConditionId, BTreeMap<u64, Wait<P>>>,
     pub(super) data: Option<D>,
@@ -36,6 +36,51 @@ pub(super) struct Wait<P> {
     pub(super) since: Instant,
     /// The condition of which it was the one to be woken: if it goes away, another is.
     pub(super) woken: Option<ConditionId>,
+}
+
+/// The grants that last, in order. Where there is one, as a mutex has, it lies in place: a map is made anew for each.
+#[derive(Clone, Debug)]
+pub(super) struct Holds<P, E> {
+    /// Older than the others.
+    only: Option<(Token, Hold<P, E>)>,
+    others: BTreeMap<Token, Hold<P, E>>,
+}
+
+impl<P, E> Holds<P, E> {
+    /// A token that is larger than all before.
+    fn insert(&mut self, token: Token, hold: Hold<P, E>) {
+        if self.only.is_none() && self.others.is_empty() {
+            self.only = Some((token, hold));
+        } else {
+            self.others.insert(token, hold);
+        }
+    }
+
+    fn remove(&mut self, token: Token) -> Option<Hold<P, E>> {
+        match self.only.take_if(|(only, _)| *only == token) {
+            Some((_, hold)) => Some(hold),
+            None => self.others.remove(&token),
+        }
+    }
+
+    pub(super) fn get(&self, token: Token) -> Option<&Hold<P, E>> {
+        match &self.only {
+            Some((only, hold)) if *only == token => Some(hold),
+            _ => self.others.get(&token),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Hold<P, E>> {
+        match &mut self.only {
+            Some((only, hold)) if *only == token => Some(hold),
+            _ => self.others.get_mut(&token),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Token, &Hold<P, E>)> {
+        let only = self.only.iter().map(|(token, hold)| (*token, hold));
+        only.chain(self.others.iter().map(|(token, hold)| (*token, hold)))
+    }
 }
 
 /// One grant.
@@ -71,7 +116,7 @@ impl<P: Copy, D: Clone, E: Clone> Lock<P, D, E> {
             free: size,
             permits: matches!(kind, LockKind::Semaphore { .. }),
             readers: matches!(kind, LockKind::RwLock { .. }),
-            holds: BTreeMap::new(),
+            holds: Holds { only: None, others: BTreeMap::new() },
             line: BTreeMap::new(),
             conditions: BTreeMap::new(),
             data,
@@ -117,7 +162,7 @@ impl<P: Copy, D: Clone, E: Clone> Lock<P, D, E> {
 
     /// Takes the units of a grant back.
     pub(super) fn remove(&mut self, token: Token) -> Option<Hold<P, E>> {
-        let hold = self.holds.remove(&token)?;
+        let hold = self.holds.remove(token)?;
         self.free += hold.units;
         Some(hold)
     }

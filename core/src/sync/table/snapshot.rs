@@ -77,7 +77,7 @@ impl<P: Who, D, E> Entry<P, D, E> {
             Is::Lock(lock) => {
                 holders.extend(lock.holds.iter().map(|(token, hold)| Holder {
                     who: hold.who,
-                    token: *token,
+                    token,
                     units: hold.units,
                     held: age(hold.since),
                     lease: hold.until.map(|until| until.saturating_duration_since(now)),
