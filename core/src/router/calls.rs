@@ -1,5 +1,7 @@
 //! The requests of a process by their keys.
 
+use std::time::Instant;
+
 use super::arena::Arena;
 use super::record::{CallKey, Outcome, Record};
 
@@ -58,6 +60,11 @@ impl Calls {
             Some(Place::Open(record)) => Some(record),
             _ => None,
         }
+    }
+
+    /// Whether this is the time at which the request is looked at.
+    pub(super) fn is_due(&self, at: Instant, key: CallKey) -> bool {
+        self.get(key).is_some_and(|record| record.timer == Some(at))
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! A connection as the router sees it: bytes to go out, and requests that came in.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +12,7 @@ use super::entry::EntryKey;
 use super::hash::PeerMap;
 use super::memories::Ahead;
 use super::record::CallKey;
+use super::timers::Timers;
 use crate::error::exit::Exit;
 use crate::shm::progress::Progress;
 use crate::wire::ids::{ActorId, CallId};
@@ -76,7 +77,7 @@ pub(super) struct Link {
     /// How many of those are monitors.
     pub(super) monitors: usize,
     /// When to look at the deadlines of those.
-    pub(super) timers: BTreeSet<(Instant, CallKey)>,
+    pub(super) timers: Timers,
     /// Calls that were handed to the peer and that it has not answered.
     pub(super) handed: usize,
     /// Monitors that were set at the peer.

@@ -361,7 +361,9 @@ impl Router {
                 l.unlisted += 1;
             } else {
                 l.inbound.insert(request.call, key);
-                l.timers.extend(deadline.map(|deadline| (deadline, key)));
+                if let Some(deadline) = deadline {
+                    l.timers.insert(deadline, key, |at, key| self.calls.is_due(at, key));
+                }
             }
             if hosted.is_some() && l.was_cancelled(request.call) {
                 self.cancel_inbound(link, request.call);
@@ -438,22 +440,22 @@ impl Router {
 
     /// The earliest deadline among the requests that came in over the link.
     pub(crate) fn poll_timeout(&self, link: LinkKey) -> Option<Instant> {
-        self.links.get(link)?.timers.first().map(|(at, _)| *at)
+        self.links.get(link)?.timers.first().map(|(at, _)| at)
     }
 
     /// Ends the requests of the link whose deadline has passed.
     pub(crate) fn handle_timeout(&mut self, link: LinkKey) {
-        while let Some(&(at, key)) = self.links.get(link).and_then(|l| l.timers.first())
+        while let Some((at, key)) = self.links.get(link).and_then(|l| l.timers.first())
             && at <= self.now
         {
+            let record = self.calls.get_mut(key).map(|record| {
+                record.timer = None;
+                (record.phase, record.entry)
+            });
             if let Some(l) = self.links.get_mut(link) {
-                l.timers.pop_first();
+                l.timers.remove(at, key, |at, key| self.calls.is_due(at, key));
             }
-            let Some(record) = self.calls.get_mut(key) else {
-                continue;
-            };
-            record.timer = None;
-            let (phase, entry) = (record.phase, record.entry);
+            let Some((phase, entry)) = record else { continue };
             let onward = matches!(self.entries.get(entry).map(|e| e.consumer), Some(Consumer::Onward { .. }));
             if onward && matches!(phase, Phase::Sent { .. }) {
                 // The owner of the mailbox decides, and the caller does not wait for longer than it may.
@@ -463,7 +465,7 @@ impl Router {
                 && let (Some(record), Some(l)) = (self.calls.get_mut(key), self.links.get_mut(link))
             {
                 record.timer = Some(at);
-                l.timers.insert((at, key));
+                l.timers.insert(at, key, |at, key| self.calls.is_due(at, key));
             }
         }
     }

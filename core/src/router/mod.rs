@@ -37,6 +37,7 @@ mod requests;
 mod router;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 pub(crate) use arena::Arena;
 pub(crate) use awaited::Waited;

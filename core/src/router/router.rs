@@ -535,7 +535,7 @@ impl Router {
                 l.unlisted -= 1;
             }
             if let Some(at) = record.timer.take() {
-                l.timers.remove(&(at, call));
+                l.timers.remove(at, call, |at, call| self.calls.is_due(at, call));
             }
         }
     }

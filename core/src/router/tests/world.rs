@@ -706,8 +706,9 @@ impl Router {
             if link.handed + link.watching + link.monitors + link.blocked.len() > 0 {
                 left.push(format!("link {key:x}: {link:?}"));
             }
-            if !link.inbound.is_empty() || link.unlisted > 0 || !link.timers.is_empty() {
-                left.push(format!("link {key:x}: {} inbound, {} timers", link.inbound.len(), link.timers.len()));
+            let timers = link.timers.left(|at, call| self.calls.is_due(at, call)).len();
+            if !link.inbound.is_empty() || link.unlisted > 0 || timers > 0 {
+                left.push(format!("link {key:x}: {} inbound, {timers} timers", link.inbound.len()));
             }
         }
         for (_, e) in self.entries.iter() {
@@ -748,7 +749,7 @@ impl Router {
                     link.unlisted,
                     &link.out,
                     &link.control,
-                    &link.timers,
+                    link.timers.left(|at, call| self.calls.is_due(at, call)),
                     &link.early,
                     link.handed,
                     link.refused,
