@@ -1,6 +1,7 @@
 //! The bytes of a message.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Deref, RangeFrom};
 
 use bytes::Bytes;
@@ -20,12 +21,17 @@ pub(crate) struct Content(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Short { len: u8, words: [u64; WORDS] },
+    /// The length is one less than `beyond`: what tells the two apart is a word then, and what follows is moved in words. With a
+    /// byte in front it was moved in odd pieces, each of which waited for those that were just written.
+    Short {
+        beyond: NonZeroU64,
+        words: [u64; WORDS],
+    },
     Long(Bytes),
 }
 
 impl Content {
-    pub(crate) const EMPTY: Self = Self(Repr::Short { len: 0, words: [0; WORDS] });
+    pub(crate) const EMPTY: Self = Self(Repr::Short { beyond: NonZeroU64::MIN, words: [0; WORDS] });
 
     /// The bytes themselves where they are short.
     #[inline]
@@ -35,7 +41,7 @@ impl Content {
         }
         let mut words = [0; WORDS];
         bytemuck::bytes_of_mut(&mut words)[..from.len()].copy_from_slice(from);
-        Some(Self(Repr::Short { len: from.len() as u8, words }))
+        Some(Self(Repr::Short { beyond: NonZeroU64::MIN.saturating_add(from.len() as u64), words }))
     }
 
     #[inline]
@@ -85,7 +91,7 @@ impl Deref for Content {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Repr::Short { len, words } => &bytemuck::bytes_of(words)[..usize::from(*len).min(SHORT)],
+            Repr::Short { beyond, words } => &bytemuck::bytes_of(words)[..((beyond.get() - 1) as usize).min(SHORT)],
             Repr::Long(bytes) => bytes,
         }
     }
