@@ -148,7 +148,7 @@ impl Incoming {
     }
 
     /// Decodes the arguments; where they are none of this method's, answers so and returns `None`.
-    pub fn arguments<T: DeserializeOwned>(&mut self) -> Option<T> {
+    pub fn arguments<T: DeserializeOwned + 'static>(&mut self) -> Option<T> {
         match self.payload.open() {
             Ok(arguments) => {
                 self.payload = Parcel::default();
@@ -210,8 +210,15 @@ impl Incoming {
     }
 
     /// Answers with what it encodes here. The value is there until that is given, and holds what is in it.
-    fn encode<T: Serialize>(&mut self, value: &T, status: Status) {
+    fn encode<T: Payload>(&mut self, value: &T, status: Status) {
         let Some(call) = self.call else { return };
+        if let Some(octets) = codec::octets(value) {
+            self.call = None;
+            let mut bytes = self.slot.bytes.borrow_mut();
+            bytes.clear();
+            bytes.extend_from_slice(octets);
+            return self.slot.give(call, Given::Encoded(status));
+        }
         // A `Serialize` may do anything, so nothing is borrowed meanwhile.
         let mut bytes = self.slot.bytes.take();
         bytes.clear();

@@ -30,10 +30,10 @@ pub struct Message {
 impl Message {
     /// A message for the method with this number, with its arguments as a tuple, each of which is looked at.
     #[inline]
-    pub fn new<A: Handlers, T: Serialize>(method: u16, arguments: &T, look: impl FnOnce(&mut Large)) -> Self {
+    pub fn new<A: Handlers, T: Serialize + 'static>(method: u16, arguments: &T, look: impl FnOnce(&mut Large)) -> Self {
         let mut large = Large::default();
         look(&mut large);
-        let (encoded, kept) = large.encode(|| Parcel::new(arguments));
+        let (encoded, kept) = large.encode(|| Parcel::of(arguments));
         let about = A::METHODS.get(usize::from(method));
         Self {
             method,

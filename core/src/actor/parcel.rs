@@ -45,6 +45,18 @@ impl Parcel {
         Ok(Self { bytes, handles: if handles.is_empty() { Handles::none() } else { Node::here().hold(handles) } })
     }
 
+    /// The same of a value whose type is known as a whole.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    #[inline]
+    pub(crate) fn of<T: Serialize + 'static>(value: &T) -> Result<Self, EncodeError> {
+        match codec::octets(value) {
+            Some(octets) => Ok(Self { bytes: Content::copy_from_slice(octets), handles: Handles::none() }),
+            None => Self::new(value),
+        }
+    }
+
     /// Encodes a value behind what is in `into` already, and holds what it refers to.
     ///
     /// # Errors
@@ -59,7 +71,7 @@ impl Parcel {
     /// # Errors
     /// Those of the codec.
     #[inline]
-    pub(crate) fn open<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+    pub(crate) fn open<T: DeserializeOwned + 'static>(&self) -> Result<T, DecodeError> {
         Self::open_slice(&self.bytes, &self.handles)
     }
 
@@ -68,7 +80,10 @@ impl Parcel {
     /// # Errors
     /// Those of the codec.
     #[inline]
-    pub(crate) fn open_slice<T: DeserializeOwned>(bytes: &[u8], handles: &Handles) -> Result<T, DecodeError> {
+    pub(crate) fn open_slice<T: DeserializeOwned + 'static>(bytes: &[u8], handles: &Handles) -> Result<T, DecodeError> {
+        if let Some(value) = codec::from_octets(bytes) {
+            return Ok(value);
+        }
         if handles.is_empty() {
             return codec::decode_slice(bytes, Budget::default());
         }

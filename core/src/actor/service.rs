@@ -85,7 +85,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Decodes the arguments; where they are none, the call is refused, or the cast is said to have failed.
-    pub(crate) fn arguments<T: DeserializeOwned>(&mut self, desk: &mut Desk) -> Option<T> {
+    pub(crate) fn arguments<T: DeserializeOwned + 'static>(&mut self, desk: &mut Desk) -> Option<T> {
         match Parcel::open_slice(&self.payload.bytes[Party::SIZE..], &self.payload.handles) {
             Ok(arguments) => {
                 self.payload = Parcel::default();

@@ -215,7 +215,7 @@ pub(super) enum Running {
 impl TaskRun {
     /// Runs a function that returns its value, and whether that is a failure.
     #[inline]
-    pub fn sync<A: DeserializeOwned, R: Payload>(
+    pub fn sync<A: DeserializeOwned + 'static, R: Payload>(
         arguments: &TaskArguments<'_>,
         run: impl FnOnce(A) -> (R, bool),
     ) -> Self {
@@ -230,7 +230,7 @@ impl TaskRun {
     }
 
     /// Runs a function that returns a future of that.
-    pub fn future<A: DeserializeOwned, R: Payload, F: Future<Output = (R, bool)> + 'static>(
+    pub fn future<A: DeserializeOwned + 'static, R: Payload, F: Future<Output = (R, bool)> + 'static>(
         arguments: &TaskArguments<'_>,
         run: impl FnOnce(A) -> F,
     ) -> Self {
@@ -252,7 +252,7 @@ impl TaskRun {
 
 impl TaskArguments<'_> {
     #[inline]
-    fn decode<A: DeserializeOwned>(&self) -> Result<A, CodecError> {
+    fn decode<A: DeserializeOwned + 'static>(&self) -> Result<A, CodecError> {
         Parcel::open_slice(self.bytes, self.handles)
             .map_err(|error| CodecError::Request { method: self.task.to_owned(), error })
     }

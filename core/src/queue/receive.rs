@@ -131,7 +131,7 @@ impl End {
     /// are before it; alone it is an error and a dead letter.
     pub(super) fn read<T, R>(&self, items: Items, made: impl Fn(T, &Handed<Parcel>) -> R) -> Result<Vec<R>, QueueError>
     where
-        T: serde::de::DeserializeOwned,
+        T: serde::de::DeserializeOwned + 'static,
     {
         let Items { party, items } = items;
         let mut read = Vec::with_capacity(items.len());

@@ -143,7 +143,7 @@ impl<T: Payload> Sender<T> {
 
 /// An item as it travels.
 fn encode<T: Payload>(item: &T) -> Result<Parcel, QueueError> {
-    let parcel = Parcel::new(item)?;
+    let parcel = Parcel::of(item)?;
     let size = size(&parcel);
     if size.bytes > ITEM_LIMIT {
         return Err(QueueError::TooLarge { limit: ITEM_LIMIT });

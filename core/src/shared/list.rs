@@ -107,7 +107,7 @@ impl<T: Payload> List<T> {
 
     /// Puts an element at the end.
     pub fn push(&self, value: impl Borrow<T>) -> Operation<Version> {
-        self.object.ask("push", Parcel::new(value.borrow()).map(Op::Push), object::done)
+        self.object.ask("push", Parcel::of(value.borrow()).map(Op::Push), object::done)
     }
 
     /// Puts many elements at the end: one operation, and one message.

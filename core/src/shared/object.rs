@@ -199,7 +199,7 @@ pub(super) fn place(reply: Reply<Parcel>) -> Result<Option<u64>, SharedError> {
     }
 }
 
-pub(super) fn found<T: DeserializeOwned>(
+pub(super) fn found<T: DeserializeOwned + 'static>(
     found: Option<(Parcel, Version)>,
 ) -> Result<Option<Versioned<T>>, SharedError> {
     let open = |(parcel, version): (Parcel, Version)| Ok(Versioned { value: parcel.open()?, version });
@@ -207,7 +207,9 @@ pub(super) fn found<T: DeserializeOwned>(
 }
 
 /// A value with its version, if there is one.
-pub(super) fn versioned<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Option<Versioned<T>>, SharedError> {
+pub(super) fn versioned<T: DeserializeOwned + 'static>(
+    reply: Reply<Parcel>,
+) -> Result<Option<Versioned<T>>, SharedError> {
     match reply {
         Reply::Value(value) => found(value),
         _ => Err(unexpected().into()),
@@ -215,22 +217,22 @@ pub(super) fn versioned<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Opt
 }
 
 /// A value, if there is one.
-pub(super) fn value<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Option<T>, SharedError> {
+pub(super) fn value<T: DeserializeOwned + 'static>(reply: Reply<Parcel>) -> Result<Option<T>, SharedError> {
     Ok(versioned(reply)?.map(|found| found.value))
 }
 
 /// A value that there must be, with its version.
-pub(super) fn one_versioned<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Versioned<T>, SharedError> {
+pub(super) fn one_versioned<T: DeserializeOwned + 'static>(reply: Reply<Parcel>) -> Result<Versioned<T>, SharedError> {
     versioned(reply)?.ok_or_else(|| unexpected().into())
 }
 
 /// A value that there must be.
-pub(super) fn one<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<T, SharedError> {
+pub(super) fn one<T: DeserializeOwned + 'static>(reply: Reply<Parcel>) -> Result<T, SharedError> {
     Ok(one_versioned(reply)?.value)
 }
 
 /// What was put in, or was there.
-pub(super) fn put<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<(Versioned<T>, bool), SharedError> {
+pub(super) fn put<T: DeserializeOwned + 'static>(reply: Reply<Parcel>) -> Result<(Versioned<T>, bool), SharedError> {
     match reply {
         Reply::Put { value, version, new } => Ok((Versioned { value: value.open()?, version }, new)),
         _ => Err(unexpected().into()),
@@ -238,12 +240,14 @@ pub(super) fn put<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<(Versione
 }
 
 /// A computed value.
-pub(super) fn computed<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<T, SharedError> {
+pub(super) fn computed<T: DeserializeOwned + 'static>(reply: Reply<Parcel>) -> Result<T, SharedError> {
     Ok(put(reply)?.0.value)
 }
 
 /// What was expected, or what there is.
-pub(super) fn compared<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Result<Version, Conflict<T>>, SharedError> {
+pub(super) fn compared<T: DeserializeOwned + 'static>(
+    reply: Reply<Parcel>,
+) -> Result<Result<Version, Conflict<T>>, SharedError> {
     match reply {
         Reply::Done(version) => Ok(Ok(version)),
         Reply::Conflict { key, found: there } => Ok(Err(Conflict { expectation: Some(key), found: found(there)? })),
@@ -253,7 +257,7 @@ pub(super) fn compared<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Resu
 }
 
 /// The value of a row.
-pub(super) fn row_value<T: DeserializeOwned>(row: Row<Parcel>) -> Result<T, SharedError> {
+pub(super) fn row_value<T: DeserializeOwned + 'static>(row: Row<Parcel>) -> Result<T, SharedError> {
     match row.value {
         Some(value) => Ok(value.open()?),
         None => Err(unexpected().into()),
@@ -261,7 +265,7 @@ pub(super) fn row_value<T: DeserializeOwned>(row: Row<Parcel>) -> Result<T, Shar
 }
 
 /// The key of a row.
-pub(super) fn row_key<T: DeserializeOwned>(row: Row<Parcel>) -> Result<T, SharedError> {
+pub(super) fn row_key<T: DeserializeOwned + 'static>(row: Row<Parcel>) -> Result<T, SharedError> {
     match row.key {
         Some(key) => Ok(key.open()?),
         None => Err(unexpected().into()),
@@ -269,7 +273,9 @@ pub(super) fn row_key<T: DeserializeOwned>(row: Row<Parcel>) -> Result<T, Shared
 }
 
 /// Key and value of a row.
-pub(super) fn row_item<K: DeserializeOwned, V: DeserializeOwned>(row: Row<Parcel>) -> Result<(K, V), SharedError> {
+pub(super) fn row_item<K: DeserializeOwned + 'static, V: DeserializeOwned + 'static>(
+    row: Row<Parcel>,
+) -> Result<(K, V), SharedError> {
     match (row.key, row.value) {
         (Some(key), Some(value)) => Ok((key.open()?, value.open()?)),
         _ => Err(unexpected().into()),
@@ -277,7 +283,7 @@ pub(super) fn row_item<K: DeserializeOwned, V: DeserializeOwned>(row: Row<Parcel
 }
 
 /// Values that were taken out.
-pub(super) fn taken<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Vec<T>, SharedError> {
+pub(super) fn taken<T: DeserializeOwned + 'static>(reply: Reply<Parcel>) -> Result<Vec<T>, SharedError> {
     match reply {
         Reply::Taken(rows) => rows.into_iter().map(row_value).collect(),
         _ => Err(unexpected().into()),
@@ -285,7 +291,7 @@ pub(super) fn taken<T: DeserializeOwned>(reply: Reply<Parcel>) -> Result<Vec<T>,
 }
 
 /// Keys and values that were taken out.
-pub(super) fn taken_items<K: DeserializeOwned, V: DeserializeOwned>(
+pub(super) fn taken_items<K: DeserializeOwned + 'static, V: DeserializeOwned + 'static>(
     reply: Reply<Parcel>,
 ) -> Result<Vec<(K, V)>, SharedError> {
     match reply {

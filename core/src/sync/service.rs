@@ -277,7 +277,7 @@ impl Drop for LockService {
     }
 }
 
-fn take<T: DeserializeOwned>(asked: &mut Asked, desk: &mut Desk) -> Option<T> {
+fn take<T: DeserializeOwned + 'static>(asked: &mut Asked, desk: &mut Desk) -> Option<T> {
     asked.arguments(desk)
 }
 

@@ -13,6 +13,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod kept;
+mod octets;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub(in crate::wire) use error::DecodeFault;
 pub use error::{DecodeError, EncodeError};
 pub(crate) use kept::Kept;
 pub use kept::Large;
+pub(crate) use octets::{from_octets, octets};
 pub(crate) use scope::{
     Handle, encode_message, encode_message_behind, encode_message_into, note_handle, note_handle_once, noted_handles,
 };
