@@ -1,6 +1,7 @@
 //! A request before it is sent.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -61,17 +62,26 @@ impl Message {
     }
 
     /// The same, for the router; an error where the arguments could not be encoded.
-    pub(crate) fn into_parts(self) -> Result<crate::router::Message, CallError<NoError>> {
-        match self.encoded {
-            Ok(Parcel { bytes: payload, handles }) => Ok(crate::router::Message {
+    pub(crate) fn into_parts(mut self) -> Result<crate::router::Message, CallError<NoError>> {
+        self.take_parts()
+    }
+
+    /// The same where it lies: nothing is left of it.
+    #[inline]
+    pub(crate) fn take_parts(&mut self) -> Result<crate::router::Message, CallError<NoError>> {
+        match &mut self.encoded {
+            Ok(Parcel { bytes, handles }) => Ok(crate::router::Message {
                 method: self.method,
                 priority: 0,
                 trace: Trace::default(),
-                handles,
-                payload,
-                kept: self.kept,
+                handles: mem::take(handles),
+                payload: mem::take(bytes),
+                kept: mem::take(&mut self.kept),
             }),
-            Err(error) => Err(CallError::Codec(CodecError::Arguments { method: self.name.to_owned(), error })),
+            Err(error) => {
+                let error = error.clone();
+                Err(CallError::Codec(CodecError::Arguments { method: self.name.to_owned(), error }))
+            }
         }
     }
 }

@@ -495,11 +495,18 @@ pub(crate) fn hold_taken(taken: &mut Taken) {
     }
 }
 
-fn outcome_held(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Value(bytes, handles) => Outcome::Value(bytes, held(handles)),
-        Outcome::HandlerError(bytes, handles) => Outcome::HandlerError(bytes, held(handles)),
-        other => other,
+fn outcome_held(mut outcome: Outcome) -> Outcome {
+    hold_outcome(&mut outcome);
+    outcome
+}
+
+/// The same where it lies.
+#[inline]
+fn hold_outcome(outcome: &mut Outcome) {
+    if let Outcome::Value(_, handles) | Outcome::HandlerError(_, handles) = outcome
+        && !handles.is_empty()
+    {
+        *handles = held(mem::take(handles));
     }
 }
 

@@ -60,15 +60,24 @@ impl Router {
     }
 
     /// What the future of a request has waited for, once it is there; to be asked no more then.
-    #[inline]
     pub(crate) fn fetch(&mut self, call: CallKey) -> Option<Waited> {
-        match self.calls.find(call) {
-            Found::Ended(outcome) => return Some(Waited::Ended(outcome)),
-            Found::Open(record) if record.origin == Origin::Future => return None,
-            Found::Open(_) | Found::Nothing => {}
+        let mut outcome = None;
+        let is_there = self.fetch_into(call, &mut outcome);
+        is_there.then(|| outcome.map_or(Waited::Admitted, Waited::Ended))
+    }
+
+    /// The same: whether it is there, and the outcome, if it is one, which is moved no more than once.
+    #[inline]
+    pub(crate) fn fetch_into(&mut self, call: CallKey, into: &mut Option<Outcome>) -> bool {
+        if self.calls.take_ended(call, into) {
+            return true;
+        }
+        if self.calls.get(call).is_some_and(|record| record.origin == Origin::Future) {
+            return false;
         }
         // Of a cast nothing more is told, and its record may be gone.
-        Some(self.early.remove(&call).map_or(Waited::Admitted, Waited::Ended))
+        *into = self.early.remove(&call);
+        true
     }
 
     /// Says who is to be woken when the future of a request finds something; gives back whom it need not wake any more.

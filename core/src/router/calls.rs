@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use std::mem;
+
 use super::arena::Arena;
 use super::record::{CallKey, Outcome, Record};
 
@@ -73,6 +75,15 @@ impl Calls {
             Some(Place::Open(record)) => Some(record),
             _ => None,
         }
+    }
+
+    /// Moves an outcome to where it is wanted, if there is one under the key.
+    #[inline]
+    pub(super) fn take_ended(&mut self, key: CallKey, into: &mut Option<Outcome>) -> bool {
+        let Some(Place::Ended(outcome)) = self.places.get_mut(key) else { return false };
+        mem::swap(outcome, into);
+        self.places.discard(key);
+        true
     }
 
     /// What is under a key, where an outcome is taken.

@@ -4,8 +4,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::clock::Clock;
-use super::{Inner, Node, outcome_held};
-use crate::router::{CallKey, Expired, Message, Waited};
+use super::{Inner, Node, hold_outcome};
+use crate::router::{CallKey, Expired, Message, Outcome, Waited};
 use crate::wire::ids::Destination;
 
 static CLOCK: Clock = Clock::new(|| Node::here().expire_due());
@@ -20,7 +20,6 @@ pub(crate) struct Asked {
     /// The deadline of what it is made for.
     pub(crate) inherited: Option<Instant>,
     pub(crate) caused_by: Option<CallKey>,
-    pub(crate) message: Message,
 }
 
 /// What becomes of it.
@@ -33,8 +32,8 @@ pub(crate) enum Requested {
 
 impl Node {
     /// Makes a request, of which the future with this waker hears as from [`poll`](Self::poll).
-    pub(crate) fn request(&self, asked: Asked, waker: &Waker) -> Requested {
-        let Asked { to, reply, timeout, inherited, caused_by, message } = asked;
+    pub(crate) fn request(&self, asked: Asked, message: Message, waker: &Waker) -> Requested {
+        let Asked { to, reply, timeout, inherited, caused_by } = asked;
         let now = Instant::now();
         let deadline = [timeout.and_then(|timeout| now.checked_add(timeout)), inherited].into_iter().flatten().min();
         let mut inner = self.lock();
@@ -82,12 +81,19 @@ impl Node {
 
     /// What a future that waits finds.
     pub(crate) fn poll(&self, call: CallKey, cx: &mut Context<'_>) -> Poll<Waited> {
+        let mut outcome = None;
+        self.poll_into(call, cx, &mut outcome).map(|()| outcome.map_or(Waited::Admitted, Waited::Ended))
+    }
+
+    /// The same: ready when it is there, with the outcome, if it is one.
+    pub(crate) fn poll_into(&self, call: CallKey, cx: &Context<'_>, into: &mut Option<Outcome>) -> Poll<()> {
         // Dropped after the lock: a waker may hold a task, and that may hold requests.
         let _old;
         let mut inner = self.lock();
-        if let Some(waited) = inner.router.fetch(call) {
+        if inner.router.fetch_into(call, into) {
             drop(inner);
-            return Poll::Ready(waited_held(waited));
+            into.iter_mut().for_each(hold_outcome);
+            return Poll::Ready(());
         }
         _old = inner.router.set_waker(call, cx.waker());
         Poll::Pending
@@ -120,7 +126,10 @@ impl Inner {
 
 fn waited_held(waited: Waited) -> Waited {
     match waited {
-        Waited::Ended(outcome) => Waited::Ended(outcome_held(outcome)),
+        Waited::Ended(mut outcome) => {
+            hold_outcome(&mut outcome);
+            Waited::Ended(outcome)
+        }
         Waited::Admitted => Waited::Admitted,
     }
 }
