@@ -1,6 +1,6 @@
 //! A message on its way into a handler, and the answer on its way out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
@@ -35,17 +35,12 @@ pub struct Incoming {
 #[derive(Debug)]
 pub(crate) struct AnswerSlot {
     end: Arc<LocalEnd>,
-    given: RefCell<Option<Given>>,
+    /// Of the answer in `bytes`, if it is there.
+    encoded: Cell<Option<Status>>,
     /// The memory in which answers are encoded.
     bytes: RefCell<Vec<u8>>,
-}
-
-/// What a handler has answered.
-#[derive(Debug)]
-enum Given {
-    /// What is in the slot's memory.
-    Encoded(Status),
-    Outcome(Outcome),
+    /// The answer that is not there.
+    outcome: RefCell<Option<Outcome>>,
 }
 
 /// Answers up to this length are copied out of the slot's memory, longer ones take it along.
@@ -91,34 +86,36 @@ impl<E: fmt::Display> CastOutput for Result<(), E> {
 
 impl AnswerSlot {
     pub(crate) fn new(end: Arc<LocalEnd>) -> Rc<Self> {
-        Rc::new(Self { end, given: RefCell::default(), bytes: RefCell::default() })
+        Rc::new(Self { end, encoded: Cell::default(), bytes: RefCell::default(), outcome: RefCell::default() })
     }
 
     /// Gives the call what its handler, which has ended, has answered.
     #[inline]
     pub(crate) fn deliver(&self, router: &mut Router, call: CallKey) {
-        match self.given.take() {
-            Some(Given::Encoded(status)) => {
-                let mut bytes = self.bytes.borrow_mut();
-                if bytes.len() <= SHORT {
-                    router.answer_encoded(call, status, &bytes);
-                } else {
-                    let bytes = mem::take(&mut *bytes).into();
-                    router.answer(call, Outcome::from_reply(status, bytes, Handles::none()));
-                }
+        if let Some(status) = self.encoded.take() {
+            let mut bytes = self.bytes.borrow_mut();
+            if bytes.len() <= SHORT {
+                router.answer_encoded(call, status, &bytes);
+            } else {
+                let bytes = mem::take(&mut *bytes).into();
+                router.answer(call, Outcome::from_reply(status, bytes, Handles::none()));
             }
-            Some(Given::Outcome(outcome)) => {
-                router.answer(call, outcome);
-            }
-            None => {}
+        } else if let Some(outcome) = self.outcome.take() {
+            router.answer(call, outcome);
         }
     }
 
-    /// Keeps an answer until the handler has ended.
+    /// Keeps the answer that is in the slot's memory until the handler has ended.
     #[inline]
-    fn give(&self, call: CallKey, given: Given) {
+    fn give_encoded(&self, call: CallKey, status: Status) {
         self.end.ends(call);
-        self.given.replace(Some(given));
+        self.encoded.set(Some(status));
+    }
+
+    /// Keeps another answer until then.
+    fn give(&self, call: CallKey, outcome: Outcome) {
+        self.end.ends(call);
+        self.outcome.replace(Some(outcome));
     }
 }
 
@@ -149,6 +146,10 @@ impl Incoming {
 
     /// Decodes the arguments; where they are none of this method's, answers so and returns `None`.
     pub fn arguments<T: DeserializeOwned + 'static>(&mut self) -> Option<T> {
+        if let Some(arguments) = codec::from_octets(&self.payload.bytes) {
+            self.payload = Parcel::default();
+            return Some(arguments);
+        }
         match self.payload.open() {
             Ok(arguments) => {
                 self.payload = Parcel::default();
@@ -186,7 +187,7 @@ impl Incoming {
     pub(crate) fn end(&mut self, outcome: Outcome) {
         let Some(call) = self.call.take() else { return };
         if outcome.handles().is_empty() {
-            self.slot.give(call, Given::Outcome(outcome));
+            self.slot.give(call, outcome);
         } else {
             // What holds them is the value, which goes when the handler ends.
             self.slot.end.leave(call);
@@ -217,7 +218,7 @@ impl Incoming {
             let mut bytes = self.slot.bytes.borrow_mut();
             bytes.clear();
             bytes.extend_from_slice(octets);
-            return self.slot.give(call, Given::Encoded(status));
+            return self.slot.give_encoded(call, status);
         }
         // A `Serialize` may do anything, so nothing is borrowed meanwhile.
         let mut bytes = self.slot.bytes.take();
@@ -227,19 +228,19 @@ impl Incoming {
         match encoded {
             Ok(handles) if handles.is_empty() => {
                 self.slot.bytes.replace(bytes);
-                self.slot.give(call, Given::Encoded(status));
+                self.slot.give_encoded(call, status);
             }
             Ok(handles) => {
                 self.slot.end.leave(call);
                 Node::here().answer(call, Outcome::from_reply(status, bytes.into(), handles.into()));
             }
-            Err(error) => self.slot.give(call, Given::Outcome(unencoded(self.name, error))),
+            Err(error) => self.slot.give(call, unencoded(self.name, error)),
         }
     }
 
     fn fail(&mut self, error: CallError<NoError>) {
         match self.call.take() {
-            Some(call) => self.slot.give(call, Given::Outcome(Outcome::Failed(error))),
+            Some(call) => self.slot.give(call, Outcome::Failed(error)),
             None => self.slot.end.cast_failed(self.name, error.to_string()),
         }
     }

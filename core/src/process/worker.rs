@@ -360,6 +360,7 @@ impl WorkerTurn {
     fn pass_on(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
         let passed = self.connection.pass(now, &mut |data, control| {
             let (ahead, more) = Node::here().at(now, |router| {
+                router.fetches(self.link);
                 let more = act(router);
                 (router.take_output(self.link, data, control), more)
             });

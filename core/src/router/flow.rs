@@ -150,7 +150,7 @@ impl Router {
                 request.encode(&mut l.out);
                 record.message = None;
                 if l.ask_flush() {
-                    self.actions.push_back(Action::Flush(link));
+                    self.say_flush(link);
                 }
             }
             // Behind the message, so that a Release does not overtake it: there it would be news of what nobody holds.

@@ -59,6 +59,9 @@ impl Router {
         let Some(l) = self.links.get_mut(link) else {
             return Vec::new();
         };
+        if self.fetching == Some(link) {
+            self.fetching = None;
+        }
         l.flush_asked = false;
         l.urgent = false;
         l.calm = None;
@@ -81,6 +84,19 @@ impl Router {
             self.refuse(link, "it does not read what it is sent".to_owned());
         }
         ahead
+    }
+
+    /// The output of this link is fetched at the end of the present event, for which it need not be asked.
+    #[inline]
+    pub(crate) fn fetches(&mut self, link: LinkKey) {
+        self.fetching = Some(link);
+    }
+
+    #[inline]
+    pub(super) fn say_flush(&mut self, link: LinkKey) {
+        if self.fetching != Some(link) {
+            self.actions.push_back(Action::Flush(link));
+        }
     }
 
     /// Whether there is anything that waits to be written.
@@ -134,7 +150,7 @@ impl Router {
             l.answers.frames += 1;
             l.answers.bytes += l.out.len() - before;
             if l.ask_flush() {
-                self.actions.push_back(Action::Flush(link));
+                self.say_flush(link);
             }
         }
     }
@@ -159,7 +175,7 @@ impl Router {
         if let Some(l) = self.links.get_mut(link) {
             frame.encode(&mut l.control);
             if l.ask_flush() {
-                self.actions.push_back(Action::Flush(link));
+                self.say_flush(link);
             }
         }
     }

@@ -102,6 +102,8 @@ pub(crate) struct Router {
     pub(super) memories: Memories,
     pub(super) next_actor: u64,
     pub(super) actions: VecDeque<Action>,
+    /// The link whose output is fetched at the end of this event: it need not be said that there is some.
+    pub(super) fetching: Option<LinkKey>,
     /// Outcomes that nobody awaited any more.
     pub(super) discarded: u64,
     /// The time of the present event, told by [`Router::advance`].
@@ -129,6 +131,7 @@ impl Router {
             memories: Memories::default(),
             next_actor: 1,
             actions: VecDeque::new(),
+            fetching: None,
             discarded: 0,
             now,
         }
