@@ -28,18 +28,24 @@ impl<T> Arena<T> {
 
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.insert_with(|| value)
+    }
+
+    /// The same for a large value, which is made where it is to lie.
+    #[inline(always)]
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce() -> T) -> Key {
         self.len += 1;
-        let at = match self.free.pop() {
-            Some(at) => at,
-            None => {
-                self.places.push(Place { generation: 0, value: None });
-                (self.places.len() - 1) as u32
-            }
-        };
+        let at = self.free.pop().unwrap_or_else(|| self.grow());
         let place = &mut self.places[at as usize];
-        place.generation = place.generation.wrapping_add(1).max(1);
-        place.value = Some(value);
-        u64::from(place.generation) << 32 | u64::from(at)
+        let generation = place.generation.wrapping_add(1).max(1);
+        *place = Place { generation, value: Some(make()) };
+        u64::from(generation) << 32 | u64::from(at)
+    }
+
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        self.places.push(Place { generation: 0, value: None });
+        (self.places.len() - 1) as u32
     }
 
     #[inline]

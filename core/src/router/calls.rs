@@ -45,10 +45,11 @@ impl Calls {
         self.places.len()
     }
 
-    #[inline]
-    pub(super) fn insert(&mut self, record: Record) -> CallKey {
+    /// A request, whose record is made where it is to lie: it is large.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, record: impl FnOnce() -> Record) -> CallKey {
         self.open += 1;
-        self.places.insert(Place::Open(record))
+        self.places.insert_with(|| Place::Open(record()))
     }
 
     /// An outcome without a request.

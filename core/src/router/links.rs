@@ -338,7 +338,7 @@ impl Router {
         e.open += 1;
         e.seq += u64::from(e.hosted);
         let phase = if e.hosted { Phase::Sent { seq: e.seq } } else { Phase::Queued };
-        let key = self.calls.insert(Record {
+        let key = self.calls.insert(|| Record {
             origin: if request.reply { Origin::Link(link) } else { Origin::Nobody },
             source,
             inbound: request.call,

@@ -46,7 +46,7 @@ impl Router {
     ) -> CallKey {
         let resolved = self.resolve(&to, None).and_then(|entry| self.without_deadlock(entry, reply, caused_by));
         self.hold(message.handles.list());
-        let key = self.calls.insert(Record {
+        let key = self.calls.insert(|| Record {
             origin,
             source: Source::Local,
             inbound: CallId::NONE,
@@ -128,7 +128,7 @@ impl Router {
                 return CallId::NONE.0;
             }
         };
-        let key = self.calls.insert(Record {
+        let key = self.calls.insert(|| Record {
             origin,
             source: from.map_or(Source::Local, Source::Link),
             inbound: inbound.unwrap_or(CallId::NONE),
