@@ -211,7 +211,7 @@ impl<A: Handlers> Runner<A> {
                 let ran = watch.rest(Instant::now());
                 node.at(watch.at(), |router| {
                     ran.into_iter().for_each(|ran| router.observe(*entry, ran));
-                    *due = router.take(*entry);
+                    router.take_into(*entry, due);
                 });
                 if let Some(taken) = due {
                     hold_taken(taken);
@@ -269,7 +269,10 @@ impl<A: Handlers> Runner<A> {
                 ran.into_iter().for_each(|ran| router.observe(entry, ran));
                 router.finish(entry, taken);
             }
-            *due = if go_on { router.take(entry) } else { None };
+            match go_on {
+                true => router.take_into(entry, due),
+                false => *due = None,
+            }
             due.is_some()
         });
         self.turn.finished(seq);

@@ -189,12 +189,15 @@ impl Router {
     }
 
     /// A frame has come in over the link.
-    pub(crate) fn handle_frame(&mut self, link: LinkKey, frame: Frame) {
+    pub(crate) fn handle_frame(&mut self, link: LinkKey, mut frame: Frame) {
         if self.links.get(link).is_none_or(|l| l.refused) {
             return;
         }
+        // Most are requests, which are not moved for it.
+        if let Frame::Request(request) = &mut frame {
+            return self.handle_request(link, request);
+        }
         match frame {
-            Frame::Request(request) => self.handle_request(link, request),
             Frame::Reply { call, status, handles, payload } => {
                 if handles.is_empty() {
                     return self.handle_reply(link, call, status, Handles::none(), payload);
@@ -286,7 +289,7 @@ impl Router {
         true
     }
 
-    fn handle_request(&mut self, link: LinkKey, request: Request) {
+    fn handle_request(&mut self, link: LinkKey, request: &mut Request) {
         let route = Route { node: request.to.node, actor: request.to.actor };
         let cost = cost(request.payload.len());
         let deadline = request.remaining.map(|left| self.now + Duration::from_millis(u64::from(left)));
@@ -308,7 +311,7 @@ impl Router {
             None => self.resolve(&request.to, Some(link)),
         };
         let resolved = resolved.and_then(|entry| self.without_deadlock(entry, request.reply, caused_by));
-        let handles = self.handles_received(link, request.handles);
+        let handles = self.handles_received(link, mem::take(&mut request.handles));
         let entry = match resolved {
             Ok(entry) => entry,
             Err(error) => {
@@ -361,9 +364,9 @@ impl Router {
             message: Some(Message {
                 method: request.method,
                 priority: request.priority,
-                trace: request.trace,
+                trace: mem::take(&mut request.trace),
                 handles: handles.into(),
-                payload: request.payload,
+                payload: mem::take(&mut request.payload),
                 kept: Kept::default(),
             }),
         });

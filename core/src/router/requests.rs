@@ -318,15 +318,23 @@ impl Router {
 
     /// Takes the next message of an entry that a thread of this process serves.
     pub(crate) fn take(&mut self, entry: EntryKey) -> Option<Taken> {
+        let mut taken = None;
+        self.take_into(entry, &mut taken);
+        taken
+    }
+
+    /// The same, moved once: to where it is wanted, if there is one.
+    pub(crate) fn take_into(&mut self, entry: EntryKey, into: &mut Option<Taken>) {
+        *into = None;
         loop {
-            let e = self.entries.get_mut(entry).filter(|e| !e.ending)?;
+            let Some(e) = self.entries.get_mut(entry).filter(|e| !e.ending) else { return };
             let Some(call) = e.queue.front(&self.calls) else {
                 e.is_woken = false;
-                return None;
+                return;
             };
             e.queue.pop();
             let hosted = e.hosted;
-            let record = self.calls.get_mut(call)?;
+            let Some(record) = self.calls.get_mut(call) else { return };
             let seq = match record.phase {
                 Phase::Sent { seq } => seq,
                 Phase::Withdrawn => {
@@ -340,20 +348,14 @@ impl Router {
             record.phase = Phase::Taken;
             record.since = Some(self.now);
             e.running = Some(call);
-            let taken = Taken {
-                call,
-                seq,
-                reply: record.reply,
-                deadline: record.deadline,
-                cost: record.cost,
-                source: record.source,
-                message: record.message.take()?,
-            };
+            let (reply, deadline, cost, source) = (record.reply, record.deadline, record.cost, record.source);
+            let Some(message) = record.message.take() else { return };
+            *into = Some(Taken { call, seq, reply, deadline, cost, source, message });
             if !hosted {
-                self.release(entry, taken.source, taken.cost);
+                self.release(entry, source, cost);
                 self.settle(entry);
             }
-            return Some(taken);
+            return;
         }
     }
 
