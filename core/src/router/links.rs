@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::awaited::Waiting;
-use super::entry::{Consumer, FIRST_WINDOW, LARGEST_PREFETCH, Source};
+use super::entry::{Consumer, FIRST_WINDOW, LARGEST_PREFETCH, LARGEST_WINDOW, Source};
 use super::handles::Handles;
 use super::identity::Behind;
 use super::link::{Answers, CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};
@@ -430,9 +430,10 @@ impl Router {
             return;
         };
         let refilled = match &mut e.consumer {
-            Consumer::Worker { link: at, credit } | Consumer::Onward { link: at, credit } if *at == link => {
+            Consumer::Worker { link: at, credit } if *at == link => {
                 credit.refill(returned, window.min(LARGEST_PREFETCH))
             }
+            Consumer::Onward { link: at, credit } if *at == link => credit.refill(returned, window.min(LARGEST_WINDOW)),
             _ => return,
         };
         if refilled.is_err() {

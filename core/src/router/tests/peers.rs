@@ -131,7 +131,7 @@ fn a_window_beyond_all_bounds_is_taken_for_the_largest() {
     for _ in 0..2000 {
         s.w.cast(s.hub, s.to_b, "x");
     }
-    assert_eq!(s.w.router(s.hub).load(s.to_b.entry), (64, 256));
+    assert_eq!(s.w.router(s.hub).load(s.to_b.entry), (64, 1024));
 }
 
 #[test]
