@@ -14,6 +14,7 @@ const EACH_WINDOW: usize = 128;
 pub(crate) fn workload(scale: Scale) -> Workload {
     // The slow ones are given less, so that all take about as long.
     let fast = scale.pick(2_000_000, 20_000);
+    let ours = scale.pick(1_000_000, 5_000);
     let count = scale.pick(200_000, 5_000);
     let mut notes = Vec::new();
     let mut contestants = vec![
@@ -28,9 +29,9 @@ pub(crate) fn workload(scale: Scale) -> Workload {
         }),
     ];
     contestants.extend(procession::both(async move |supervisor| {
-        let request_reply = procession::request_reply(supervisor, count, WINDOW).await?;
+        let request_reply = procession::request_reply(supervisor, ours, WINDOW).await?;
         supervisor.stop("echo").await?;
-        let one_way = procession::one_way(supervisor, count).await?;
+        let one_way = procession::one_way(supervisor, ours).await?;
         Ok(vec![(Metric::RequestReply, request_reply), (Metric::OneWay, one_way)])
     }));
     contestants.push(Contestant::peer("ipc-channel", move || {
