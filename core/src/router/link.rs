@@ -42,7 +42,7 @@ const UNREAD_ANSWERS: Answers = Answers { frames: 64, bytes: 1 << 20 };
 const EARLY_CANCELS: usize = 64;
 /// Recalls that have overtaken their requests and are remembered: far more than there can be on the way at once, since
 /// forgetting one would run its request twice.
-const EARLY_RECALLS: usize = 1024;
+const EARLY_RECALLS: usize = 8192;
 
 #[derive(Debug, Default)]
 pub(super) struct Link {

@@ -272,7 +272,7 @@ impl Router {
         if let Some(&key) = self.links.get(link)?.inbound.get(&call) {
             return Some(key);
         }
-        // A cancel is rare, and what a hosted actor has before it are a few hundred at most.
+        // A cancel is rare, and what a hosted actor has before it are a thousand or so at most.
         let (_, entry) = self.hosted.filter(|_| self.uplink == Some(link))?;
         let e = self.entries.get(entry)?;
         let is_it = |record: &Record| record.inbound == call && record.origin == Origin::Link(link);
