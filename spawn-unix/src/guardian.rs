@@ -70,6 +70,22 @@ struct Process {
     pidfd: OwnedFd,
     pipe: OwnedFd,
     since: Instant,
+    /// How many bytes its list has, and how many were written in all.
+    list: usize,
+    written: usize,
+}
+
+impl Process {
+    fn tell(&mut self, record: Record) -> Result<(), Errno> {
+        self.written += rustix::io::retry_on_intr(|| write(&self.pipe, &record.to_ne_bytes()))?;
+        Ok(())
+    }
+
+    /// Whether it has read its list; what was added since may be on its way.
+    fn has_its_list(&self) -> bool {
+        let unread = ioctl_fionread(&self.pipe).unwrap_or(u64::MAX);
+        (self.written as u64).saturating_sub(unread) >= self.list as u64
+    }
 }
 
 impl Guardian {
@@ -121,9 +137,7 @@ impl Guardian {
     /// The same; false, and nothing has changed, where the guardian does not take it: then it has to be replaced.
     pub(crate) fn try_remove(&mut self, group: Pid) -> bool {
         let group = group.as_raw_nonzero().get();
-        let told = self.current.as_ref().is_none_or(|(_, process)| {
-            rustix::io::retry_on_intr(|| write(&process.pipe, &(-group).to_ne_bytes())).is_ok()
-        });
+        let told = self.current.as_mut().is_none_or(|(_, process)| process.tell(-group).is_ok());
         if told {
             self.groups.remove(&group);
         }
@@ -146,12 +160,11 @@ impl Guardian {
     }
 
     fn tell(&mut self, record: Record, poller: &mut Poller) {
-        let Some((_, process)) = &self.current else {
+        let Some((_, process)) = &mut self.current else {
             // The next one gets the whole list.
             return;
         };
-        let written = rustix::io::retry_on_intr(|| write(&process.pipe, &record.to_ne_bytes()));
-        if let Err(error) = written {
+        if let Err(error) = process.tell(record) {
             // Full means that it does not read, broken that it is gone: neither protects anybody.
             self.give_up(error, poller);
         }
@@ -177,7 +190,7 @@ impl Guardian {
         if settled {
             self.failures = 0;
         }
-        if settled || ioctl_fionread(&ended.pipe).is_ok_and(|unread| unread == 0) {
+        if settled || ended.has_its_list() {
             self.stillborn = 0;
         } else {
             self.stillborn += 1;
@@ -243,7 +256,8 @@ impl Guardian {
                 return Err(error);
             }
         };
-        let process = Process { pidfd, pipe, since: Instant::now() };
+        let list = size_of_val(&records[..]);
+        let process = Process { pidfd, pipe, since: Instant::now(), list, written: list };
         if let Err(error) = send_list(&process.pipe, &records) {
             poller.forget(&process.pidfd);
             // Only now may the pipe be closed: a guardian that has seen half of the list must not act on it.
