@@ -17,7 +17,8 @@ awk '
     return text
   }
   function finish() {
-    if (program != "" && !ended) printf "%s", remembered(program ", which did not come to its end")
+    # One that is for another system says nothing at all.
+    if (program != "" && !ended && last >= first) printf "%s", remembered(program ", which did not come to its end")
   }
   function begin(name) {
     finish()
