@@ -235,6 +235,13 @@ mod linux {
             read_line(&mut self.output).parse().unwrap()
         }
 
+        /// Waits for a child that was started after this process.
+        fn told_since(&mut self, pid: u32) {
+            let numbers: u32 = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap().trim().parse().unwrap();
+            // They are given in a row, and again from the first.
+            while (self.told() + numbers - pid) % numbers > numbers / 2 {}
+        }
+
         fn go_on(&mut self) {
             writeln!(self.parent.stdin.as_mut().unwrap()).unwrap();
         }
@@ -351,9 +358,13 @@ mod linux {
         for _ in 0..10 {
             let guardian = family.guardian();
             kill(guardian, libc::SIGKILL);
-            eventually("it is replaced", || guardian_of(family.parent.id()).is_some_and(|next| next != guardian));
-            // Work goes on.
-            family.told();
+            let mut next = None;
+            eventually("it is replaced", || {
+                next = guardian_of(family.parent.id()).filter(|next| *next != guardian);
+                next.is_some()
+            });
+            // Work goes on, for which the next one was given its list.
+            family.told_since(next.unwrap());
         }
         family.kill();
         // And right after a replacement was killed the kernel's own signal remains, for the workers themselves.
