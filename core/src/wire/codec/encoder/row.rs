@@ -73,35 +73,27 @@ impl Drop for Row<'_> {
     }
 }
 
-impl ser::SerializeSeq for Row<'_> {
-    type Ok = ();
-    type Error = EncodeFault;
+/// A sequence and a tuple differ in their traits only.
+macro_rules! rows {
+    ($($trait:ident)*) => {$(
+        impl ser::$trait for Row<'_> {
+            type Ok = ();
+            type Error = EncodeFault;
 
-    #[inline(always)]
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeFault> {
-        value.serialize(Next(self))
-    }
+            #[inline(always)]
+            fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeFault> {
+                value.serialize(Next(self))
+            }
 
-    #[inline(always)]
-    fn end(self) -> Result<(), EncodeFault> {
-        self.close()
-    }
+            #[inline(always)]
+            fn end(self) -> Result<(), EncodeFault> {
+                self.close()
+            }
+        }
+    )*};
 }
 
-impl ser::SerializeTuple for Row<'_> {
-    type Ok = ();
-    type Error = EncodeFault;
-
-    #[inline(always)]
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeFault> {
-        value.serialize(Next(self))
-    }
-
-    #[inline(always)]
-    fn end(self) -> Result<(), EncodeFault> {
-        self.close()
-    }
-}
+rows!(SerializeSeq SerializeTuple);
 
 /// The next value of a row.
 struct Next<'r, 'a>(&'r mut Row<'a>);
