@@ -146,6 +146,7 @@ impl Incoming {
 
     /// Decodes the arguments; where they are none of this method's, answers so and returns `None`.
     pub fn arguments<T: DeserializeOwned + 'static>(&mut self) -> Option<T> {
+        // As opening it below does, with fewer moves.
         if let Some(arguments) = codec::from_octets(&self.payload.bytes) {
             self.payload = Parcel::default();
             return Some(arguments);

@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use bytes::{Buf, BytesMut};
+
 use super::outgoing::Outgoing;
 use super::signal::Signal;
 use crate::shm::outbox::{Outbox, Shared};
@@ -16,7 +18,6 @@ use crate::sys::{Child, SharedMemory, Stream};
 use crate::wire::codec::Handle;
 use crate::wire::frame::{Frame, MemoryAbout, MemoryForm};
 use crate::wire::rope::{Output, Rope};
-use bytes::{Buf, BytesMut};
 
 /// What a buffer keeps when it is idle.
 const IDLE: usize = 256 << 10;

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::clock::Clock;
-use super::{Inner, Node, hold_outcome};
+use super::{Inner, Node, hold_outcome, outcome_held};
 use crate::router::{CallKey, Expired, Message, Outcome, Waited};
 use crate::wire::ids::Destination;
 
@@ -126,10 +126,7 @@ impl Inner {
 
 fn waited_held(waited: Waited) -> Waited {
     match waited {
-        Waited::Ended(mut outcome) => {
-            hold_outcome(&mut outcome);
-            Waited::Ended(outcome)
-        }
+        Waited::Ended(outcome) => Waited::Ended(outcome_held(outcome)),
         Waited::Admitted => Waited::Admitted,
     }
 }
