@@ -178,10 +178,13 @@ impl Cast {
         let _keeper = content.make_bare();
         let node = Node::here();
         let to = self.request.to;
+        let caused_by = message::current().and_then(|current| current.call);
+        if caused_by.is_none() && node.cast_now(&to, &content) {
+            return Ok(());
+        }
         if !node.with(|router| router.has_room(&to, content.len())) {
             return Err(TrySendError::Full);
         }
-        let caused_by = message::current().and_then(|current| current.call);
         let asked = Asked { to, reply: false, timeout: None, inherited: None, caused_by };
         match node.request(asked, content, std::task::Waker::noop()) {
             Requested::Done(Waited::Admitted) => Ok(()),
@@ -273,6 +276,9 @@ impl Request {
         let _keeper = message.make_bare();
         let caused_by = current.and_then(|current| current.call);
         let to = self.to;
+        if kind == Kind::Cast && caused_by.is_none() && Node::here().cast_now(&to, &message) {
+            return Ok(Some(Waited::Admitted));
+        }
         // Seen here, since an init, a tick and a stop are no messages that anyone on the way could know of.
         if kind == Kind::Call
             && let Some(path) = message::self_call(&to)

@@ -1,6 +1,7 @@
 //! The loop that runs an actor on its thread: one handler at a time.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,11 +25,13 @@ use super::traits::{Handlers, Method};
 use crate::error::call::{CallError, Panic};
 use crate::error::exit::StopReason;
 use crate::error::start::StartFailure;
-use crate::router::{EntryKey, Outcome, Router, Taken};
+use crate::router::{CallKey, EntryKey, Handles, Outcome, Router, Taken, TakenCast};
 use crate::wire::ids::Destination;
 
 /// Messages handled in a row before other tasks of the thread have a turn.
 const BATCH: u32 = 64;
+/// Casts that are taken together.
+const CASTS: usize = 32;
 
 /// Everything that an actor needs to run on the present thread.
 pub(crate) struct Hosting {
@@ -59,6 +62,8 @@ pub(crate) trait Turn {
     /// the handler has sent. `act` says whether the next handler starts at once. False where what was passed on may be lost: no
     /// handler starts before it is [safe](Self::poll_safe).
     fn pass(&self, now: Instant, speaks: bool, act: &mut dyn FnMut(&mut Router) -> bool) -> bool;
+    /// Whether nothing was sent since the last [pass](Self::pass), so that the next handler may start without one.
+    fn is_quiet(&self, now: Instant) -> bool;
     /// Ready when all that was passed on is heard, even if this process ended then.
     fn poll_safe(&self, cx: &mut TaskContext<'_>) -> Poll<()>;
     /// The handler waits for something: what was passed on need not wait as well.
@@ -75,6 +80,9 @@ impl Turn for NoTurn {
     fn pass(&self, now: Instant, _: bool, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
         Node::here().at(now, act);
         true
+    }
+    fn is_quiet(&self, _: Instant) -> bool {
+        false
     }
     fn poll_safe(&self, _: &mut TaskContext<'_>) -> Poll<()> {
         Poll::Ready(())
@@ -111,7 +119,17 @@ pub(crate) async fn run<A: Handlers>(hosting: Hosting) -> Ended {
     };
     ready();
     let slot = AnswerSlot::new(end.clone());
-    let mut runner = Runner { entry, end, stop, turn, ctx, slot, watch: Stopwatch::new(Instant::now()), due: None };
+    let mut runner = Runner {
+        entry,
+        end,
+        stop,
+        turn,
+        ctx,
+        slot,
+        watch: Stopwatch::new(Instant::now()),
+        due: None,
+        casts: VecDeque::new(),
+    };
     let ended = runner.serve(&mut actor).await;
     if let Ended::Stopped(reason) = ended
         && let Err(message) = caught(handling(Current::default(), actor.stop(&runner.ctx, reason))).await
@@ -143,6 +161,8 @@ struct Runner<A: Handlers> {
     watch: Stopwatch,
     /// The message that is handled, or is to be handled next: it is moved as little as possible.
     due: Option<Taken>,
+    /// Casts that come before it, and that nobody is told of before all of them have ended.
+    casts: VecDeque<TakenCast>,
 }
 
 enum Next {
@@ -163,7 +183,9 @@ impl<A: Handlers> Runner<A> {
             .collect();
         let mut in_a_row = 0;
         loop {
-            let present = if self.due.is_some() { Next::Message } else { self.next(&mut ticks).await };
+            // Casts that were taken early are overtaken by a stop as if they had not been.
+            let is_next = self.due.is_some() || (!self.casts.is_empty() && self.stop.asked().is_none());
+            let present = if is_next { Next::Message } else { self.next(&mut ticks).await };
             in_a_row += 1;
             match present {
                 Next::Stop(reason) => return Ended::Stopped(reason),
@@ -178,12 +200,19 @@ impl<A: Handlers> Runner<A> {
                 }
                 Next::Message => {
                     let go_on = ticks.is_empty() && in_a_row < BATCH;
-                    if let Err(panic) = self.message(actor, go_on).await {
+                    let handled = match self.casts.is_empty() {
+                        true => self.message(actor, go_on).await,
+                        false => {
+                            in_a_row += self.casts.len() as u32;
+                            self.take_turns(actor, go_on).await
+                        }
+                    };
+                    if let Err(panic) = handled {
                         return Ended::Panicked(panic);
                     }
                 }
             }
-            if in_a_row >= BATCH && self.due.is_none() {
+            if in_a_row >= BATCH && self.due.is_none() && self.casts.is_empty() {
                 in_a_row = 0;
                 tokio::task::yield_now().await;
             }
@@ -231,12 +260,93 @@ impl<A: Handlers> Runner<A> {
     /// Handles the message that is due; what is to be handled after it is due then, if `go_on` and if that is known already.
     async fn message(&mut self, actor: &mut A, go_on: bool) -> Result<(), Panic> {
         let Some(taken) = &mut self.due else { return Ok(()) };
-        let (seq, method) = (taken.seq, taken.message.method);
-        let about = A::METHODS.get(usize::from(method));
+        let (seq, method, key) = (taken.seq, taken.message.method, taken.call);
         let payload = Parcel { bytes: taken.message.take_payload(), handles: mem::take(&mut taken.message.handles) };
-        let call = taken.reply.then_some(taken.call);
+        let call = taken.reply.then_some(key);
         // The deadline of a cast was for its room in the mailbox, which it has got.
-        let current = Current { call: Some(taken.call), deadline: taken.deadline.filter(|_| taken.reply) };
+        let current = Current { call: Some(key), deadline: taken.deadline.filter(|_| taken.reply) };
+        let (result, has_waited) = self.handle(actor, seq, method, payload, current, call).await;
+        let go_on = go_on && result.is_ok() && self.stop.asked().is_none();
+        let ran = self.watch.handled(has_waited || !go_on, Instant::now);
+        let (entry, slot, due, casts) = (self.entry, &self.slot, &mut self.due, &mut self.casts);
+        let is_safe = self.turn.pass(self.watch.at(), call.is_some(), &mut |router| {
+            if let Some(taken) = due {
+                if taken.reply {
+                    slot.deliver(router, taken.call);
+                }
+                if let Err(panic) = &result {
+                    router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
+                }
+                ran.into_iter().for_each(|ran| router.observe(entry, ran));
+                router.finish(entry, taken);
+            }
+            *due = None;
+            if go_on {
+                take_next(router, entry, due, casts);
+            }
+            due.is_some() || !casts.is_empty()
+        });
+        self.turn.finished(seq);
+        self.passed(is_safe).await;
+        result
+    }
+
+    /// Handles the casts that are there, or those before the first one that takes its time or says something.
+    async fn take_turns(&mut self, actor: &mut A, go_on: bool) -> Result<(), Panic> {
+        let (mut handled, mut ran, mut last) = (0, None, 0);
+        let mut result = Ok(());
+        while let Some(TakenCast { key, seq, method, payload }) = self.casts.pop_front() {
+            let payload = Parcel { bytes: payload, handles: Handles::none() };
+            let current = Current { call: Some(key), deadline: None };
+            let has_waited;
+            (result, has_waited) = self.handle(actor, seq, method, payload, current, None).await;
+            handled += 1;
+            last = seq;
+            let is_over = has_waited || result.is_err() || self.casts.is_empty() || self.stop.asked().is_some();
+            let took = self.watch.handled(is_over, Instant::now);
+            ran = took.or(ran);
+            if is_over || !self.turn.is_quiet(self.watch.at()) {
+                break;
+            }
+            self.turn.finished(seq);
+        }
+        let go_on = go_on && result.is_ok() && self.stop.asked().is_none();
+        let (entry, due, casts) = (self.entry, &mut self.due, &mut self.casts);
+        let is_safe = self.turn.pass(self.watch.at(), false, &mut |router| {
+            ran.into_iter().for_each(|ran| router.observe(entry, ran));
+            router.finish_casts(entry, handled);
+            if go_on && casts.is_empty() {
+                take_next(router, entry, due, casts);
+            }
+            go_on && (due.is_some() || !casts.is_empty())
+        });
+        self.turn.finished(last);
+        self.passed(is_safe).await;
+        result
+    }
+
+    /// What was passed on need not be lost before the next handler starts.
+    async fn passed(&mut self, is_safe: bool) {
+        if !is_safe {
+            poll_fn(|cx| self.turn.poll_safe(cx)).await;
+        }
+        if let Some(taken) = &mut self.due {
+            hold_taken(taken);
+        }
+    }
+
+    /// Runs the handler of a message, and says whether it was not over at once.
+    #[inline]
+    async fn handle(
+        &mut self,
+        actor: &mut A,
+        seq: u64,
+        method: u16,
+        payload: Parcel,
+        current: Current,
+        call: Option<CallKey>,
+    ) -> (Result<(), Panic>, bool) {
+        let about = A::METHODS.get(usize::from(method));
         self.end.enter(call);
         self.turn.started(seq, method, self.watch.at());
         let mut incoming = Incoming::new(method, about, payload, call, &self.slot);
@@ -255,34 +365,7 @@ impl<A: Handlers> Runner<A> {
             let name = about.map_or("an unknown method", |method| method.name);
             Panic { message, at: format!("{}::{name}", A::NAME) }
         });
-        let go_on = go_on && result.is_ok() && self.stop.asked().is_none();
-        let ran = self.watch.handled(has_waited || !go_on, Instant::now);
-        let (entry, slot, due) = (self.entry, &self.slot, &mut self.due);
-        let is_safe = self.turn.pass(self.watch.at(), call.is_some(), &mut |router| {
-            if let Some(taken) = due {
-                if taken.reply {
-                    slot.deliver(router, taken.call);
-                }
-                if let Err(panic) = &result {
-                    router.answer(taken.call, Outcome::Fatal(CallError::Panicked(panic.clone())));
-                }
-                ran.into_iter().for_each(|ran| router.observe(entry, ran));
-                router.finish(entry, taken);
-            }
-            match go_on {
-                true => router.take_into(entry, due),
-                false => *due = None,
-            }
-            due.is_some()
-        });
-        self.turn.finished(seq);
-        if !is_safe {
-            poll_fn(|cx| self.turn.poll_safe(cx)).await;
-        }
-        if let Some(taken) = &mut self.due {
-            hold_taken(taken);
-        }
-        result
+        (result, has_waited)
     }
 
     /// Awaits a handler; whether it was not over at once.
@@ -322,6 +405,14 @@ impl<A: Handlers> Runner<A> {
             }
             Err(message) => Err(Panic { message, at: format!("{}::{name}", A::NAME) }),
         }
+    }
+}
+
+/// What is to be handled next: casts that need nothing around each, or a message.
+fn take_next(router: &mut Router, entry: EntryKey, due: &mut Option<Taken>, casts: &mut VecDeque<TakenCast>) {
+    router.take_casts(entry, CASTS, casts);
+    if casts.is_empty() {
+        router.take_into(entry, due);
     }
 }
 

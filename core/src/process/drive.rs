@@ -222,9 +222,12 @@ pub(crate) fn given(ahead: Vec<Ahead>) -> Vec<Given> {
 fn handle_cuts(router: &mut Router, link: LinkKey, cuts: &mut Vec<Cut>) -> Result<(), FrameError> {
     for cut in cuts.drain(..) {
         for frame in cut.frames() {
-            match frame.as_value() {
-                Some((call, value)) => router.handle_value(link, call, value),
-                None => router.handle_frame(link, frame.decode()?),
+            if let Some((call, value)) = frame.as_value() {
+                router.handle_value(link, call, value);
+            } else if let Some(short) = frame.as_short() {
+                router.handle_short(link, short);
+            } else {
+                router.handle_frame(link, frame.decode()?);
             }
         }
     }

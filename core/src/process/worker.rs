@@ -119,7 +119,7 @@ async fn serve(
     let (spoken, stopped, news) = (connection.clone(), stop.clone(), Arc::new(AtomicBool::new(false)));
     let told = news.clone();
     let link = node.add_link(|link| Arc::new(Uplink { connection: spoken, link, init, stop: stopped, news: told }));
-    place::settle_outgoing(Sendings { connection: connection.clone(), link, news });
+    place::settle_outgoing(Sendings { connection: connection.clone(), link, news: news.clone() });
     node.with(|router| router.set_uplink(link));
     let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
     let about = NewEntry {
@@ -163,7 +163,7 @@ async fn serve(
         stop,
         init,
         ready: Box::new(ready),
-        turn: Box::new(WorkerTurn::new(journal, connection.clone(), link)),
+        turn: Box::new(WorkerTurn::new(journal, connection.clone(), link, news)),
     };
     // A task beside the connection's: one wakes the other without a turn of the runtime in between.
     let hosted = tokio::task::spawn_local((actor.host)(hosting));
@@ -247,6 +247,7 @@ impl Peer for Uplink {
     }
 
     fn hurry(&self) {
+        self.news.store(true, Ordering::Release);
         hurry(&self.connection, self.link);
     }
 
@@ -295,6 +296,8 @@ struct WorkerTurn {
     journal: Journal,
     connection: Arc<Connection>,
     link: LinkKey,
+    /// Whether there was something to send since what there was to send was last fetched here.
+    news: Arc<AtomicBool>,
     born: Instant,
     /// The last time that was put into the journal, and the age at it.
     aged: Cell<(Instant, Duration)>,
@@ -306,12 +309,12 @@ struct WorkerTurn {
 }
 
 impl WorkerTurn {
-    fn new(journal: Journal, connection: Arc<Connection>, link: LinkKey) -> Self {
+    fn new(journal: Journal, connection: Arc<Connection>, link: LinkKey, news: Arc<AtomicBool>) -> Self {
         let flusher = RefCell::new(Flusher::new(connection.clone(), link));
         let born = Instant::now();
         let aged = Cell::new((born, Duration::ZERO));
         let passed = Cell::new(Passed::Written);
-        Self { journal, connection, link, born, aged, flusher, passed, waits_until: Cell::new(None) }
+        Self { journal, connection, link, news, born, aged, flusher, passed, waits_until: Cell::new(None) }
     }
 }
 
@@ -333,6 +336,8 @@ impl Turn for WorkerTurn {
             return self.pass_on(now, act);
         }
         let mut more = false;
+        // Before what is there is looked for: what comes behind that is told anew.
+        self.news.store(false, Ordering::Relaxed);
         let has_output = Node::here().at(now, |router| {
             more = act(router);
             router.has_output(self.link)
@@ -343,6 +348,11 @@ impl Turn for WorkerTurn {
             return self.pass_on(now, &mut |_| more);
         }
         true
+    }
+
+    fn is_quiet(&self, now: Instant) -> bool {
+        let is_due = self.waits_until.get().is_some_and(|until| until <= now);
+        !is_due && !self.news.load(Ordering::Acquire) && !self.connection.is_behind()
     }
 
     fn poll_safe(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -358,6 +368,7 @@ impl Turn for WorkerTurn {
 
 impl WorkerTurn {
     fn pass_on(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
+        self.news.store(false, Ordering::Relaxed);
         let passed = self.connection.pass(now, &mut |data, control| {
             let (ahead, more) = Node::here().at(now, |router| {
                 router.fetches(self.link);

@@ -1,7 +1,9 @@
 //! A slab whose keys are never used twice.
 
-/// A key of an [`Arena`]: a place and the generation of what is in it. Never zero.
+/// A key of an [`Arena`]: a place and the generation of what is in it. Never zero, and never with the uppermost bit.
 pub(crate) type Key = u64;
+
+const GENERATION: u32 = u32::MAX >> 1;
 
 #[derive(Debug)]
 struct Place<T> {
@@ -37,7 +39,8 @@ impl<T> Arena<T> {
         self.len += 1;
         let at = self.free.pop().unwrap_or_else(|| self.grow());
         let place = &mut self.places[at as usize];
-        let generation = place.generation.wrapping_add(1).max(1);
+        // The uppermost bit is for keys of another sort.
+        let generation = (place.generation.wrapping_add(1) & GENERATION).max(1);
         *place = Place { generation, value: Some(make()) };
         u64::from(generation) << 32 | u64::from(at)
     }
@@ -58,6 +61,12 @@ impl<T> Arena<T> {
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.places.get_mut(key as u32 as usize)?;
         if place.generation == (key >> 32) as u32 { place.value.as_mut() } else { None }
+    }
+
+    /// What is at the place of a key, whatever generation that is.
+    pub(crate) fn at(&self, place: u32) -> Option<(Key, &T)> {
+        let Place { generation, value } = self.places.get(place as usize)?;
+        Some((u64::from(*generation) << 32 | u64::from(place), value.as_ref()?))
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::casts::Cause;
 use super::entry::{Consumer, EntryKey, Source};
 use super::link::LinkKey;
 use super::record::{CallKey, Phase, Record};
@@ -31,7 +32,7 @@ impl Router {
             .iter()
             .filter(|(_, record)| record.is_awaited() && record.phase != Phase::Watching && self.handler_runs(record));
         let between = awaited.filter_map(|(call, record)| {
-            let cause = self.calls.get(record.cause()?).filter(|cause| self.handler_runs(cause))?;
+            let cause = self.cause(record.cause()?).filter(|cause| cause.handler_runs)?;
             let (from, to) = (self.entries.get(cause.entry)?, self.entries.get(record.entry)?);
             let method = to.about.methods.get(usize::from(record.method)).copied().unwrap_or("a method");
             Some(CallBetween { call, from: from.route, to: to.route, method: method.into() })
@@ -41,14 +42,14 @@ impl Router {
 
     /// Whether the request, or one of those that caused it, went to one of these actors.
     pub(crate) fn is_caused_at(&self, call: CallKey, actors: &[Destination]) -> bool {
-        let mut cause = Some(call);
-        while let Some(record) = cause.and_then(|key| self.calls.get(key)) {
-            if let Some(e) = self.entries.get(record.entry)
+        let mut next = Some(call);
+        while let Some(cause) = next.and_then(|key| self.cause(key)) {
+            if let Some(e) = self.entries.get(cause.entry)
                 && actors.iter().any(|to| to.node == e.route.node && to.actor == e.route.actor)
             {
                 return true;
             }
-            cause = record.cause();
+            next = cause.caused_by;
         }
         false
     }
@@ -73,10 +74,10 @@ impl Router {
         if matches!(self.entries.get(entry)?.consumer, Consumer::Onward { .. }) {
             return None;
         }
-        let at = self.chain(Some(cause)).position(|record| record.entry == entry && self.handler_runs(record))?;
+        let at = self.chain(Some(cause)).position(|cause| cause.entry == entry && cause.handler_runs)?;
         let name = |entry| self.entries.get(entry).map_or_else(String::new, |e| e.about.name.to_string());
         let mut path = vec![name(entry)];
-        path.extend(self.chain(Some(cause)).take(at + 1).map(|record| name(record.entry)));
+        path.extend(self.chain(Some(cause)).take(at + 1).map(|cause| name(cause.entry)));
         path.reverse();
         Some(path)
     }
@@ -86,20 +87,18 @@ impl Router {
     /// Where the nearest cause did not come from there, an earlier one may have: it waits as well.
     pub(super) fn cause_as_known_by(&self, link: LinkKey, caused_by: Option<CallKey>) -> CallId {
         self.chain(caused_by)
-            .find(|record| record.source == Source::Link(link))
-            .map_or(CallId::NONE, |record| record.inbound)
+            .find(|cause| cause.source == Source::Link(link))
+            .map_or(CallId::NONE, |cause| cause.inbound)
     }
 
     /// A request and those that wait for it, nearest first: a cast, or a call that nobody awaits, holds up nobody.
-    fn chain(&self, cause: Option<CallKey>) -> impl Iterator<Item = &Record> {
-        let first = cause.and_then(|key| self.calls.get(key));
-        std::iter::successors(first, |record| {
-            record.cause().filter(|_| record.is_awaited()).and_then(|key| self.calls.get(key))
-        })
-        .take(DEPTH)
+    fn chain(&self, first: Option<CallKey>) -> impl Iterator<Item = Cause> {
+        let first = first.and_then(|key| self.cause(key));
+        let next = |cause: &Cause| cause.caused_by.filter(|_| cause.is_awaited).and_then(|key| self.cause(key));
+        std::iter::successors(first, next).take(DEPTH)
     }
 
-    fn handler_runs(&self, record: &Record) -> bool {
+    pub(super) fn handler_runs(&self, record: &Record) -> bool {
         let finished = self.entries.get(record.entry).and_then(|e| e.progress.as_ref());
         record.handler_runs
             && match (record.phase, finished) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arena::Key;
+use super::casts::Sent;
 use super::hash::OwnMap;
 use super::line::Line;
 use super::link::{Journal, LinkKey};
@@ -29,6 +30,8 @@ pub(super) const SHORT_PREFETCH: u32 = 64;
 /// And no more than this many: with fewer, a worker whose handlers take less than a microsecond waits again and again for the
 /// sender, which hears of room only with its answers.
 pub(super) const LARGEST_PREFETCH: u32 = 1024;
+/// A handler this short costs no more than what goes with its message.
+const BRIEF: Duration = Duration::from_micros(2);
 /// A handler this short is over before the next message could arrive.
 pub(super) const SHORT: Duration = Duration::from_micros(100);
 
@@ -84,8 +87,8 @@ pub(super) struct Entry {
     pub(super) windows: Windows,
     /// Units by which those windows together exceed what each has before anyone could refuse it.
     reserved: u32,
-    /// Messages handed to the worker and not finished: number, cost, record.
-    pub(super) sent: VecDeque<(u64, u32, CallKey)>,
+    /// Messages handed to the worker and not finished.
+    pub(super) sent: VecDeque<Sent>,
     /// The number of the last message handed to the worker (or, where the actor is hosted, received).
     pub(super) seq: u64,
     /// What the worker's process has told of its progress.
@@ -206,18 +209,16 @@ impl Entry {
         matches!(self.consumer, Consumer::Onward { credit, .. } if self.open == 0 && credit.outstanding() == 0)
     }
 
-    /// The message whose handler runs, as far as is known here.
-    pub(super) fn running(&self) -> Option<CallKey> {
-        let Consumer::Worker { .. } = self.consumer else { return self.running };
+    /// The message whose handler runs in the worker, as far as is known here.
+    pub(super) fn runs(&self) -> Option<&Sent> {
         let progress = &self.progress.as_ref()?.0;
         let started = progress.started();
-        if started <= progress.finished() {
-            return None;
-        }
-        // Numbers are handed out in a row.
-        let first = self.sent.front()?.0;
-        let &(_, _, key) = self.sent.get(usize::try_from(started.checked_sub(first)?).ok()?)?;
-        Some(key)
+        if started <= progress.finished() { None } else { self.sent(started) }
+    }
+
+    /// Whether its handlers take so little time that it matters what is done around each.
+    pub(super) fn is_brief(&self) -> bool {
+        self.pace.is_some_and(|pace| u128::from(pace) < BRIEF.as_nanos())
     }
 
     /// Whether a worker may have started the handler of this message; `None` where there is no worker.

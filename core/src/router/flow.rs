@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use super::casts::{Sent, light_key};
 use super::entry::{Consumer, EntryKey, Source};
 use super::link::{CALLS_LIMIT, LinkKey};
 use super::record::{Origin, Phase};
@@ -113,12 +114,17 @@ impl Router {
             record.phase = Phase::Sent { seq: e.seq };
             record.handed = Some(link);
             record.since = Some(self.now);
+            let is_light_now = to_worker && !record.reply && record.cause().is_none();
             if to_worker {
-                e.sent.push_back((e.seq, record.cost, key));
+                // Nothing is asked of a cast any more that nothing has caused.
+                let known = if is_light_now { light_key(entry, e.seq) } else { key };
+                let (seq, cost, method) = (e.seq, record.cost, record.method);
+                e.sent.push_back(Sent { seq, key: known, since: self.now, cost, method });
             }
             let to =
                 Destination { run: self.run, node: e.route.node, actor: e.route.actor, type_hash: record.type_hash };
             let (source, cost, reply) = (record.source, record.cost, record.reply);
+            let number = if is_light_now { light_key(entry, e.seq) } else { key };
             let (deadline, cause) = (record.deadline, record.cause());
             let held = record.message.as_ref().map(|message| message.handles.clone()).unwrap_or_default();
             let caused_by = self.cause_as_known_by(link, cause);
@@ -135,7 +141,7 @@ impl Router {
             {
                 let request = RequestParts {
                     // A cast that goes onward is forgotten here; one in a worker can still be a cause.
-                    call: if reply || to_worker { CallId(key) } else { CallId::NONE },
+                    call: if reply || to_worker { CallId(number) } else { CallId::NONE },
                     reply,
                     to,
                     method: message.method,
@@ -147,7 +153,10 @@ impl Router {
                     payload: &message.payload,
                     kept: &message.kept,
                 };
-                request.encode(&mut l.out);
+                match request.as_short().filter(|_| to_worker) {
+                    Some(short) => short.encode(&mut l.out),
+                    None => request.encode(&mut l.out),
+                }
                 record.message = None;
                 if l.ask_flush() {
                     self.say_flush(link);
@@ -156,7 +165,7 @@ impl Router {
             // Behind the message, so that a Release does not overtake it: there it would be news of what nobody holds.
             self.let_go(held.list());
             self.release(entry, source, cost);
-            if !to_worker && !reply {
+            if !reply && (is_light_now || !to_worker) {
                 self.forget(key);
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::calls::Calls;
+use super::casts::is_light;
 use super::record::CallKey;
 
 /// Ended requests that a line may hold before it is looked through.
@@ -33,13 +34,19 @@ impl Line {
     /// The first request that has not ended; those before it are dropped.
     pub(super) fn front(&mut self, calls: &Calls) -> Option<CallKey> {
         while let Some(&key) = self.keys.front() {
-            if calls.get(key).is_some() {
+            if is_light(key) || calls.get(key).is_some() {
                 return Some(key);
             }
             self.keys.pop_front();
             self.gone = self.gone.saturating_sub(1);
         }
         None
+    }
+
+    /// The first request, which may have ended.
+    #[inline]
+    pub(super) fn first(&self) -> Option<CallKey> {
+        self.keys.front().copied()
     }
 
     /// Takes the request that [`front`](Self::front) has found.
@@ -51,7 +58,7 @@ impl Line {
     pub(super) fn ended(&mut self, calls: &Calls) {
         self.gone += 1;
         if self.gone > SLACK && self.gone * 2 > self.keys.len() {
-            self.keys.retain(|key| calls.get(*key).is_some());
+            self.keys.retain(|key| is_light(*key) || calls.get(*key).is_some());
             self.gone = 0;
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::awaited::Waiting;
+use super::casts::Sent;
 use super::entry::{Consumer, FIRST_WINDOW, LARGEST_PREFETCH, LARGEST_WINDOW, Source};
 use super::handles::Handles;
 use super::identity::Behind;
@@ -17,8 +18,8 @@ use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
 use crate::wire::codec::{Handle, Kept};
 use crate::wire::content::Content;
-use crate::wire::frame::{Frame, Request, Route, Status, encode_reply};
-use crate::wire::ids::{CallId, NodeId};
+use crate::wire::frame::{Frame, Request, Route, Short, Status, Trace, encode_reply};
+use crate::wire::ids::{CallId, Destination, NodeId, TypeHash};
 use crate::wire::rope::{Output, Part, Rope};
 
 /// How long what nobody waits for may wait for what it can go with. Only the sender of a message that is larger than half of its
@@ -198,6 +199,7 @@ impl Router {
             return self.handle_request(link, request);
         }
         match frame {
+            Frame::Short(short) => self.handle_short(link, short),
             Frame::Reply { call, status, handles, payload } => {
                 if handles.is_empty() {
                     return self.handle_reply(link, call, status, Handles::none(), payload);
@@ -289,13 +291,34 @@ impl Router {
         true
     }
 
+    /// A request without anything but arguments has come in, for the actor that this process hosts.
+    #[inline]
+    pub(crate) fn handle_short(&mut self, link: LinkKey, short: Short) {
+        if self.links.get(link).is_none_or(|l| l.refused) {
+            return;
+        }
+        let hosted = self.hosted.filter(|_| self.uplink == Some(link));
+        let Some((route, entry)) = hosted else {
+            return self.refuse(link, "it sent a short request to a process that hosts nothing for it".to_owned());
+        };
+        if !short.reply {
+            return self.handle_cast(link, entry, short);
+        }
+        let Short { call, reply, method, priority, remaining, payload } = short;
+        let type_hash = self.entries.get(entry).map_or(TypeHash(0), |e| e.about.type_hash);
+        let to = Destination { run: self.run, node: route.node, actor: route.actor, type_hash };
+        let (caused_by, trace, handles) = (CallId::NONE, Trace::default(), Vec::new());
+        let mut request = Request { call, reply, to, method, priority, remaining, caused_by, trace, handles, payload };
+        self.handle_request(link, &mut request);
+    }
+
     fn handle_request(&mut self, link: LinkKey, request: &mut Request) {
         let route = Route { node: request.to.node, actor: request.to.actor };
         let cost = cost(request.payload.len());
         let deadline = request.remaining.map(|left| self.now + Duration::from_millis(u64::from(left)));
         // The number is one of ours, and believed only where the message it names was handed to this very peer.
         let caused_by = Some(request.caused_by)
-            .filter(|&call| call != CallId::NONE && self.handed_to(link, call).is_some())
+            .filter(|&call| call != CallId::NONE && self.was_handed_to(link, call))
             .map(|call| call.0);
         if request.reply {
             if !self.is_new_number(link, request.call) {
@@ -442,13 +465,10 @@ impl Router {
         }
         // A worker finishes its messages in order.
         let mut finished = returned;
-        while let Some(&(_, cost, key)) = self.entries.get(entry).and_then(|e| e.sent.front())
-            && cost <= finished
+        while let Some(e) = self.entries.get_mut(entry)
+            && let Some(Sent { key, cost, .. }) = e.sent.pop_front_if(|sent| sent.cost <= finished)
         {
             finished -= cost;
-            if let Some(e) = self.entries.get_mut(entry) {
-                e.sent.pop_front();
-            }
             match self.calls.get_mut(key) {
                 Some(record) if record.reply => record.handler_runs = false,
                 Some(_) => self.forget(key),

@@ -20,6 +20,7 @@
 mod arena;
 mod awaited;
 mod calls;
+mod casts;
 mod causes;
 mod entry;
 mod flow;
@@ -41,6 +42,7 @@ mod timers;
 
 pub(crate) use arena::Arena;
 pub(crate) use awaited::Waited;
+pub(crate) use casts::TakenCast;
 pub(crate) use causes::CallBetween;
 pub(crate) use entry::{EntryKey, NewEntry};
 pub(crate) use handles::Handles;

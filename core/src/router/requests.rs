@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::awaited::Waiting;
+use super::casts::is_light;
 use super::entry::{Consumer, EntryKey, Source};
 use super::handles::Handles;
 use super::link::{LinkKey, MONITORS_LIMIT};
@@ -310,9 +311,11 @@ impl Router {
     /// What the actor's handler is doing, in words.
     pub(super) fn doing(&self, entry: EntryKey) -> Option<String> {
         let e = self.entries.get(entry)?;
-        let record = self.calls.get(e.running()?)?;
-        let name = e.about.methods.get(usize::from(record.method)).copied().unwrap_or("a handler");
-        let since = record.since?;
+        let (method, since) = match e.consumer {
+            Consumer::Worker { .. } => e.runs().map(|sent| (sent.method, sent.since))?,
+            _ => self.calls.get(e.running?).and_then(|record| Some((record.method, record.since?)))?,
+        };
+        let name = e.about.methods.get(usize::from(method)).copied().unwrap_or("a handler");
         Some(format!("{name}, for {:.1} s", self.now.saturating_duration_since(since).as_secs_f64()))
     }
 
@@ -332,6 +335,10 @@ impl Router {
                 e.is_woken = false;
                 return;
             };
+            if is_light(call) {
+                *into = self.take_light(entry);
+                return;
+            }
             e.queue.pop();
             let hosted = e.hosted;
             let Some(record) = self.calls.get_mut(call) else { return };
@@ -368,6 +375,9 @@ impl Router {
 
     /// The handler of a taken message has ended; its answer may come later.
     pub(crate) fn finish(&mut self, entry: EntryKey, taken: &Taken) {
+        if is_light(taken.call) {
+            return self.finish_casts(entry, 1);
+        }
         let Some(e) = self.entries.get_mut(entry) else {
             return;
         };

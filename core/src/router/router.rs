@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::arena::Arena;
 use super::calls::Calls;
+use super::casts::Come;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
 use super::handles::Handles;
 use super::hash::{OwnMap, PeerMap};
@@ -94,6 +95,8 @@ pub(crate) struct Router {
     /// Who spoke over connections that are closed.
     pub(super) departed: Departed,
     pub(super) calls: Calls,
+    /// Casts without a record for the actor that this process hosts, in order; what was taken is in front.
+    pub(super) come: VecDeque<Come>,
     /// Outcomes of requests of futures that came before their records' ends.
     pub(super) early: OwnMap<CallKey, Outcome>,
     /// The futures that find something, to be woken outside.
@@ -125,6 +128,7 @@ impl Router {
             nodes: PeerMap::default(),
             departed: Departed::default(),
             calls: Calls::new(),
+            come: VecDeque::new(),
             early: OwnMap::default(),
             woken: Vec::new(),
             references: References::default(),
@@ -158,7 +162,7 @@ impl Router {
 
     /// Requests that have not ended.
     pub(crate) fn open_requests(&self) -> usize {
-        self.calls.len()
+        self.calls.len() + self.light_casts()
     }
 
     /// Makes a mailbox of this node. Nobody serves it yet: what is sent to it waits.
@@ -300,6 +304,7 @@ impl Router {
             }
         } else if e.hosted {
             self.hosted = None;
+            self.come.clear();
         } else {
             self.owned.remove(&e.route.actor);
         }
@@ -318,6 +323,7 @@ impl Router {
         };
         let (owner, name) = (e.about.owner, e.about.name.clone());
         let consumer = e.consumer;
+        let mut dead_letters = e.lost_casts();
         let mut open: Vec<_> = self
             .calls
             .iter()
@@ -352,7 +358,6 @@ impl Router {
         {
             l.exit = Some(exit.clone());
         }
-        let mut dead_letters = 0;
         for (_, key, reply, executed) in open {
             dead_letters += u64::from(!reply && executed == Executed::No);
             self.end(key, Outcome::Failed(handed(executed)));

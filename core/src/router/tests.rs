@@ -3,6 +3,7 @@
 mod world;
 
 mod cancel;
+mod casts;
 mod deadlines;
 mod deadlock;
 mod deaths;

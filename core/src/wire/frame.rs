@@ -25,6 +25,7 @@ pub(crate) const PAYLOAD_LIMIT: usize = FRAME_LIMIT - PREFIX - REQUEST - 255 * H
 
 const PREFIX: usize = 16;
 const REQUEST: usize = 72;
+const SHORT: usize = 8;
 const HANDLE: usize = 16;
 /// The part of a handle's number that is the actor's.
 const NUMBER: u64 = (1 << 56) - 1;
@@ -37,6 +38,8 @@ const VALUE: u8 = 0;
 pub(crate) enum Frame {
     /// A call, or a cast where `reply` is false.
     Request(Request),
+    /// The same to the actor that the receiver hosts for the sender, with nothing but its arguments: most are that.
+    Short(Short),
     /// The one outcome of a call.
     Reply { call: CallId, status: Status, handles: Vec<Handle>, payload: Content },
     /// The caller is not interested any more.
@@ -121,6 +124,17 @@ pub(crate) struct Request {
     pub(crate) payload: Content,
 }
 
+/// A message to the actor that its receiver hosts for its sender, without handles, cause and trace.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Short {
+    pub(crate) call: CallId,
+    pub(crate) reply: bool,
+    pub(crate) method: u16,
+    pub(crate) priority: u8,
+    pub(crate) remaining: Option<u32>,
+    pub(crate) payload: Content,
+}
+
 /// Ids of a distributed trace, carried and not looked at. Most requests have none, and move quicker without room for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trace(Option<Box<(u128, u64)>>);
@@ -129,6 +143,10 @@ impl Trace {
     /// Trace and span; zeros where there is none.
     pub(crate) fn new(trace: u128, span: u64) -> Self {
         Self((trace != 0 || span != 0).then(|| Box::new((trace, span))))
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 
     fn ids(&self) -> (u128, u64) {
@@ -193,6 +211,8 @@ mod kind {
     pub(super) const RELEASE: u8 = 17;
     pub(super) const MEMORY: u8 = 18;
     pub(super) const FORGET: u8 = 19;
+    pub(super) const SHORT_CALL: u8 = 20;
+    pub(super) const SHORT_CAST: u8 = 21;
 }
 
 impl Frame {
@@ -200,6 +220,7 @@ impl Frame {
     pub(crate) fn encode(&self, out: &mut impl Output) {
         match self {
             Self::Request(request) => request.encode(out),
+            Self::Short(short) => short.parts(&Kept::default()).encode(out),
             Self::Reply { call, status, handles, payload } => {
                 encode_reply(out, *call, *status, handles, payload.whole())
             }
@@ -272,7 +293,51 @@ pub(crate) struct RequestParts<'a> {
     pub(crate) kept: &'a Kept,
 }
 
+/// A short request as it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShortParts<'a> {
+    pub(crate) call: CallId,
+    pub(crate) reply: bool,
+    pub(crate) method: u16,
+    pub(crate) priority: u8,
+    pub(crate) remaining: Option<u32>,
+    pub(crate) payload: &'a Content,
+    pub(crate) kept: &'a Kept,
+}
+
+impl ShortParts<'_> {
+    /// Appends the frame's bytes.
+    #[inline]
+    pub(crate) fn encode(&self, out: &mut impl Output) {
+        let kind = if self.reply { kind::SHORT_CALL } else { kind::SHORT_CAST };
+        let rest = SHORT + self.payload.len() + self.kept.len();
+        out.reserve(room(PREFIX + rest));
+        let mut head = [0; PREFIX + SHORT];
+        head[..PREFIX].copy_from_slice(&prefix_bytes(kind, 0, 0, self.call, rest));
+        let remaining = self.remaining.unwrap_or(NO_DEADLINE);
+        let about = u64::from(remaining) | u64::from(self.method) << 32 | u64::from(self.priority) << 48;
+        head[PREFIX..].copy_from_slice(&about.to_le_bytes());
+        out.put(&head);
+        self.kept.write(self.payload.whole(), out);
+    }
+}
+
 impl RequestParts<'_> {
+    /// The same without what a short one has not, if it has nothing of that.
+    #[inline]
+    pub(crate) fn as_short(&self) -> Option<ShortParts<'_>> {
+        let is_short = self.handles.is_empty() && self.caused_by == CallId::NONE && self.trace.is_none();
+        is_short.then_some(ShortParts {
+            call: self.call,
+            reply: self.reply,
+            method: self.method,
+            priority: self.priority,
+            remaining: self.remaining,
+            payload: self.payload,
+            kept: self.kept,
+        })
+    }
+
     /// Appends the frame's bytes.
     pub(crate) fn encode(&self, out: &mut impl Output) {
         debug_assert!(self.handles.len() <= 255, "the codec allows no more");
@@ -312,6 +377,20 @@ pub(crate) fn encode_reply(out: &mut impl Output, call: CallId, status: Status, 
         Status::Fatal => 4,
     };
     with_handles(out, kind::REPLY, status, call, handles, payload);
+}
+
+impl Short {
+    fn parts<'a>(&'a self, kept: &'a Kept) -> ShortParts<'a> {
+        ShortParts {
+            call: self.call,
+            reply: self.reply,
+            method: self.method,
+            priority: self.priority,
+            remaining: self.remaining,
+            payload: &self.payload,
+            kept,
+        }
+    }
 }
 
 impl Request {

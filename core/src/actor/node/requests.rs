@@ -54,6 +54,17 @@ impl Node {
         Requested::Waits { call, deadline, has_clock }
     }
 
+    /// Sends a cast that nothing has caused, if it can go to a worker at once; false where it has to be requested.
+    #[inline]
+    pub(crate) fn cast_now(&self, to: &Destination, message: &Message) -> bool {
+        let mut inner = self.lock();
+        let is_sent = inner.router.cast_now(to, message, Instant::now);
+        if is_sent {
+            self.react(inner);
+        }
+        is_sent
+    }
+
     /// Asks, for a future, when an actor's present incarnation ends.
     pub(crate) fn monitor(&self, to: &Destination) -> CallKey {
         self.with(|router| router.request_monitor(to))

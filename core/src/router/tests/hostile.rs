@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::codec::Handle;
-use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, MemoryAbout, MemoryForm, Request, Route, Status, Trace};
+use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, MemoryAbout, MemoryForm, Request, Route, Short, Status, Trace};
 use crate::wire::ids::{ActorId, CallId, Destination, NodeId};
 use crate::wire::mutations::{self, Mutations};
 
@@ -20,7 +20,15 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
     let handle = Handle { kind: Handle::MEMORY, node: to.node, actor: ActorId(d as u64 % 4) };
     let handle = if c.is_multiple_of(3) { handle } else { Handle { node: NodeId(c as u64 % 3), ..handle } };
     let handles = if e.is_multiple_of(4) { vec![handle] } else { Vec::new() };
-    match kind % 15 {
+    match kind % 16 {
+        15 => Frame::Short(Short {
+            call,
+            reply: c.is_multiple_of(2),
+            method: d as u16,
+            priority: 0,
+            remaining: None,
+            payload: payload.into(),
+        }),
         0..=3 => Frame::Request(Request {
             call,
             reply: c.is_multiple_of(2),
@@ -71,7 +79,7 @@ proptest! {
         // The hub hears the bad worker, or a worker its bad hub.
         let (hearer, link) = if from_above { (a.process, w.link(a.wire, a.process)) } else { (root, w.link(b.wire, root)) };
         let destinations = [to_a.to, to_b.to, to_t.to, to_x.to, gone.to];
-        let mut keys = vec![0, 1, 2, u64::MAX, 1 << 32, 2 << 32, 1 << 32 | 1];
+        let mut keys = vec![0, 1, 2, u64::MAX, 1 << 32, 2 << 32, 1 << 32 | 1, 1 << 63 | 1, 1 << 63 | 1 << 32 | 1];
         let mut honest = Vec::new();
         for (at, draw) in draws.iter().enumerate() {
             if at.is_multiple_of(5) {

@@ -3,8 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    Frame, FrameError, HANDLE, MemoryAbout, MemoryForm, NO_DEADLINE, NUMBER, PREFIX, REQUEST, Request, Route, Status,
-    Trace, VALUE, VERSION, kind,
+    Frame, FrameError, HANDLE, MemoryAbout, MemoryForm, NO_DEADLINE, NUMBER, PREFIX, REQUEST, Request, Route, SHORT,
+    Short, Status, Trace, VALUE, VERSION, kind,
 };
 use crate::wire::codec::Handle;
 use crate::wire::content::Content;
@@ -152,6 +152,31 @@ impl Whole<'_> {
         let is_value = head[4..8] == [VERSION, kind::REPLY, VALUE, 0];
         is_value.then(|| (CallId(u64_at(head, 8)), Content::of(self.all, rest)))
     }
+
+    /// A short request, as most frames to a worker are, likewise; `None` where it is none or is not as it must be.
+    #[inline]
+    pub(crate) fn as_short(self) -> Option<Short> {
+        let (head, rest) = self.frame.split_first_chunk::<PREFIX>()?;
+        // Version, kind, flags and number of handles.
+        let reply = match *head {
+            [_, _, _, _, VERSION, kind::SHORT_CAST, 0, 0, ..] => false,
+            [_, _, _, _, VERSION, kind::SHORT_CALL, 0, 0, ..] => true,
+            _ => return None,
+        };
+        let (about, payload) = rest.split_first_chunk::<SHORT>()?;
+        let about = u64::from_le_bytes(*about);
+        if about >> 56 != 0 {
+            return None;
+        }
+        Some(Short {
+            call: CallId(u64_at(head, 8)),
+            reply,
+            method: (about >> 32) as u16,
+            priority: (about >> 48) as u8,
+            remaining: Some(about as u32).filter(|left| *left != NO_DEADLINE),
+            payload: Content::of(self.all, payload),
+        })
+    }
 }
 
 /// A long frame gets its room at once; a short one finds it in what the reader reserves.
@@ -179,6 +204,11 @@ fn decode(whole: &Bytes, frame: &[u8]) -> Result<Frame, FrameError> {
     Ok(match kind {
         kind::CALL => Frame::Request(Request::decode(call, true, handles, body)?),
         kind::CAST => Frame::Request(Request::decode(call, false, handles, body)?),
+        kind::SHORT_CALL | kind::SHORT_CAST => match (Whole { all: whole, frame }.as_short(), rest.get(SHORT - 1)) {
+            (Some(short), _) => Frame::Short(short),
+            (None, Some(&reserved)) => return Err(FrameError::Flags { flags: reserved }),
+            (None, None) => return Err(FrameError::TooShort { len }),
+        },
         kind::REPLY => {
             let status = match flags {
                 VALUE => Status::Value,

@@ -51,6 +51,20 @@ fn request() -> impl Strategy<Value = Frame> {
     )
 }
 
+fn short() -> impl Strategy<Value = Frame> {
+    let head = any::<(u64, bool, u16, u8, Option<u32>)>();
+    (head, payload()).prop_map(|((call, reply, method, priority, remaining), payload)| {
+        Frame::Short(Short {
+            call: CallId(call),
+            reply,
+            method,
+            priority,
+            remaining: remaining.filter(|&left| left != NO_DEADLINE),
+            payload: payload.into(),
+        })
+    })
+}
+
 fn form() -> impl Strategy<Value = MemoryForm> {
     prop_oneof![Just(MemoryForm::Lost), Just(MemoryForm::Sealed), Just(MemoryForm::Parted)]
 }
@@ -66,6 +80,7 @@ fn frame() -> impl Strategy<Value = Frame> {
     ];
     prop_oneof![
         request(),
+        short(),
         (call(), status, handles(), payload()).prop_map(|(call, status, handles, payload)| Frame::Reply {
             call,
             status,
