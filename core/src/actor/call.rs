@@ -179,7 +179,7 @@ impl Cast {
         let node = Node::here();
         let to = self.request.to;
         let caused_by = message::current().and_then(|current| current.call);
-        if caused_by.is_none() && node.cast_now(&to, &content) {
+        if caused_by.is_none() && node.cast_now(&to, &mut content) {
             return Ok(());
         }
         if !node.with(|router| router.has_room(&to, content.len())) {
@@ -276,7 +276,7 @@ impl Request {
         let _keeper = message.make_bare();
         let caused_by = current.and_then(|current| current.call);
         let to = self.to;
-        if kind == Kind::Cast && caused_by.is_none() && Node::here().cast_now(&to, &message) {
+        if kind == Kind::Cast && caused_by.is_none() && Node::here().cast_now(&to, &mut message) {
             return Ok(Some(Waited::Admitted));
         }
         // Seen here, since an init, a tick and a stop are no messages that anyone on the way could know of.

@@ -2,7 +2,8 @@
 //!
 //! Nobody awaits a cast, and once it is handed on nobody takes it back. If it refers to nothing that is counted and no other
 //! request caused it, little is left to know of it: its place in the row of what the worker was given. So it is a line in that
-//! row, and its key says which one. Most casts are such, and a record for each would be half of what they cost.
+//! row, and its key says which one. In a mailbox its content stands in the line itself. Most casts are such, and a record for
+//! each would be half of what they cost.
 
 use std::mem;
 use std::time::Instant;
@@ -18,9 +19,12 @@ use crate::wire::codec::Kept;
 use crate::wire::content::Content;
 use crate::wire::frame::{Short, ShortParts, Trace};
 use crate::wire::ids::{CallId, Destination};
+use crate::wire::rope::Output;
 
 /// What tells the key of such a cast from that of a record: an arena has no such keys.
 const LIGHT: Key = 1 << 63;
+/// Bytes that are written without waiting for what may come yet.
+const MUCH: usize = 16 << 10;
 /// What is left of the place of the entry beside that.
 const PLACE: u32 = (1 << 31) - 1;
 
@@ -51,19 +55,25 @@ pub(super) struct Sent {
     pub(super) method: u16,
 }
 
-/// A cast that has come in for the actor that this process hosts.
+/// A cast without a record that waits in a mailbox.
 #[derive(Debug)]
-pub(super) struct Come {
-    key: CallKey,
-    /// What its sender calls it.
+pub(super) struct LightCast {
+    payload: Content,
+    kept: Kept,
+    /// What its sender calls it, and its number, where it has come to the process that hosts the actor.
     inbound: CallId,
     seq: u64,
-    payload: Content,
-    cost: u32,
+    pub(super) cost: u32,
     method: u16,
     priority: u8,
-    /// Whether its handler is running, or is to run at once.
-    taken: bool,
+}
+
+/// One whose handler is running, or is to run at once, in the process that hosts the actor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    key: CallKey,
+    inbound: CallId,
+    cost: u32,
 }
 
 /// A cast without a record that the actor's thread has taken.
@@ -87,21 +97,44 @@ pub(super) struct Cause {
 }
 
 impl Router {
-    /// Hands a cast of this process to a worker, if it can be handed over now and needs no record. Nothing has happened if not.
+    /// Takes a cast of this process to a worker, if it is admitted at once and needs no record; whether it does. Nothing has
+    /// happened if not, and nothing is left of the message's content if so.
     ///
     /// While something waits to be written there, the time of the last event is near enough, and the clock is not looked at.
     #[inline]
-    pub(crate) fn cast_now(&mut self, to: &Destination, message: &Message, clock: impl FnOnce() -> Instant) -> bool {
+    pub(crate) fn cast_now(
+        &mut self,
+        to: &Destination,
+        message: &mut Message,
+        clock: impl FnOnce() -> Instant,
+    ) -> bool {
         if to.run != self.run || to.node != self.node || !message.handles.is_empty() || !message.trace.is_none() {
             return false;
         }
         let Some(&entry) = self.owned.get(&to.actor) else { return false };
-        let Some(e) = self.entries.get_mut(entry) else { return false };
-        let is_next = e.about.type_hash == to.type_hash && !e.ending && e.waiting.is_empty() && e.queue.is_empty();
+        let Some(e) = self.entries.get_mut(entry).filter(|e| e.about.type_hash == to.type_hash && e.waiting.is_empty())
+        else {
+            return false;
+        };
         let cost = cost(message.len());
+        let is_next = !e.ending && e.queue.is_empty();
         let Consumer::Worker { link, credit } = &mut e.consumer else { return false };
         let link = *link;
-        let Some(l) = self.links.get_mut(link).filter(|_| is_next && credit.allows(cost)) else { return false };
+        let Some(l) = self.links.get_mut(link).filter(|_| is_next && credit.allows(cost)) else {
+            let is_admitted = e.local.admit(cost).is_ok();
+            if is_admitted {
+                e.queue.push_cast(LightCast {
+                    payload: mem::take(&mut message.payload),
+                    kept: mem::take(&mut message.kept),
+                    inbound: CallId::NONE,
+                    seq: 0,
+                    cost,
+                    method: message.method,
+                    priority: message.priority,
+                });
+            }
+            return is_admitted;
+        };
         credit.spend(cost);
         if !l.flush_asked {
             self.now = clock();
@@ -109,19 +142,33 @@ impl Router {
         e.seq += 1;
         let key = light_key(entry, e.seq);
         e.sent.push_back(Sent { seq: e.seq, key, since: self.now, cost, method: message.method });
-        let short = ShortParts {
-            call: CallId(key),
-            reply: false,
-            method: message.method,
-            priority: message.priority,
-            remaining: None,
-            payload: &message.payload,
-            kept: &message.kept,
-        };
-        short.encode(&mut l.out);
+        short_cast(key, message.method, message.priority, &message.payload, &message.kept).encode(&mut l.out);
+        // What is much goes out early, so that the worker begins while its caller goes on.
+        let is_much = l.out.len() >= MUCH && !mem::replace(&mut l.urgent, true);
+        if l.ask_flush() || is_much {
+            self.say_flush(link);
+        }
+        true
+    }
+
+    /// Hands a cast that is the next in the mailbox to the worker, if its credit allows; whether it did.
+    pub(super) fn forward_cast(&mut self, entry: EntryKey) -> bool {
+        let Some(e) = self.entries.get_mut(entry) else { return false };
+        let Consumer::Worker { link, credit } = &mut e.consumer else { return false };
+        let link = *link;
+        let Some(l) = self.links.get_mut(link) else { return false };
+        let Some(cast) = e.queue.first_cast().filter(|cast| credit.allows(cast.cost)) else { return false };
+        credit.spend(cast.cost);
+        e.seq += 1;
+        let key = light_key(entry, e.seq);
+        let (cost, method) = (cast.cost, cast.method);
+        e.sent.push_back(Sent { seq: e.seq, key, since: self.now, cost, method });
+        short_cast(key, method, cast.priority, &cast.payload, &cast.kept).encode(&mut l.out);
+        e.queue.pop_cast();
         if l.ask_flush() {
             self.say_flush(link);
         }
+        self.release(entry, Source::Local, cost);
         true
     }
 
@@ -134,61 +181,45 @@ impl Router {
             return self.refuse(link, format!("it sent more to {name} than it had credit for"));
         }
         e.seq += 1;
-        let key = light_key(entry, e.seq);
-        e.queue.push(key);
+        let Short { call, method, priority, payload, .. } = short;
+        let kept = Kept::default();
+        e.queue.push_cast(LightCast { payload, kept, inbound: call, seq: e.seq, cost, method, priority });
         if !mem::replace(&mut e.is_woken, true) {
             self.actions.push_back(Action::Wake(entry));
         }
-        let Short { call, method, priority, payload, .. } = short;
-        self.come.push_back(Come { key, inbound: call, seq: e.seq, payload, cost, method, priority, taken: false });
     }
 
-    /// Takes the next cast, which the line of the entry begins with.
+    /// Takes the next cast, which the line of the hosted entry begins with.
     pub(super) fn take_light(&mut self, entry: EntryKey) -> Option<Taken> {
         let e = self.entries.get_mut(entry)?;
-        e.queue.pop();
-        let come = self.come.iter_mut().find(|come| !come.taken)?;
-        come.taken = true;
-        e.running = Some(come.key);
-        let message = Message {
-            method: come.method,
-            priority: come.priority,
-            trace: Trace::default(),
-            handles: Handles::none(),
-            payload: mem::take(&mut come.payload),
-            kept: Kept::default(),
-        };
-        let source = Source::Link(self.uplink?);
-        Some(Taken { call: come.key, seq: come.seq, reply: false, deadline: None, message, cost: come.cost, source })
+        let cast = e.queue.pop_cast()?;
+        let LightCast { payload, inbound, seq, cost, method, priority, .. } = cast;
+        let call = light_key(entry, seq);
+        e.running = Some(call);
+        self.running.push_back(Running { key: call, inbound, cost });
+        let (trace, handles, kept) = (Trace::default(), Handles::none(), Kept::default());
+        let message = Message { method, priority, trace, handles, payload, kept };
+        Some(Taken { call, seq, reply: false, deadline: None, message, cost, source: Source::Link(self.uplink?) })
     }
 
     /// Takes as many of the next messages as are casts without a record, if their handlers are short: what one of them takes up
     /// is not given back before all have ended.
     pub(crate) fn take_casts(&mut self, entry: EntryKey, most: usize, into: &mut impl Extend<TakenCast>) {
         let Some(e) = self.entries.get_mut(entry).filter(|e| e.hosted && !e.ending && e.is_brief()) else { return };
-        let mut waiting = self.come.iter_mut().skip_while(|come| come.taken);
         for _ in 0..most {
-            // Whatever stands between two of them has its turn first.
-            if e.queue.first().is_none_or(|key| !is_light(key)) {
-                return;
-            }
-            let Some(come) = waiting.next() else { return };
-            e.queue.pop();
-            come.taken = true;
-            e.running = Some(come.key);
-            let (key, seq, method) = (come.key, come.seq, come.method);
-            into.extend([TakenCast { key, seq, method, payload: mem::take(&mut come.payload) }]);
+            let Some(LightCast { payload, inbound, seq, cost, method, .. }) = e.queue.pop_cast() else { return };
+            let key = light_key(entry, seq);
+            e.running = Some(key);
+            self.running.push_back(Running { key, inbound, cost });
+            into.extend([TakenCast { key, seq, method, payload }]);
         }
     }
 
     /// The handlers of the first casts that were taken have ended.
     pub(crate) fn finish_casts(&mut self, entry: EntryKey, handled: usize) {
-        let mut units = 0;
-        for _ in 0..handled {
-            units += self.come.pop_front_if(|come| come.taken).map_or(0, |come| come.cost);
-        }
+        let units = self.running.drain(..handled.min(self.running.len())).map(|cast| cast.cost).sum();
         let Some(e) = self.entries.get_mut(entry) else { return };
-        if self.come.front().is_none_or(|come| !come.taken) {
+        if self.running.is_empty() {
             e.running = None;
         }
         if let Some(link) = self.uplink.filter(|_| units > 0) {
@@ -198,8 +229,9 @@ impl Router {
 
     /// Such casts that have not ended.
     pub(super) fn light_casts(&self) -> usize {
-        let sent = self.entries.iter().flat_map(|(_, e)| &e.sent);
-        sent.filter(|sent| is_light(sent.key)).count() + self.come.len()
+        let sent = |e: &Entry| e.sent.iter().filter(|sent| is_light(sent.key)).count();
+        let open = self.entries.iter().map(|(_, e)| sent(e) + e.queue.casts().len() + e.doomed.casts().len());
+        open.sum::<usize>() + self.running.len()
     }
 
     /// Whether this request was handed to the peer of this link, which alone may speak of it.
@@ -240,13 +272,18 @@ impl Router {
             caused_by: None,
         };
         if e.hosted {
-            let come = self.come.iter().take_while(|come| come.taken).find(|come| come.key == key)?;
-            return Some(bare(Source::Link(self.uplink?), come.inbound, true));
+            let cast = self.running.iter().find(|cast| cast.key == key)?;
+            return Some(bare(Source::Link(self.uplink?), cast.inbound, true));
         }
         let sent = e.find_light(key)?;
         let runs = e.progress.as_ref().is_none_or(|journal| sent.seq > journal.0.finished());
         Some(bare(Source::Local, CallId::NONE, runs))
     }
+}
+
+/// A cast as it is written.
+fn short_cast<'a>(key: CallKey, method: u16, priority: u8, payload: &'a Content, kept: &'a Kept) -> ShortParts<'a> {
+    ShortParts { call: CallId(key), reply: false, method, priority, remaining: None, payload, kept }
 }
 
 impl Entry {

@@ -4,6 +4,7 @@ use std::mem;
 
 use super::casts::{Sent, light_key};
 use super::entry::{Consumer, EntryKey, Source};
+use super::line::Turn;
 use super::link::{CALLS_LIMIT, LinkKey};
 use super::record::{Origin, Phase};
 use super::router::{Action, Router};
@@ -55,7 +56,7 @@ impl Router {
     /// Lets local requests into the mailbox, in order, while there is room.
     fn admit(&mut self, entry: EntryKey) {
         let Some(e) = self.entries.get_mut(entry) else { return };
-        while let Some(key) = e.waiting.front(&self.calls)
+        while let Some(Turn::Request(key)) = e.waiting.front(&self.calls)
             && let Some(record) = self.calls.get_mut(key)
             && e.has_room(record.cost)
             && e.local.admit(record.cost).is_ok()
@@ -81,8 +82,13 @@ impl Router {
             if e.ending || !matches!(e.consumer, Consumer::Worker { .. } | Consumer::Onward { .. }) {
                 return moved;
             }
-            let Some(key) = e.queue.front(&self.calls) else {
-                return moved;
+            let key = match e.queue.front(&self.calls) {
+                Some(Turn::Request(key)) => key,
+                Some(Turn::Cast) if self.forward_cast(entry) => {
+                    moved = true;
+                    continue;
+                }
+                Some(Turn::Cast) | None => return moved,
             };
             let Some(record) = self.calls.get_mut(key) else {
                 return moved;

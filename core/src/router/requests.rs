@@ -6,6 +6,7 @@ use super::awaited::Waiting;
 use super::casts::is_light;
 use super::entry::{Consumer, EntryKey, Source};
 use super::handles::Handles;
+use super::line::Turn;
 use super::link::{LinkKey, MONITORS_LIMIT};
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record, Token};
 use super::router::{Action, Expired, Router, Taken};
@@ -331,14 +332,17 @@ impl Router {
         *into = None;
         loop {
             let Some(e) = self.entries.get_mut(entry).filter(|e| !e.ending) else { return };
-            let Some(call) = e.queue.front(&self.calls) else {
-                e.is_woken = false;
-                return;
+            let call = match e.queue.front(&self.calls) {
+                Some(Turn::Request(call)) => call,
+                Some(Turn::Cast) => {
+                    *into = self.take_light(entry);
+                    return;
+                }
+                None => {
+                    e.is_woken = false;
+                    return;
+                }
             };
-            if is_light(call) {
-                *into = self.take_light(entry);
-                return;
-            }
             e.queue.pop();
             let hosted = e.hosted;
             let Some(record) = self.calls.get_mut(call) else { return };

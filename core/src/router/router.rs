@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::arena::Arena;
 use super::calls::Calls;
-use super::casts::Come;
+use super::casts::Running;
 use super::entry::{Consumer, Entry, EntryKey, FIRST_WINDOW, NewEntry, PREFETCH, Source};
 use super::handles::Handles;
 use super::hash::{OwnMap, PeerMap};
@@ -95,8 +95,8 @@ pub(crate) struct Router {
     /// Who spoke over connections that are closed.
     pub(super) departed: Departed,
     pub(super) calls: Calls,
-    /// Casts without a record for the actor that this process hosts, in order; what was taken is in front.
-    pub(super) come: VecDeque<Come>,
+    /// Casts without a record that the hosted actor's thread has taken.
+    pub(super) running: VecDeque<Running>,
     /// Outcomes of requests of futures that came before their records' ends.
     pub(super) early: OwnMap<CallKey, Outcome>,
     /// The futures that find something, to be woken outside.
@@ -128,7 +128,7 @@ impl Router {
             nodes: PeerMap::default(),
             departed: Departed::default(),
             calls: Calls::new(),
-            come: VecDeque::new(),
+            running: VecDeque::new(),
             early: OwnMap::default(),
             woken: Vec::new(),
             references: References::default(),
@@ -281,7 +281,7 @@ impl Router {
             }
         }
         // What came for an incarnation that will not be.
-        let mut dead_letters = 0;
+        let mut dead_letters = e.queue.casts().len() as u64;
         for key in e.queue.into_keys() {
             if let Some(record) = self.calls.get(key) {
                 dead_letters += u64::from(!record.reply);
@@ -304,7 +304,7 @@ impl Router {
             }
         } else if e.hosted {
             self.hosted = None;
-            self.come.clear();
+            self.running.clear();
         } else {
             self.owned.remove(&e.route.actor);
         }
@@ -362,6 +362,8 @@ impl Router {
             dead_letters += u64::from(!reply && executed == Executed::No);
             self.end(key, Outcome::Failed(handed(executed)));
         }
+        dead_letters += queue.casts().len() as u64;
+        self.release(entry, Source::Local, queue.casts().iter().map(|cast| cast.cost).sum());
         for key in queue.into_keys() {
             let Some(record) = self.calls.get(key) else {
                 continue;

@@ -56,7 +56,7 @@ impl Node {
 
     /// Sends a cast that nothing has caused, if it can go to a worker at once; false where it has to be requested.
     #[inline]
-    pub(crate) fn cast_now(&self, to: &Destination, message: &Message) -> bool {
+    pub(crate) fn cast_now(&self, to: &Destination, message: &mut Message) -> bool {
         let mut inner = self.lock();
         let is_sent = inner.router.cast_now(to, message, Instant::now);
         if is_sent {

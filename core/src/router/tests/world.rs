@@ -315,12 +315,12 @@ impl World {
         let token = self.tokens;
         let handles = Handles::from(handles);
         let payload = payload.into();
-        let message =
+        let mut message =
             Message { method: 0, priority: 0, trace: Trace::default(), handles, payload, kept: Kept::default() };
         // Of casts each second one goes without a record, where it can.
         let now = self.now;
         let is_bare = !reply && cause.is_none() && token.is_multiple_of(2);
-        if is_bare && self.router(from).cast_now(&to, &message, || now) {
+        if is_bare && self.router(from).cast_now(&to, &mut message, || now) {
             self.processes[from].admitted.push(token);
             self.pump(from);
             return token;
@@ -767,7 +767,7 @@ impl Router {
                 )
             })
             .collect();
-        format!("{:?} {:?} {:?} {links:?} {:?}", self.calls, self.come, self.entries, self.actions)
+        format!("{:?} {:?} {:?} {links:?} {:?}", self.calls, self.running, self.entries, self.actions)
     }
 
     /// Units that were sent and have not come back.
