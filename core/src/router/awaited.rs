@@ -90,6 +90,13 @@ impl Router {
         }
     }
 
+    /// Says who is to be woken for a new request of a future, unless what it would wait for is there already; whether it waits.
+    #[inline]
+    pub(crate) fn await_with(&mut self, call: CallKey, waker: &Waker) -> bool {
+        let record = self.calls.get_mut(call).filter(|record| record.origin == Origin::Future);
+        record.map(|record| record.waiting.0 = Some(waker.clone())).is_some()
+    }
+
     /// The future of a request is gone, and the request is taken back.
     pub(crate) fn abandon(&mut self, call: CallKey) -> Option<Waker> {
         let (waker, outcome) = match self.calls.find(call) {

@@ -1,15 +1,18 @@
 //! How messages move: from those that wait, through the mailbox, to the consumer, as far as credit goes.
 
 use std::mem;
+use std::time::Instant;
 
+use super::awaited::Waiting;
 use super::casts::{Sent, light_key};
 use super::entry::{Consumer, EntryKey, Source};
 use super::line::Turn;
 use super::link::{CALLS_LIMIT, LinkKey};
-use super::record::{Origin, Phase};
+use super::record::{CallKey, Message, Origin, Phase, Record};
 use super::router::{Action, Router};
-use crate::wire::frame::{Frame, RequestParts};
-use crate::wire::ids::{CallId, Destination};
+use crate::connection::flow::cost;
+use crate::wire::frame::{Frame, RequestParts, ShortParts};
+use crate::wire::ids::{CallId, Destination, TypeHash};
 
 impl Router {
     /// Moves what can be moved at an entry. Ends every event that may have made room or brought a message.
@@ -70,6 +73,68 @@ impl Router {
                 self.woken.extend(record.waiting.take());
             }
         }
+    }
+
+    /// Hands a call to its worker that is the next to go and refers to nothing, as [`forward`](Self::forward) would at once: its
+    /// key. Nothing has happened where it has to wait, or there is more to it.
+    #[inline]
+    pub(super) fn call_now(
+        &mut self,
+        origin: Origin,
+        entry: EntryKey,
+        type_hash: TypeHash,
+        deadline: Option<Instant>,
+        message: &Message,
+    ) -> Option<CallKey> {
+        let cost = cost(message.len());
+        let e = self.entries.get_mut(entry).filter(|e| !e.ending && e.queue.is_empty() && e.waiting.is_empty())?;
+        let Consumer::Worker { link, credit } = &mut e.consumer else { return None };
+        let link = *link;
+        let is_plain = message.handles.is_empty() && message.trace.is_none() && credit.allows(cost);
+        let l = self.links.get_mut(link).filter(|l| is_plain && l.handed < CALLS_LIMIT)?;
+        credit.spend(cost);
+        l.handed += 1;
+        l.urgent |= l.handed == 1;
+        e.open += 1;
+        e.seq += 1;
+        let (seq, since, method) = (e.seq, self.now, message.method);
+        let key = self.calls.insert(|| Record {
+            origin,
+            source: Source::Local,
+            inbound: CallId::NONE,
+            is_listed: false,
+            entry,
+            phase: Phase::Sent { seq },
+            handed: Some(link),
+            reply: true,
+            unwanted: false,
+            type_hash,
+            method,
+            cost,
+            deadline,
+            timer: None,
+            asked_until: None,
+            caused_by: 0,
+            handler_runs: true,
+            since: Some(since),
+            waiting: Waiting::default(),
+            message: None,
+        });
+        e.sent.push_back(Sent { seq, key, since, cost, method });
+        let short = ShortParts {
+            call: CallId(key),
+            reply: true,
+            method,
+            priority: message.priority,
+            remaining: deadline.map(|at| millis_until(at, since)),
+            payload: &message.payload,
+            kept: &message.kept,
+        };
+        short.encode(&mut l.out);
+        if l.ask_flush() {
+            self.say_flush(link);
+        }
+        Some(key)
     }
 
     /// Hands queued messages to the process behind the entry, while its credit lasts; whether any went.
@@ -135,11 +200,7 @@ impl Router {
             let held = record.message.as_ref().map(|message| message.handles.clone()).unwrap_or_default();
             let caused_by = self.cause_as_known_by(link, cause);
             let handles = self.handles_sent(link, held.list());
-            let remaining = deadline.map(|at| {
-                let left = at.saturating_duration_since(self.now);
-                let millis = left.as_secs().saturating_mul(1000).saturating_add(left.subsec_millis().into());
-                u32::try_from(millis).unwrap_or(u32::MAX).min(u32::MAX - 1)
-            });
+            let remaining = deadline.map(|at| millis_until(at, self.now));
             // Written from where it lies, and dropped there: messages are many, and large to move.
             if let Some(record) = self.calls.get_mut(key)
                 && let Some(l) = self.links.get_mut(link)
@@ -189,4 +250,11 @@ impl Router {
             self.settle(entry);
         }
     }
+}
+
+/// What is left until a deadline, in milliseconds, as a frame says it.
+fn millis_until(at: Instant, now: Instant) -> u32 {
+    let left = at.saturating_duration_since(now);
+    let millis = left.as_secs().saturating_mul(1000).saturating_add(left.subsec_millis().into());
+    u32::try_from(millis).unwrap_or(u32::MAX).min(u32::MAX - 1)
 }

@@ -47,6 +47,13 @@ impl Router {
         message: Message,
     ) -> CallKey {
         let resolved = self.resolve(&to, None).and_then(|entry| self.without_deadlock(entry, reply, caused_by));
+        if let Ok(entry) = resolved
+            && reply
+            && caused_by.is_none()
+            && let Some(key) = self.call_now(origin, entry, to.type_hash, deadline, &message)
+        {
+            return key;
+        }
         self.hold(message.handles.list());
         let key = self.calls.insert(|| Record {
             origin,

@@ -40,11 +40,12 @@ impl Node {
         inner.router.advance(now);
         let call = inner.router.request(to, reply, deadline, caused_by, message);
         inner.react();
-        if let Some(waited) = inner.router.fetch(call) {
+        if !inner.router.await_with(call, waker)
+            && let Some(waited) = inner.router.fetch(call)
+        {
             self.perform(inner);
             return Requested::Done(waited_held(waited));
         }
-        inner.router.set_waker(call, waker);
         let look_at = deadline.and_then(|at| inner.set_deadline(at, call));
         self.perform(inner);
         let has_clock = look_at.is_none_or(|at| CLOCK.look_at(at));
