@@ -11,7 +11,7 @@ use super::link::{CALLS_LIMIT, LinkKey};
 use super::record::{CallKey, Message, Origin, Phase, Record};
 use super::router::{Action, Router};
 use crate::connection::flow::cost;
-use crate::wire::frame::{Frame, RequestParts, ShortParts};
+use crate::wire::frame::{Frame, RequestParts};
 use crate::wire::ids::{CallId, Destination, TypeHash};
 
 impl Router {
@@ -75,8 +75,8 @@ impl Router {
         }
     }
 
-    /// Hands a call to its worker that is the next to go and refers to nothing, as [`forward`](Self::forward) would at once: its
-    /// key. Nothing has happened where it has to wait, or there is more to it.
+    /// Hands a call on that is the next to go and refers to nothing, as [`forward`](Self::forward) would at once: its key. Nothing
+    /// has happened where it has to wait, or there is more to it.
     #[inline]
     pub(super) fn call_now(
         &mut self,
@@ -84,13 +84,24 @@ impl Router {
         entry: EntryKey,
         type_hash: TypeHash,
         deadline: Option<Instant>,
+        cause: Option<CallKey>,
         message: &Message,
     ) -> Option<CallKey> {
+        let caused_by = match cause {
+            None => CallId::NONE,
+            Some(_) => match self.entries.get(entry)?.consumer {
+                Consumer::Worker { link, .. } | Consumer::Onward { link, .. } => self.cause_as_known_by(link, cause),
+                _ => return None,
+            },
+        };
         let cost = cost(message.len());
         let e = self.entries.get_mut(entry).filter(|e| !e.ending && e.queue.is_empty() && e.waiting.is_empty())?;
-        let Consumer::Worker { link, credit } = &mut e.consumer else { return None };
-        let link = *link;
-        let is_plain = message.handles.is_empty() && message.trace.is_none() && credit.allows(cost);
+        let (link, credit, to_worker) = match &mut e.consumer {
+            Consumer::Worker { link, credit } => (*link, credit, true),
+            Consumer::Onward { link, credit } => (*link, credit, false),
+            _ => return None,
+        };
+        let is_plain = message.handles.is_empty() && credit.allows(cost);
         let l = self.links.get_mut(link).filter(|l| is_plain && l.handed < CALLS_LIMIT)?;
         credit.spend(cost);
         l.handed += 1;
@@ -114,23 +125,32 @@ impl Router {
             deadline,
             timer: None,
             asked_until: None,
-            caused_by: 0,
+            caused_by: cause.unwrap_or_default(),
             handler_runs: true,
             since: Some(since),
             waiting: Waiting::default(),
             message: None,
         });
-        e.sent.push_back(Sent { seq, key, since, cost, method });
-        let short = ShortParts {
+        if to_worker {
+            e.sent.push_back(Sent { seq, key, since, cost, method });
+        }
+        let request = RequestParts {
             call: CallId(key),
             reply: true,
+            to: Destination { run: self.run, node: e.route.node, actor: e.route.actor, type_hash },
             method,
             priority: message.priority,
             remaining: deadline.map(|at| millis_until(at, since)),
+            caused_by,
+            trace: &message.trace,
+            handles: &[],
             payload: &message.payload,
             kept: &message.kept,
         };
-        short.encode(&mut l.out);
+        match request.as_short().filter(|_| to_worker) {
+            Some(short) => short.encode(&mut l.out),
+            None => request.encode(&mut l.out),
+        }
         if l.ask_flush() {
             self.say_flush(link);
         }

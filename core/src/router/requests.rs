@@ -49,8 +49,7 @@ impl Router {
         let resolved = self.resolve(&to, None).and_then(|entry| self.without_deadlock(entry, reply, caused_by));
         if let Ok(entry) = resolved
             && reply
-            && caused_by.is_none()
-            && let Some(key) = self.call_now(origin, entry, to.type_hash, deadline, &message)
+            && let Some(key) = self.call_now(origin, entry, to.type_hash, deadline, caused_by, &message)
         {
             return key;
         }
