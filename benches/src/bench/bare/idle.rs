@@ -1,10 +1,14 @@
 //! Children that do nothing, and how one learns of their ends.
 
 use std::io::{ErrorKind, Read, Result};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::runtime::Builder;
 
 use super::super::system;
 use super::Kid;
@@ -66,6 +70,28 @@ pub(crate) fn deaths(count: usize, watch: Watch) -> Result<Vec<Duration>> {
             }
         })
         .collect()
+}
+
+/// How long it takes from the kill of each of `count` children until tokio's own `Child::wait` tells of its end on this runtime,
+/// to the thread that waits for the runtime's future.
+pub(crate) fn deaths_on_tokio(count: usize, mut runtime: Builder) -> Result<Vec<Duration>> {
+    runtime.enable_all().build()?.block_on(async {
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (mut stream, end) = UnixStream::pair()?;
+            let mut command = Command::from(super::command(&["idle"])?);
+            let mut child = command.stdin(OwnedFd::from(end)).stdout(Stdio::null()).kill_on_drop(true).spawn()?;
+            // It holds the child's end.
+            drop(command);
+            stream.read_exact(&mut [0])?;
+            let pid = child.id().ok_or(ErrorKind::NotFound)?;
+            let began = Instant::now();
+            system::kill(pid)?;
+            child.wait().await?;
+            times.push(began.elapsed());
+        }
+        Ok(times)
+    })
 }
 
 /// How long it takes from the kill of this process until `poll` on its pidfd tells of its end.

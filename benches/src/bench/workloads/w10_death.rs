@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::bare::idle::{Watch, deaths};
+use tokio::runtime::Builder;
+
+use super::super::bare::idle::{Watch, deaths, deaths_on_tokio};
 use super::super::figure::micros;
 use super::super::metric::Metric;
 use super::super::runner::{Contestant, Readings};
@@ -21,6 +23,12 @@ pub(crate) fn workload(scale: Scale) -> Workload {
     ] {
         contestants.push(Contestant::limit(peer, move || Ok(readings(deaths(count, watch)?))));
     }
+    contestants.push(Contestant::limit("tokio-child-wait", move || {
+        Ok(readings(deaths_on_tokio(count, Builder::new_multi_thread())?))
+    }));
+    contestants.push(Contestant::limit("tokio-child-wait-current-thread", move || {
+        Ok(readings(deaths_on_tokio(count, Builder::new_current_thread())?))
+    }));
     contestants.push(procession::limit("worker-pidfd-poll", async move |supervisor| {
         procession::deaths_by_pidfd(supervisor, count).await.map(readings)
     }));
