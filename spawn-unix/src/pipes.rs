@@ -1,9 +1,10 @@
 //! The output of one child.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process;
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread, read};
 
 use crate::Output;
@@ -22,12 +23,9 @@ pub(crate) struct Pipes {
 impl Pipes {
     /// Takes the pipes of a child that was just started.
     pub(crate) fn take(child: &mut process::Child) -> io::Result<Self> {
-        let pipes =
-            Self { stdout: child.stdout.take().map(OwnedFd::from), stderr: child.stderr.take().map(OwnedFd::from) };
-        for pipe in [&pipes.stdout, &pipes.stderr].into_iter().flatten() {
-            ioctl_fionbio(pipe, true)?;
-        }
-        Ok(pipes)
+        let stdout = child.stdout.take().map(|pipe| endless(pipe.into())).transpose()?;
+        let stderr = child.stderr.take().map(|pipe| endless(pipe.into())).transpose()?;
+        Ok(Self { stdout, stderr })
     }
 
     pub(crate) fn watch(&self, key: Key, poller: &Poller) -> io::Result<()> {
@@ -99,4 +97,15 @@ impl Pipes {
             poller.forget(&pipe);
         }
     }
+}
+
+/// The same pipe, not blocking, and open for writing too, so that it never ends: the ends of a dying child's output say nothing that its
+/// own does not, and each would have the dying process wake up the thread that watches it. Where it cannot be had it is as it was.
+fn endless(pipe: OwnedFd) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if let Ok(both) = open(format!("/proc/self/fd/{}", pipe.as_raw_fd()), flags, Mode::empty()) {
+        return Ok(both);
+    }
+    ioctl_fionbio(&pipe, true)?;
+    Ok(pipe)
 }
