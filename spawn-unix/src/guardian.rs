@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread, write};
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
 
 use crate::child::discard;
@@ -69,15 +69,24 @@ pub(crate) struct Guardian {
 struct Process {
     pidfd: OwnedFd,
     pipe: OwnedFd,
+    /// It reads when there is something in here, or when its parent is gone.
+    bell: OwnedFd,
     since: Instant,
-    /// How many bytes its list has, and how many were written in all.
+    /// How many bytes its list has, how many were written in all, and how many when the bell rang last.
     list: usize,
     written: usize,
+    rung: usize,
+    /// After how many bytes the bell rings: a part of what fits into the pipe.
+    much: usize,
 }
 
 impl Process {
     fn tell(&mut self, record: Record) -> Result<(), Errno> {
         self.written += rustix::io::retry_on_intr(|| write(&self.pipe, &record.to_ne_bytes()))?;
+        if self.written - self.rung >= self.much {
+            self.rung = self.written;
+            ring(&self.bell);
+        }
         Ok(())
     }
 
@@ -237,8 +246,11 @@ impl Guardian {
             // Room for twice the list. A refusal costs only time.
             let _ = fcntl_setpipe_size(&pipe, 2 * records.len() * size_of::<Record>());
         }
+        let much = fcntl_getpipe_size(&pipe)? / 4;
+        let (heard, bell) = pipe_with(PipeFlags::CLOEXEC)?;
+        ioctl_fionbio(&bell, true)?;
         let mut command = program.command();
-        command.stdin(Stdio::from(reader)).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::from(reader)).stdout(Stdio::from(heard)).stderr(Stdio::null());
         let child = command.spawn()?;
         // Its end of the pipe must be the only one, or a broken pipe is never seen.
         mem::drop(command);
@@ -257,8 +269,8 @@ impl Guardian {
             }
         };
         let list = size_of_val(&records[..]);
-        let process = Process { pidfd, pipe, since: Instant::now(), list, written: list };
-        if let Err(error) = send_list(&process.pipe, &records) {
+        let process = Process { pidfd, pipe, bell, since: Instant::now(), list, written: list, rung: list, much };
+        if let Err(error) = send_list(&process, &records) {
             poller.forget(&process.pidfd);
             // Only now may the pipe be closed: a guardian that has seen half of the list must not act on it.
             discard(pid)?;
@@ -273,7 +285,7 @@ impl Guardian {
 }
 
 /// Gives a new guardian what it has to know. Waits for it only where its pipe is too small for the list.
-fn send_list(pipe: &OwnedFd, records: &[Record]) -> Result<(), Errno> {
+fn send_list(Process { pipe, bell, .. }: &Process, records: &[Record]) -> Result<(), Errno> {
     let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_ne_bytes()).collect();
     let deadline = Instant::now() + LIST_TIMEOUT;
     for piece in bytes.chunks(ATOMIC) {
@@ -286,6 +298,7 @@ fn send_list(pipe: &OwnedFd, records: &[Record]) -> Result<(), Errno> {
                     if left.is_zero() {
                         return Err(Errno::TIMEDOUT);
                     }
+                    ring(bell);
                     let timeout = Timespec::try_from(left).ok();
                     let _ = poll(&mut [PollFd::new(pipe, PollFlags::OUT)], timeout.as_ref());
                 }
@@ -293,7 +306,15 @@ fn send_list(pipe: &OwnedFd, records: &[Record]) -> Result<(), Errno> {
             }
         }
     }
+    // It may have read the first piece alone.
+    ring(bell);
     Ok(())
+}
+
+/// Has the guardian read.
+fn ring(bell: &OwnedFd) {
+    // Fails if it has rung often enough, or nobody is there.
+    let _ = write(bell, &[0]);
 }
 
 fn reap(ended: &Process, poller: &Poller) -> Option<Exit> {

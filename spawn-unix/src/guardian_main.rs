@@ -9,7 +9,7 @@ use rustix::io::{Errno, ioctl_fionbio, read};
 use rustix::process::{
     Pid, PidfdFlags, Signal, chdir, getppid, kill_process_group, pidfd_open, set_parent_process_death_signal, setsid,
 };
-use rustix::stdio::stdin;
+use rustix::stdio::{stdin, stdout};
 
 use crate::descriptors::close_all_but;
 use crate::guardian::Record;
@@ -17,6 +17,8 @@ use crate::worker::{exit_now, reset_signals, set_process_name};
 
 /// Is the guardian process of the process that started it: holds the list of that process' children until that process
 /// dies, then kills what is left on the list.
+///
+/// Standard input is the list. Standard output is read as well: something in it says that there is much of the list.
 ///
 /// This must be the first act of the process. It leaves the session of its parent and ignores every signal by which a session,
 /// a terminal or a well-meaning administrator ends processes: it ends by itself, right after its parent.
@@ -76,12 +78,19 @@ impl List {
                     return;
                 }
             }
-            let mut watched = vec![PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
+            // Who knows its parent reads when that is gone, or when the bell says that there is much: to be woken up for each
+            // record would cost its writer more than all else that a start or a death does for it.
+            let news = if parent.is_some() { PollFlags::empty() } else { PollFlags::IN };
+            let mut watched =
+                vec![PollFd::from_borrowed_fd(stdin(), news), PollFd::from_borrowed_fd(stdout(), PollFlags::IN)];
             if let Some(parent) = &parent {
                 watched.push(PollFd::from_borrowed_fd(parent.as_fd(), PollFlags::IN));
             }
             let _ = poll(&mut watched, None);
-            if watched.get(1).is_some_and(|parent| !parent.revents().is_empty()) {
+            if !watched[1].revents().is_empty() {
+                let _ = read(stdout(), &mut [0; 64]);
+            }
+            if watched.get(2).is_some_and(|parent| !parent.revents().is_empty()) {
                 self.read_rest();
                 return;
             }

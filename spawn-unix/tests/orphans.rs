@@ -40,6 +40,7 @@ mod linux {
                 a_killed_guardian_is_replaced_and_protects_all_the_same,
                 a_guardian_that_is_killed_again_and_again_is_replaced_each_time,
                 a_guardian_that_does_not_read_is_replaced,
+                a_guardian_reads_before_its_pipe_is_full,
                 a_guardian_that_cannot_live_is_not_tried_in_a_loop,
                 a_dead_worker_is_off_the_list,
                 a_fork_that_holds_every_descriptor_does_not_keep_the_guardian_waiting,
@@ -395,6 +396,31 @@ mod linux {
             assert!(is_alive(*member));
         }
         assert_eq!(family.guardian(), second);
+        family.kill();
+        family.nobody_is_left();
+    }
+
+    fn a_guardian_reads_before_its_pipe_is_full() {
+        let mut family = Family::new("work", EVERY_KIND);
+        let first = family.guardian();
+        let pipe = fs::File::open(format!("/proc/{first}/fd/0")).unwrap();
+        let unread = || {
+            let mut bytes: libc::c_int = 0;
+            // SAFETY: writes a number to where there is one.
+            assert_eq!(unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) }, 0);
+            bytes
+        };
+        family.go_on();
+        let (mut starts, mut most) = (0, 0);
+        while unread() >= most {
+            most = unread();
+            family.told();
+            starts += 1;
+            assert!(starts < 5000, "it has not read {most} bytes");
+        }
+        println!("{most} bytes were read at once after {starts} starts");
+        assert_eq!(family.guardian(), first);
+        // What it has read since, and what it has not.
         family.kill();
         family.nobody_is_left();
     }

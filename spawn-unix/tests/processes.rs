@@ -211,8 +211,8 @@ mod linux {
             targets.sort();
             targets
         };
-        // The last is its hold on its parent.
-        let expected = ["/dev/null", "/dev/null", "anon_inode", "pipe"];
+        // Its hold on its parent, its list and its bell.
+        let expected = ["/dev/null", "anon_inode", "pipe", "pipe"];
         eventually("it has what it needs", || {
             let mut open = open();
             for target in &mut open {
