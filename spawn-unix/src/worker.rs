@@ -17,8 +17,9 @@ use rustix::thread::{gettid, set_name};
 use crate::Endpoint;
 use crate::descriptors::close_all_but;
 
-/// Where the stream goes: out of the way of code that believes in small numbers.
-const HIGH: i32 = 100;
+/// Where the stream goes: out of the way of code that believes in small numbers, and within the table that a process has from its
+/// start.
+const HIGH: i32 = 60;
 
 /// Longer names are cut by the kernel, in the middle of a character if need be.
 const MAX_NAME: usize = 15;
