@@ -18,6 +18,9 @@ pub(super) const TESTS: &[Test] = tests![
     each_cause_of_death_is_told_as_it_was,
     exited_comes_once_and_after_all_output,
     whoever_finds_it_dead_first_tells_all_of_it,
+    whoever_keeps_the_vigil_finds_the_end,
+    an_end_that_nobody_found_in_a_vigil_is_told_after_it,
+    a_vigil_for_the_dead_changes_nothing,
     nobody_finds_a_living_child_dead,
     grandchildren_die_with_the_worker,
     a_grandchild_that_holds_the_output_does_not_delay_the_exit,
@@ -108,6 +111,40 @@ fn whoever_finds_it_dead_first_tells_all_of_it() {
         assert!(worker.child.try_wait());
         assert!(worker.seen.recv_timeout(PATIENCE).is_err_and(|error| error == mpsc::RecvTimeoutError::Disconnected));
     }
+}
+
+fn whoever_keeps_the_vigil_finds_the_end() {
+    let worker = start("linger", &[]);
+    let vigil = worker.child.vigil();
+    worker.child.kill();
+    eventually("it is dead", || worker.child.try_wait());
+    assert_eq!(told(&worker.seen).2.name(), Some(system::KILL));
+    drop(vigil);
+    assert!(worker.seen.recv_timeout(PATIENCE).is_err_and(|error| error == mpsc::RecvTimeoutError::Disconnected));
+}
+
+fn an_end_that_nobody_found_in_a_vigil_is_told_after_it() {
+    for dies_in_it in [true, false] {
+        let worker = start("linger", &[]);
+        let process = living(worker.child.pid());
+        let vigil = worker.child.vigil();
+        if dies_in_it {
+            worker.child.kill();
+            all_die(&[process]);
+        }
+        drop(vigil);
+        worker.child.kill();
+        assert_eq!(worker.ended().2.name(), Some(system::KILL));
+    }
+}
+
+fn a_vigil_for_the_dead_changes_nothing() {
+    let worker = start("die", &["3"]);
+    let child = worker.child.clone();
+    assert_eq!(worker.ended().2, code(3));
+    drop(child.vigil());
+    assert!(child.try_wait());
+    assert_eq!(start("die", &["4"]).ended().2, code(4));
 }
 
 fn nobody_finds_a_living_child_dead() {

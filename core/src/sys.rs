@@ -39,6 +39,7 @@ pub(crate) use leaf::{
     ShutdownSignal,
     ShutdownSignals,
     Stream,
+    Vigil,
     Watch,
     // The first acts of a worker.
     die_with_tree,

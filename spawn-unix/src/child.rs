@@ -13,6 +13,8 @@ use rustix::process::{
 
 use crate::exit::ExitKind;
 use crate::guardian::Guardian;
+use crate::poller::Watched;
+use crate::processes;
 use crate::telling::Telling;
 use crate::{Exit, Unenforced};
 
@@ -38,6 +40,8 @@ struct Shared {
     pid: Pid,
     /// Held while signalling and while reaping: between the two the pid changes its owner.
     state: Mutex<State>,
+    /// Its end, for the process thread.
+    watched: Watched,
     /// Held while something is told of the process: before `state`, where both are.
     telling: Mutex<Telling>,
     guardian: Arc<Mutex<Guardian>>,
@@ -56,12 +60,13 @@ impl Child {
     pub(crate) fn new(
         pid: Pid,
         pidfd: Arc<OwnedFd>,
+        watched: Watched,
         telling: Telling,
         guardian: Arc<Mutex<Guardian>>,
         unenforced: Vec<Unenforced>,
     ) -> Self {
         let (state, telling) = (Mutex::new(State::Ours(pidfd)), Mutex::new(telling));
-        Self { shared: Arc::new(Shared { pid, state, telling, guardian, unenforced }) }
+        Self { shared: Arc::new(Shared { pid, state, watched, telling, guardian, unenforced }) }
     }
 
     /// The id of the process, which is also the id of its group. The system gives it to others once the process was reaped.
@@ -108,6 +113,23 @@ impl Child {
         telling.is_over()
     }
 
+    /// Looks after the end of the process in place of the process thread, which is not woken up for it as long as this is held: by
+    /// [`Child::try_wait`], as somebody must.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux a dying process wakes up whoever waits for its end before it can be found dead, and the thread would take the core
+    /// of whoever finds it. On Windows this does nothing.
+    pub fn vigil(&self) -> Vigil {
+        let pidfd = match &*self.state() {
+            State::Ours(pidfd) => Some(Arc::clone(pidfd)),
+            State::Reaped => None,
+        };
+        if let Some(pidfd) = &pidfd {
+            self.shared.watched.pause(pidfd);
+        }
+        Vigil { shared: Arc::clone(&self.shared), pidfd }
+    }
+
     /// The bytes of the process that are in memory at this moment; those of a process that has ended are none, or an error.
     ///
     /// # Platform-specific behavior
@@ -125,6 +147,11 @@ impl Child {
         let pages: Option<u64> = told.split(' ').nth(1).and_then(|pages| pages.parse().ok());
         let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
         Ok(pages * rustix::param::page_size() as u64)
+    }
+
+    /// Its end, as the process thread is told of it.
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.shared.watched
     }
 
     pub(crate) fn group(&self) -> Pid {
@@ -217,6 +244,25 @@ impl Child {
     }
 }
 
+/// Somebody looks after the end of a process: see [`Child::vigil`].
+#[derive(Debug)]
+#[must_use = "the process thread looks after the end again when this is dropped"]
+pub struct Vigil {
+    shared: Arc<Shared>,
+    /// Open, so that no other has its number meanwhile.
+    pidfd: Option<Arc<OwnedFd>>,
+}
+
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        if let Some(pidfd) = &self.pidfd
+            && let Err(key) = self.shared.watched.resume(pidfd)
+        {
+            processes::look_after(key);
+        }
+    }
+}
+
 impl State {
     /// Asks for the status of the process. An error where there is none to be had: it was reaped.
     fn wait(&self, options: WaitIdOptions) -> rustix::io::Result<Option<WaitIdStatus>> {
@@ -273,6 +319,7 @@ mod tests {
 
     use super::{Child, Mourned};
     use crate::pipes::Pipes;
+    use crate::poller::Poller;
     use crate::telling::Telling;
     use crate::worker::pid_of;
     use crate::{Exit, ExitKind, Output, Watch};
@@ -299,7 +346,10 @@ mod tests {
         gone.kill().unwrap();
         gone.wait().unwrap();
         let telling = Telling::new(Pipes::default(), told.clone());
-        Child::new(pid_of(heir.id()).unwrap(), Arc::new(pidfd), telling, Arc::default(), Vec::new())
+        let mut poller = Poller::new().unwrap();
+        let key = poller.next_key();
+        let watched = poller.watched(key);
+        Child::new(pid_of(heir.id()).unwrap(), Arc::new(pidfd), watched, telling, Arc::default(), Vec::new())
     }
 
     #[test]

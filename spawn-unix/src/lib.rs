@@ -39,7 +39,7 @@ mod this_program;
 mod worker;
 
 pub use blocking::BlockingStream;
-pub use child::Child;
+pub use child::{Child, Vigil};
 pub use connection::Connection;
 pub use credentials::Credentials;
 pub use endpoint::Endpoint;

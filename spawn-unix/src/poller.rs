@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
@@ -13,7 +14,7 @@ use crate::Output;
 /// One epoll, whose events say what happened in this crate's words.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     last_key: u64,
 }
 
@@ -37,7 +38,7 @@ pub(crate) enum Event {
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll, last_key: 0 })
+        Ok(Self { epoll: Arc::new(epoll), last_key: 0 })
     }
 
     pub(crate) fn next_key(&mut self) -> Key {
@@ -56,6 +57,11 @@ impl Poller {
     pub(crate) fn forget(&self, descriptor: impl AsFd) {
         // It may not have been watched at all.
         let _ = epoll::delete(&self.epoll, descriptor);
+    }
+
+    /// The end of this child, for whoever looks for it by himself for a while.
+    pub(crate) fn watched(&self, key: Key) -> Watched {
+        Watched { epoll: Arc::clone(&self.epoll), key, is_open: Mutex::new(true) }
     }
 
     /// Waits for at most `timeout` and puts what happened into `events`.
@@ -78,6 +84,54 @@ impl Poller {
             Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The end of a child, as a poller reports it.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    epoll: Arc<OwnedFd>,
+    key: Key,
+    /// Held while it is changed whether the poller reports it; false when it never will again.
+    is_open: Mutex<bool>,
+}
+
+impl Watched {
+    /// Has the poller sleep on, whatever `pidfd` tells. It is not enough to ask for nothing: that a process was reaped is told all the
+    /// same.
+    pub(crate) fn pause(&self, pidfd: impl AsFd) {
+        let is_open = self.is_open();
+        if *is_open {
+            let _ = epoll::delete(&self.epoll, pidfd);
+        }
+    }
+
+    /// Reports it again, and at once if it came meanwhile.
+    ///
+    /// # Errors
+    /// The system is out of memory or of watches.
+    pub(crate) fn resume(&self, pidfd: impl AsFd) -> Result<(), Key> {
+        let is_open = self.is_open();
+        let data = epoll::EventData::new_u64(Event::Exit(self.key).encode());
+        if !*is_open {
+            return Ok(());
+        }
+        match epoll::add(&self.epoll, pidfd, data, epoll::EventFlags::IN) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(_) => Err(self.key),
+        }
+    }
+
+    /// Reports it no more.
+    pub(crate) fn close(&self, pidfd: impl AsFd) {
+        let mut is_open = self.is_open();
+        *is_open = false;
+        // It may not be reported at this moment.
+        let _ = epoll::delete(&self.epoll, pidfd);
+    }
+
+    fn is_open(&self) -> MutexGuard<'_, bool> {
+        self.is_open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

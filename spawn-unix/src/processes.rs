@@ -56,6 +56,14 @@ pub async fn spawn(launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
     }
 }
 
+/// Has the process thread ask for the end of this child again and again, where the system cannot tell of it.
+pub(crate) fn look_after(key: Key) {
+    if let Ok(processes) = Processes::get() {
+        lock(&processes.unwatched).push(key);
+        processes.wake();
+    }
+}
+
 struct Request {
     launch: Launch,
     watch: Arc<dyn Watch>,
@@ -82,6 +90,8 @@ impl Drop for Unclaimed {
 /// What others share with the process thread.
 struct Processes {
     requests: Mutex<VecDeque<Request>>,
+    /// Children whose ends nobody tells this thread of.
+    unwatched: Mutex<Vec<Key>>,
     wake: OwnedFd,
 }
 
@@ -96,6 +106,7 @@ impl Processes {
         }
         let new = Arc::new(Self {
             requests: Mutex::default(),
+            unwatched: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
         let poller = Poller::new()?;
@@ -108,6 +119,10 @@ impl Processes {
 
     fn request(&self, request: Request) {
         self.requests().push_back(request);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // Fails only if nobody has looked for 2^64 requests.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
@@ -175,7 +190,10 @@ impl ProcessThread {
                 Event::Guardian(key) => {
                     lock(&self.guardian).handle_exit(key, Instant::now(), &mut self.poller);
                 }
-                Event::Request => self.quiet(),
+                Event::Request => {
+                    self.quiet();
+                    self.recheck.append(&mut lock(&self.shared.unwatched));
+                }
                 Event::Output(..) => {}
             }
         }
@@ -264,7 +282,9 @@ impl ProcessThread {
             return Err(error);
         }
         // It waits to be greeted, and nobody can greet it yet.
-        let child = Child::new(pid, Arc::clone(&pidfd), telling, Arc::clone(&self.guardian), enforce(pid, &limits));
+        let watched = self.poller.watched(key);
+        let unenforced = enforce(pid, &limits);
+        let child = Child::new(pid, Arc::clone(&pidfd), watched, telling, Arc::clone(&self.guardian), unenforced);
         self.children.insert(key, Running { child: child.clone(), pidfd });
         Ok(child)
     }
@@ -282,7 +302,7 @@ impl ProcessThread {
             return;
         };
         let mourned = child.mourn(|group| lock(&self.guardian).remove(group, &mut self.poller));
-        self.poller.forget(&pidfd);
+        child.watched().close(&pidfd);
         match mourned {
             Mourned::NotYet => {
                 self.recheck.push(key);

@@ -252,7 +252,13 @@ mod linux {
         eventually_open(before.len());
         let worker = start("linger", &[]);
         eventually_open(before.len() + 4);
+        // Nor of one whose end was not found by the process thread.
+        let vigil = worker.child.vigil();
+        worker.child.kill();
+        eventually("it is found dead", || worker.child.try_wait());
+        drop(vigil);
         drop(worker);
+        eventually_open(before.len());
     }
 
     fn failed_starts_leave_no_descriptor() {

@@ -83,6 +83,16 @@ impl Child {
         telling.is_over()
     }
 
+    /// Looks after the end of the process in place of the process thread, which is not woken up for it as long as this is held: by
+    /// [`Child::try_wait`], as somebody must.
+    ///
+    /// # Platform-specific behavior
+    /// On Linux a dying process wakes up whoever waits for its end before it can be found dead, and the thread would take the core
+    /// of whoever finds it. On Windows this does nothing.
+    pub fn vigil(&self) -> Vigil {
+        Vigil(())
+    }
+
     /// The bytes of the process that are in memory at this moment; those of a process that has ended are none, or an error.
     ///
     /// # Platform-specific behavior
@@ -140,6 +150,11 @@ impl Child {
         if self.has_ended() { io::ErrorKind::BrokenPipe.into() } else { error }
     }
 }
+
+/// Somebody looks after the end of a process: see [`Child::vigil`].
+#[derive(Debug)]
+#[must_use = "the process thread looks after the end again when this is dropped"]
+pub struct Vigil(());
 
 impl AsHandle for Child {
     fn as_handle(&self) -> BorrowedHandle<'_> {

@@ -23,7 +23,7 @@ use crate::event::{self, Event};
 use crate::router::{EntryKey, LinkKey};
 use crate::shm::chunk::Places;
 use crate::shm::journal::Journal;
-use crate::sys::{self, Child, Endpoint, ExitKind, Launch};
+use crate::sys::{self, Child, Endpoint, ExitKind, Launch, Vigil};
 use crate::wire::budget::Budget;
 use crate::wire::codec;
 use crate::wire::frame::Frame;
@@ -77,7 +77,7 @@ pub(crate) struct End {
 
 /// What is left of an incarnation that has ended. To clear it away takes longer than to tell of the end, which goes first.
 #[expect(dead_code, reason = "only kept, to be dropped")]
-pub(crate) struct Remains(Option<Born>);
+pub(crate) struct Remains(Option<(Born, Option<Vigil>)>);
 
 /// Runs an incarnation to its end. Never fails and never leaves a process behind: one that is dropped is killed.
 pub(crate) async fn keep(
@@ -93,7 +93,7 @@ pub(crate) async fn keep(
     match begin(&incarnation, &witness, capture).await {
         Ok(born) => {
             let guard = Guard { child: Some(born.child.clone()), link: Some(born.link) };
-            Keeper { incarnation, witness, born, guard, cause: None, failed: None, is_refused: false }
+            Keeper { incarnation, witness, born, guard, vigil: None, cause: None, failed: None, is_refused: false }
                 .live(&mut wish, ready)
                 .await
         }
@@ -179,6 +179,8 @@ struct Keeper {
     witness: Arc<Witness>,
     born: Born,
     guard: Guard,
+    /// There when its end was found here.
+    vigil: Option<Vigil>,
     /// What the end will be put down to, where more is known than the system says.
     cause: Option<ExitCause>,
     failed: Option<StartError>,
@@ -220,7 +222,7 @@ impl Keeper {
                         // The end of its process follows at once, unless something in there holds it up. It is looked
                         // for here, where this task does not wait for it: told meanwhile, it would be woken up by itself.
                         DriveEnd::Closed => {
-                            look_for_the_end(&self.born.child);
+                            self.vigil = look_for_the_end(&self.born.child);
                             lost.get_or_insert_with(|| rung.due().unwrap_or_else(|| Instant::now() + TERMINATE));
                         }
                         DriveEnd::Bad(error) => self.refuse(error.to_string()),
@@ -298,7 +300,7 @@ impl Keeper {
             (None, None) => None,
         };
         self.guard.disarm();
-        (End { exit, failed, link: Some(link) }, Remains(Some(self.born)))
+        (End { exit, failed, link: Some(link) }, Remains(Some((self.born, self.vigil))))
     }
 
     /// Hears what the process, which has ended, left in its outbox.
@@ -403,13 +405,19 @@ impl Rung {
 }
 
 /// Looks for a moment whether a process has ended whose connection has, so as not to depend on another thread's being woken up
-/// for it. Where it has not, that thread will see to it.
-fn look_for_the_end(child: &Child) {
+/// for it. Where it has not, that thread will see to it; where it has, that thread clears away what it has of it when nobody keeps the
+/// vigil any more.
+fn look_for_the_end(child: &Child) -> Option<Vigil> {
+    let vigil = child.vigil();
     let until = Instant::now() + LOOK;
-    while !child.try_wait() && Instant::now() < until {
+    while !child.try_wait() {
+        if Instant::now() >= until {
+            return None;
+        }
         // It may need this core for its end.
         std::thread::yield_now();
     }
+    Some(vigil)
 }
 
 /// Waits for the process's end and says how it came.
