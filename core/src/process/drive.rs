@@ -57,7 +57,8 @@ pub(crate) async fn drive(
             true => reader.read(connection, &mut cuts),
             false => Ok(ReadEnd::Drained),
         };
-        if polling.is_on() && !cuts.is_empty() {
+        let has_come = !cuts.is_empty();
+        if polling.is_on() && has_come {
             polling.hear(Instant::now());
         }
         let (mut frames, mut known) = (Vec::new(), VecDeque::new());
@@ -80,6 +81,10 @@ pub(crate) async fn drive(
         });
         if let Err(error) = handled {
             read = Err(error);
+        }
+        // A worker's actor may have heard what it waits for: it goes on before anything else is done.
+        if has_come && !connection.leads_down() {
+            step_back().await;
         }
         // What the frames bring about goes out at once; whoever says so from now on is heard.
         is_told |= connection.is_told();
