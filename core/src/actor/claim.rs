@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -36,13 +37,27 @@ pub(crate) struct Claim<T, E = NoError> {
 type GiveBack = Box<dyn FnOnce(Parcel) + Send>;
 
 enum State {
-    Unsent { to: Destination, message: Message, timeout: Option<Duration>, give_back: GiveBack },
-    Sent { slot: Arc<Slot>, call: CallKey, sleep: Option<Pin<Box<Sleep>>> },
+    Unsent {
+        to: Destination,
+        message: Message,
+        timeout: Option<Duration>,
+        give_back: GiveBack,
+    },
+    /// The sleep is for a process that has no thread for a clock.
+    Sent {
+        slot: Arc<Slot>,
+        call: CallKey,
+        sleep: Option<Pin<Box<Sleep>>>,
+    },
     Done,
 }
 
 /// Where the answer arrives.
-struct Slot(Mutex<Waiting>);
+struct Slot {
+    waiting: Mutex<Waiting>,
+    /// Whether its time is over.
+    is_due: AtomicBool,
+}
 
 enum Waiting {
     /// Somebody polls.
@@ -78,12 +93,13 @@ impl<T, E> Claim<T, E> {
         let mut message = message.into_parts()?;
         // What holds the handles until the router does.
         let _keeper = message.make_bare();
-        let slot = Arc::new(Slot(Mutex::new(Waiting::For(None, give_back))));
+        let slot =
+            Arc::new(Slot { waiting: Mutex::new(Waiting::For(None, give_back)), is_due: AtomicBool::new(false) });
         // The deadline is kept here alone: on the way it would end the call while its answer gives something.
         let caused_by = current.and_then(|current| current.call);
         let submit = |router: &mut Router, token| router.submit(token, to, true, None, caused_by, message);
-        let call = Node::here().submit_to(slot.clone(), 0, submit);
-        let sleep = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+        let (call, has_clock) = Node::here().submit_until(slot.clone(), deadline, submit);
+        let sleep = deadline.filter(|_| !has_clock).map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         self.state = State::Sent { slot, call, sleep };
         Ok(())
     }
@@ -105,9 +121,8 @@ impl<T: Payload, E: Payload> Future for Claim<T, E> {
             self.state = State::Done;
             return Poll::Ready(answer(outcome));
         }
-        if let Some(sleep) = sleep
-            && sleep.as_mut().poll(cx).is_ready()
-        {
+        let is_late = sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+        if is_late || slot.is_due.load(Ordering::Acquire) {
             slot.leave(*call);
             self.state = State::Done;
             // Whatever it comes to is given back.
@@ -127,7 +142,7 @@ impl<T, E> Drop for Claim<T, E> {
 
 impl Slot {
     fn poll(&self, cx: &Context<'_>) -> Poll<Outcome> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *waiting, Waiting::Over) {
             Waiting::Answered(outcome, _) => Poll::Ready(outcome),
             Waiting::For(_, give_back) => {
@@ -144,7 +159,7 @@ impl Slot {
 
     /// Nobody takes the answer any more.
     fn leave(&self, call: CallKey) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *waiting, Waiting::Over) {
             Waiting::Answered(outcome, give_back) => {
                 drop(waiting);
@@ -162,7 +177,7 @@ impl Slot {
 
 impl Sink for Slot {
     fn ended(&self, _: u64, outcome: Outcome) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *waiting, Waiting::Over) {
             Waiting::For(waker, give_back) => {
                 *waiting = Waiting::Answered(outcome, give_back);
@@ -176,6 +191,16 @@ impl Sink for Slot {
                 returned(outcome, give_back);
             }
             other => *waiting = other,
+        }
+    }
+
+    fn due(&self, _: u64) {
+        self.is_due.store(true, Ordering::Release);
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let waker = if let Waiting::For(waker, _) = &*waiting { waker.clone() } else { None };
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }

@@ -69,6 +69,10 @@ pub(crate) trait Peer: Send + Sync {
 pub(crate) trait Sink: Send + Sync {
     /// The request with this number has ended.
     fn ended(&self, number: u64, outcome: Outcome);
+    /// Its own deadline for that has passed, where it [has set one](Node::submit_until).
+    fn due(&self, number: u64) {
+        let _ = number;
+    }
 }
 
 /// A call to submit whose outcome goes to a sink.
@@ -123,6 +127,7 @@ enum Effect {
     Unheld(Arc<LocalEnd>, u8),
     Forget(u64),
     Sink(Arc<dyn Sink>, u64, Outcome),
+    Due(Arc<dyn Sink>, u64),
     DeadLetters(u64, Arc<str>, u64),
 }
 
@@ -369,6 +374,7 @@ impl Effect {
             Self::Unheld(end, kind) => end.tell(News::Unheld(kind)),
             Self::Forget(memory) => memories::forget(memory),
             Self::Sink(sink, number, outcome) => sink.ended(number, outcome),
+            Self::Due(sink, number) => sink.due(number),
             Self::DeadLetters(owner, actor, count) => {
                 event::publish(owner, Event::DeadLetters { actor: actor.to_string(), count });
             }

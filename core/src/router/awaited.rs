@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::calls::Found;
-use super::record::{CallKey, Message, Origin, Outcome};
+use super::record::{CallKey, Message, Origin, Outcome, Token};
 use super::router::Router;
 use crate::wire::ids::Destination;
 
@@ -114,6 +114,14 @@ impl Router {
     /// Whether a future waits for the request.
     pub(crate) fn is_awaited(&self, call: CallKey) -> bool {
         self.calls.get(call).is_some_and(|record| record.origin == Origin::Future)
+    }
+
+    /// What its waiter in this process is called, where that is no future.
+    pub(crate) fn token_of(&self, call: CallKey) -> Option<Token> {
+        match self.calls.get(call)?.origin {
+            Origin::Local(token) => Some(token),
+            _ => None,
+        }
     }
 
     /// The most requests for which futures may wait.

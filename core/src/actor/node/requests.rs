@@ -1,11 +1,12 @@
 //! Requests that futures wait for, and their deadlines.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::clock::Clock;
-use super::{Inner, Node, hold_outcome, outcome_held};
-use crate::router::{CallKey, Expired, Message, Outcome, Waited};
+use super::{Effect, Inner, Node, Sink, hold_outcome, outcome_held};
+use crate::router::{CallKey, Expired, Message, Outcome, Router, Token, Waited};
 use crate::wire::ids::Destination;
 
 static CLOCK: Clock = Clock::new(|| Node::here().expire_due());
@@ -48,11 +49,37 @@ impl Node {
         }
         let look_at = deadline.and_then(|at| inner.set_deadline(at, call));
         self.perform(inner);
+        Requested::Waits { call, deadline, has_clock: self.has_clock(look_at) }
+    }
+
+    /// Submits a request whose outcome goes to a sink, which [hears](Sink::due) of its deadline and keeps it; whether there is a
+    /// clock for that.
+    pub(crate) fn submit_until(
+        &self,
+        sink: Arc<dyn Sink>,
+        deadline: Option<Instant>,
+        submit: impl FnOnce(&mut Router, Token) -> CallKey,
+    ) -> (CallKey, bool) {
+        let now = Instant::now();
+        if deadline.is_some_and(|at| at <= now) {
+            sink.due(0);
+        }
+        let mut inner = self.lock();
+        inner.router.advance(now);
+        let token = inner.sinks.insert((sink, 0));
+        let call = submit(&mut inner.router, token);
+        let look_at = deadline.and_then(|at| inner.set_deadline(at, call));
+        self.react(inner);
+        (call, self.has_clock(look_at))
+    }
+
+    /// Whether somebody looks then, if that is wanted.
+    fn has_clock(&self, look_at: Option<Instant>) -> bool {
         let has_clock = look_at.is_none_or(|at| CLOCK.look_at(at));
         if !has_clock {
             self.lock().clock_at = None;
         }
-        Requested::Waits { call, deadline, has_clock }
+        has_clock
     }
 
     /// Sends a cast that nothing has caused, if it can go to a worker at once; false where it has to be requested.
@@ -79,10 +106,12 @@ impl Node {
         this.router.advance(now);
         while let Some(call) = this.deadlines.pop_due(now) {
             // A cast that was admitted is the mailbox's, and what has ended is only to be fetched.
-            if this.router.is_awaited(call)
-                && let Expired::Later(at) = this.router.expire(call)
-            {
-                this.deadlines.set(at, call);
+            if this.router.is_awaited(call) {
+                if let Expired::Later(at) = this.router.expire(call) {
+                    this.deadlines.set(at, call);
+                }
+            } else if let Some((sink, number)) = this.router.token_of(call).and_then(|token| this.sinks.get(token)) {
+                this.effects.push(Effect::Due(sink.clone(), *number));
             }
         }
         let next = this.deadlines.poll_timeout();
@@ -125,7 +154,7 @@ impl Inner {
     /// Sets the deadline of a request; says when the clock has to look for its sake, which it would not otherwise.
     fn set_deadline(&mut self, at: Instant, call: CallKey) -> Option<Instant> {
         let Self { router, deadlines, .. } = self;
-        deadlines.sweep(router.most_awaited(), |&call| router.is_awaited(call));
+        deadlines.sweep(router.most_awaited(), |&call| router.is_awaited(call) || router.token_of(call).is_some());
         deadlines.set(at, call);
         if self.clock_at.is_some_and(|clock| clock <= at) {
             return None;
