@@ -31,7 +31,9 @@ static NODE: OnceLock<Node> = OnceLock::new();
 
 /// The one router of this process and those who wait for its decisions.
 pub(crate) struct Node {
+    id: NodeId,
     inner: Mutex<Inner>,
+    above: OnceLock<Arc<dyn Above>>,
 }
 
 struct Inner {
@@ -57,12 +59,16 @@ pub(crate) trait Peer: Send + Sync {
     fn flush_later(&self) {
         self.flush();
     }
-    /// Writes of them what the streams take, now.
-    fn write(&self);
     /// A frame that is about the process and not about a request.
     fn frame(&self, frame: Frame);
     /// It broke the protocol.
     fn refuse(&self, why: String);
+}
+
+/// The process above, as what has left this one when it is told.
+pub(crate) trait Above: Send + Sync {
+    /// Does something to the router and writes what that comes to, and what else there is, as far as the stream takes it now.
+    fn write(&self, act: &mut dyn FnMut(&mut Router));
 }
 
 /// Whoever takes outcomes without being a future.
@@ -119,7 +125,6 @@ enum Effect {
     Flush(Arc<dyn Peer>),
     Hurry(Arc<dyn Peer>),
     FlushLater(Arc<dyn Peer>),
-    Write(Arc<dyn Peer>),
     Frame(Arc<dyn Peer>, Box<Frame>),
     Refuse(Arc<dyn Peer>, String),
     Local(Arc<LocalEnd>),
@@ -144,9 +149,12 @@ impl Node {
     }
 
     fn new(run: RunId) -> Self {
+        let id = NodeId(random());
         Self {
+            id,
+            above: OnceLock::new(),
             inner: Mutex::new(Inner {
-                router: Router::new(run, NodeId(random()), Instant::now()),
+                router: Router::new(run, id, Instant::now()),
                 sinks: Arena::new(),
                 peers: OwnMap::default(),
                 locals: OwnMap::default(),
@@ -261,15 +269,25 @@ impl Node {
     /// may end before its connection has its turn.
     pub(crate) fn tell(&self, to: Destination, mut message: Message) {
         let _keeper = (!message.handles.is_empty()).then(|| message.make_bare());
-        let mut inner = self.lock();
-        inner.router.advance(Instant::now());
-        // A token of nobody.
-        inner.router.submit(Token::default(), to, false, None, None, message);
-        let up = inner.router.uplink().filter(|_| inner.router.identity().1 != to.node);
-        inner.react_but(up);
-        let peer = up.and_then(|link| inner.peers.get(&link).cloned());
-        inner.effects.extend(peer.map(Effect::Write));
-        self.perform(inner);
+        let mut message = Some(message);
+        let mut tell = |router: &mut Router| {
+            if let Some(message) = message.take()
+                && !router.tell(&to, &message)
+            {
+                router.advance(Instant::now());
+                // A token of nobody.
+                router.submit(Token::default(), to, false, None, None, message);
+            }
+        };
+        match self.above.get().filter(|_| to.node != self.id) {
+            Some(above) => above.write(&mut tell),
+            None => self.fetch(tell),
+        }
+    }
+
+    /// Makes known who writes to the process above.
+    pub(crate) fn set_above(&self, above: Arc<dyn Above>) {
+        let _ = self.above.set(above);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -315,16 +333,11 @@ thread_local! {
 
 impl Inner {
     fn react(&mut self) {
-        self.react_but(None);
-    }
-
-    /// The same, for whoever has the bytes of this link written by themselves.
-    fn react_but(&mut self, written: Option<LinkKey>) {
         let mut woken = None;
         while let Some(action) = self.router.poll_action() {
             let effect = match action {
                 // Nothing is to be written any more where the event has fetched it.
-                Action::Flush(link) if !self.router.has_output(link) || written == Some(link) => continue,
+                Action::Flush(link) if !self.router.has_output(link) => continue,
                 Action::Flush(link) => {
                     let effect = match self.router.calm_until(link) {
                         Some(_) => Effect::FlushLater,
@@ -366,7 +379,6 @@ impl Effect {
             Self::Flush(peer) => peer.flush(),
             Self::Hurry(peer) => peer.hurry(),
             Self::FlushLater(peer) => peer.flush_later(),
-            Self::Write(peer) => peer.write(),
             Self::Frame(peer, frame) => peer.frame(*frame),
             Self::Refuse(peer, why) => peer.refuse(why),
             Self::Local(end) => end.wake.notify_one(),

@@ -503,11 +503,6 @@ impl Peer for Downlink {
         self.connection.flush_later();
     }
 
-    /// What goes down loses nothing with this process that would not be lost with those below it.
-    fn write(&self) {
-        self.flush();
-    }
-
     fn frame(&self, frame: Frame) {
         self.push(Arrival::Frame(frame));
     }

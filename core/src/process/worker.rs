@@ -17,7 +17,7 @@ use super::place::{self, Outgoing};
 use super::registration::{ActorEntry, build, registered};
 use super::witness::MARKER;
 use crate::actor::context::Stop;
-use crate::actor::node::{LocalEnd, Node, Peer, held};
+use crate::actor::node::{Above, LocalEnd, Node, Peer, held};
 use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::{Ended, Hosting, Turn};
@@ -118,7 +118,11 @@ async fn serve(
     let init = Mutex::new(Some(init_tx));
     let (spoken, stopped, news) = (connection.clone(), stop.clone(), Arc::new(AtomicBool::new(false)));
     let told = news.clone();
-    let link = node.add_link(|link| Arc::new(Uplink { connection: spoken, link, init, stop: stopped, news: told }));
+    let link = node.add_link(|link| {
+        let above = Arc::new(Uplink { connection: spoken, link, init, stop: stopped, news: told });
+        node.set_above(above.clone());
+        above
+    });
     place::settle_outgoing(Sendings { connection: connection.clone(), link, news: news.clone() });
     node.with(|router| router.set_uplink(link));
     let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
@@ -251,11 +255,6 @@ impl Peer for Uplink {
         hurry(&self.connection, self.link);
     }
 
-    fn write(&self) {
-        self.news.store(true, Ordering::Release);
-        speak(&self.connection, self.link);
-    }
-
     fn frame(&self, frame: Frame) {
         match frame {
             Frame::Init { handles, payload } => {
@@ -272,6 +271,23 @@ impl Peer for Uplink {
     fn refuse(&self, why: String) {
         eprintln!("procession: the supervisor broke the protocol: {why}");
         sys::die_with_tree();
+    }
+}
+
+impl Above for Uplink {
+    fn write(&self, act: &mut dyn FnMut(&mut Router)) {
+        self.news.store(true, Ordering::Release);
+        let blocked = self.connection.write(&mut |data, control| {
+            let ahead = Node::here().fetch(|router| {
+                router.fetches(self.link);
+                act(router);
+                router.take_output(self.link, data, control)
+            });
+            given(ahead)
+        });
+        if blocked != Blocked::default() {
+            self.connection.wake.notify_one();
+        }
     }
 }
 

@@ -36,10 +36,6 @@ impl Router {
         self.uplink = Some(link);
     }
 
-    pub(crate) fn uplink(&self) -> Option<LinkKey> {
-        self.uplink
-    }
-
     /// Says upward that this process owns mailboxes of its own.
     pub(crate) fn announce(&mut self) {
         if let Some(link) = self.uplink {

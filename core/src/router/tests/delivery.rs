@@ -1,9 +1,12 @@
 //! Messages reach their actor, in order, and values come back.
 
-use crate::wire::content::Content;
+use bytes::Bytes;
 
 use super::*;
-use crate::router::Handles;
+use crate::router::{Handles, Message};
+use crate::wire::codec::Kept;
+use crate::wire::content::Content;
+use crate::wire::frame::Trace;
 
 #[test]
 fn a_value_comes_back_through_the_hub_from_worker_to_worker() {
@@ -97,6 +100,38 @@ fn credit_that_nobody_waits_for_goes_with_what_is_sent_next() {
     assert!(router.has_output(to_b) && router.calm_until(to_b).is_some());
     router.answer(one.call, Outcome::Value(Content::EMPTY, Handles::none()));
     assert!(router.has_output(to_b) && router.calm_until(to_b).is_none());
+}
+
+#[test]
+fn what_is_told_keeps_its_place_among_casts_and_waits_for_credit_as_they_do() {
+    let mut w = World::new();
+    let hub = w.process();
+    let to_a = w.local(hub, "a", 64);
+    let (_, b) = w.worker(hub, "b");
+    let (mut sent, mut told, mut heard) = (Vec::new(), 0, Vec::new());
+    for n in 0..60 {
+        let text = n.to_string();
+        let payload = Content::from(Bytes::copy_from_slice(text.as_bytes()));
+        let (method, priority, trace) = (0, 0, Trace::default());
+        let message = Message { method, priority, trace, handles: Handles::none(), payload, kept: Kept::default() };
+        if n % 4 != 0 && w.router(b.process).tell(&to_a.to, &message) {
+            told += 1;
+        } else {
+            w.cast(b.process, to_a, &text);
+        }
+        sent.push(text);
+        if n % 20 == 19 {
+            w.drive();
+            while let Some(taken) = w.take_local(to_a) {
+                heard.push(body(&taken));
+                w.finish_local(to_a, &taken);
+                w.drive();
+            }
+        }
+    }
+    assert_eq!(heard, sent);
+    assert!((3..45).contains(&told), "{told} found room");
+    w.assert_at_rest();
 }
 
 #[test]
