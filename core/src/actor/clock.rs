@@ -2,7 +2,8 @@
 //!
 //! One for all requests of a process, so that a request costs no timer of a runtime, and so that a deadline passes though
 //! every runtime of the process computes. It is started by the first request that has to wait, and sleeps until the
-//! earliest deadline; one that was met meanwhile is found gone then.
+//! earliest deadline; one that was met meanwhile is found gone then. While there are bytes to write for which nobody waits, it
+//! looks at them too.
 
 use std::fmt;
 use std::panic::catch_unwind;

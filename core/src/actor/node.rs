@@ -47,6 +47,10 @@ struct Inner {
     deadlines: Wheel<CallKey>,
     /// When the clock looks at them next, if it will.
     clock_at: Option<Instant>,
+    /// Connections downward with bytes for which nobody waits.
+    calm: OwnMap<LinkKey, ()>,
+    /// Whether the clock will look at them.
+    is_calm_seen: bool,
 }
 
 /// The process at the other end of a link, as the router speaks to it. Nothing here may block.
@@ -55,10 +59,6 @@ pub(crate) trait Peer: Send + Sync {
     fn flush(&self);
     /// The same, and nothing is gained if others come: they are written now, if nobody else is writing.
     fn hurry(&self);
-    /// The same, and nobody waits for them: they may go with others that come, within [a time](Router::calm_until).
-    fn flush_later(&self) {
-        self.flush();
-    }
     /// A frame that is about the process and not about a request.
     fn frame(&self, frame: Frame);
     /// It broke the protocol.
@@ -124,7 +124,7 @@ pub(crate) enum News {
 enum Effect {
     Flush(Arc<dyn Peer>),
     Hurry(Arc<dyn Peer>),
-    FlushLater(Arc<dyn Peer>),
+    LookLater,
     Frame(Arc<dyn Peer>, Box<Frame>),
     Refuse(Arc<dyn Peer>, String),
     Local(Arc<LocalEnd>),
@@ -161,6 +161,8 @@ impl Node {
                 effects: Vec::new(),
                 deadlines: Wheel::new(Instant::now()),
                 clock_at: None,
+                calm: OwnMap::default(),
+                is_calm_seen: false,
             }),
         }
     }
@@ -339,11 +341,15 @@ impl Inner {
                 // Nothing is to be written any more where the event has fetched it.
                 Action::Flush(link) if !self.router.has_output(link) => continue,
                 Action::Flush(link) => {
-                    let effect = match self.router.calm_until(link) {
-                        Some(_) => Effect::FlushLater,
-                        None if self.router.is_urgent(link) => Effect::Hurry,
-                        None => Effect::Flush,
-                    };
+                    // Nobody waits for them: they may go with others that come, within a time.
+                    if self.router.calm_until(link).is_some() && self.router.uplink() != Some(link) {
+                        self.calm.insert(link, ());
+                        if !mem::replace(&mut self.is_calm_seen, true) {
+                            self.effects.push(Effect::LookLater);
+                        }
+                        continue;
+                    }
+                    let effect = if self.router.is_urgent(link) { Effect::Hurry } else { Effect::Flush };
                     self.peers.get(&link).map(|peer| effect(peer.clone()))
                 }
                 Action::Wake(entry) if woken == Some(entry) => continue,
@@ -378,7 +384,7 @@ impl Effect {
         match self {
             Self::Flush(peer) => peer.flush(),
             Self::Hurry(peer) => peer.hurry(),
-            Self::FlushLater(peer) => peer.flush_later(),
+            Self::LookLater => Node::here().look_later(),
             Self::Frame(peer, frame) => peer.frame(*frame),
             Self::Refuse(peer, why) => peer.refuse(why),
             Self::Local(end) => end.wake.notify_one(),

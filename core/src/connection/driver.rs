@@ -34,8 +34,6 @@ pub(crate) struct Connection {
     is_behind: AtomicBool,
     /// There are bytes to write.
     pub(crate) wake: Signal,
-    /// Whether the driver will look by itself for what may wait a while.
-    looks: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -116,7 +114,6 @@ impl Connection {
             writing: Mutex::new(writing),
             is_behind: AtomicBool::new(false),
             wake: Signal::new(),
-            looks: AtomicBool::new(false),
         }
     }
 
@@ -338,18 +335,6 @@ impl Connection {
         if !written {
             self.wake.notify_one();
         }
-    }
-
-    /// There are bytes to write that may wait a while.
-    pub(crate) fn flush_later(&self) {
-        if !self.looks.load(Ordering::Acquire) {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Whether its driver will look by itself for such bytes, so that it need not be told of them.
-    pub(crate) fn set_looks(&self, looks: bool) {
-        self.looks.store(looks, Ordering::Release);
     }
 
     /// Whether there is something new to write, as its driver would be told.

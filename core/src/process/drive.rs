@@ -70,7 +70,6 @@ pub(crate) async fn drive(
         let now = Instant::now();
         if look_at.is_some_and(|at| at <= now) {
             look_at = None;
-            connection.set_looks(false);
         }
         // Not while bytes are fetched: who hears of what has come may have something to write at once.
         let (deadline, handled, has_output) = node.at(now, |router| {
@@ -99,9 +98,9 @@ pub(crate) async fn drive(
             });
         }
         is_told = false;
-        if calm_until.is_some() && look_at.is_none() {
+        // On the way down the process's clock looks for it.
+        if calm_until.is_some() && look_at.is_none() && !connection.leads_down() {
             look_at = calm_until;
-            connection.set_looks(true);
         }
         let deadline = [deadline, look_at].into_iter().flatten().min();
         // A worker always reads, so this ends; whoever is above it is waited for by nobody's reading.

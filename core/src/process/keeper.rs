@@ -499,10 +499,6 @@ impl Peer for Downlink {
         }
     }
 
-    fn flush_later(&self) {
-        self.connection.flush_later();
-    }
-
     fn frame(&self, frame: Frame) {
         self.push(Arrival::Frame(frame));
     }

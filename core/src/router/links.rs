@@ -36,6 +36,10 @@ impl Router {
         self.uplink = Some(link);
     }
 
+    pub(crate) fn uplink(&self) -> Option<LinkKey> {
+        self.uplink
+    }
+
     /// Says upward that this process owns mailboxes of its own.
     pub(crate) fn announce(&mut self) {
         if let Some(link) = self.uplink {
@@ -114,6 +118,15 @@ impl Router {
     /// Until when what there is to write may wait for more, since nobody waits for any of it.
     pub(crate) fn calm_until(&self, link: LinkKey) -> Option<Instant> {
         Some(self.links.get(link)?.calm? + CALM)
+    }
+
+    /// What there is to write for which nobody waits has waited for long enough, if `is_due`, which is returned.
+    pub(crate) fn press(&mut self, link: LinkKey, is_due: bool) -> bool {
+        if is_due && let Some(l) = self.links.get_mut(link) {
+            l.calm = None;
+            self.say_flush(link);
+        }
+        is_due
     }
 
     /// Sends an actor's first argument to the process that is to host it.

@@ -9,6 +9,9 @@ use super::{Effect, Inner, Node, Sink, hold_outcome, outcome_held};
 use crate::router::{CallKey, Expired, Message, Outcome, Router, Token, Waited};
 use crate::wire::ids::Destination;
 
+/// How often the clock looks at bytes for which nobody waits.
+const LOOK: Duration = Duration::from_millis(1);
+
 static CLOCK: Clock = Clock::new(|| Node::here().expire_due());
 
 /// A request of a future.
@@ -114,10 +117,21 @@ impl Node {
                 this.effects.push(Effect::Due(sink.clone(), *number));
             }
         }
-        let next = this.deadlines.poll_timeout();
-        this.clock_at = next;
+        this.clock_at = this.deadlines.poll_timeout();
+        let next = [this.clock_at, this.press_calm(now)].into_iter().flatten().min();
         self.react(inner);
         next
+    }
+
+    /// Lets the clock look at bytes for which nobody waits; where there is none, they go at once.
+    pub(super) fn look_later(&self) {
+        let now = Instant::now();
+        if !CLOCK.look_at(now + LOOK) {
+            let mut inner = self.lock();
+            inner.press_calm(now + LOOK);
+            inner.is_calm_seen = false;
+            self.react(inner);
+        }
     }
 
     /// What a future that waits finds.
@@ -151,6 +165,16 @@ impl Node {
 }
 
 impl Inner {
+    /// Has those bytes written for which nobody waits and that have waited for others long enough; says when to look again.
+    /// While there is something at each look, whoever has more of them need not wake the clock.
+    fn press_calm(&mut self, now: Instant) -> Option<Instant> {
+        let Self { router, calm, .. } = self;
+        self.is_calm_seen &= !calm.is_empty();
+        // What is younger than a look has another one before its time is over.
+        calm.retain(|&link, ()| router.calm_until(link).is_some_and(|until| !router.press(link, until <= now + LOOK)));
+        self.is_calm_seen.then(|| now + LOOK)
+    }
+
     /// Sets the deadline of a request; says when the clock has to look for its sake, which it would not otherwise.
     fn set_deadline(&mut self, at: Instant, call: CallKey) -> Option<Instant> {
         let Self { router, deadlines, .. } = self;

@@ -103,6 +103,26 @@ fn credit_that_nobody_waits_for_goes_with_what_is_sent_next() {
 }
 
 #[test]
+fn credit_that_nobody_waits_for_is_sent_when_it_has_waited_long_enough() {
+    let mut w = World::new();
+    let hub = w.process();
+    let to_a = w.local(hub, "a", 64);
+    let (_, b) = w.worker(hub, "b");
+    let to_b = w.link(b.wire, hub);
+    w.cast(b.process, to_a, "one");
+    w.drive();
+    let router = w.router(hub);
+    let one = router.take(to_a.entry).expect("it has come");
+    assert!(!router.press(to_b, false) && router.calm_until(to_b).is_some());
+    assert!(router.press(to_b, true) && router.calm_until(to_b).is_none());
+    w.pump(hub);
+    assert!(!w.router(hub).has_output(to_b));
+    w.finish_local(to_a, &one);
+    w.drive();
+    w.assert_at_rest();
+}
+
+#[test]
 fn what_is_told_keeps_its_place_among_casts_and_waits_for_credit_as_they_do() {
     let mut w = World::new();
     let hub = w.process();
