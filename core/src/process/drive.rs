@@ -81,7 +81,8 @@ pub(crate) async fn drive(
         if let Err(error) = handled {
             read = Err(error);
         }
-        // A worker's actor may have heard what it waits for: it goes on before anything else is done.
+        // A worker's actor may have heard what it waits for: it goes on before anything else is done. It is a task beside this
+        // one: it has its turn without one of the runtime, which would look at all else that there is.
         if has_come && !connection.leads_down() {
             step_back().await;
         }
@@ -142,12 +143,9 @@ pub(crate) async fn drive(
 /// Looks for what comes next, for as long as that is worth it.
 async fn look(polling: &Polling, connection: &Connection, reader: &mut Reader) -> Option<Woken> {
     let until = polling.until()?;
-    // Whoever has heard something may have something to say, and sends it by itself. A worker's actor is a task beside this
-    // one: it has its turn without one of the runtime, which would look at all else that there is.
+    // Whoever has heard something may have something to say, and sends it by itself. A worker's actor has had its turn.
     if connection.leads_down() {
         tokio::task::yield_now().await;
-    } else {
-        step_back().await;
     }
     loop {
         for _ in 0..LOOKS {
