@@ -1,7 +1,8 @@
 //! Which message goes where, and how each request ends: the pure core of every process.
 //!
 //! A process has one [`Router`]. It holds the mailboxes of this process's actors, the connections to other processes,
-//! and a record of each request that passes through until its one outcome is known. Payloads are never looked into.
+//! and a record of each request that passes through until its one outcome is known, but for casts that need none
+//! ([`casts`]). Payloads are never looked into.
 //!
 //! ```text
 //!             submit (local)   Frame::Request (link)
