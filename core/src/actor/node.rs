@@ -76,9 +76,7 @@ pub(crate) trait Sink: Send + Sync {
     /// The request with this number has ended.
     fn ended(&self, number: u64, outcome: Outcome);
     /// Its own deadline for that has passed, where it [has set one](Node::submit_until).
-    fn due(&self, number: u64) {
-        let _ = number;
-    }
+    fn due(&self, _number: u64) {}
 }
 
 /// A call to submit whose outcome goes to a sink.
@@ -273,8 +271,8 @@ impl Node {
         let _keeper = (!message.handles.is_empty()).then(|| message.make_bare());
         let mut message = Some(message);
         let mut tell = |router: &mut Router| {
-            if let Some(message) = message.take()
-                && !router.tell(&to, &message)
+            if let Some(mut message) = message.take()
+                && !router.cast_now(&to, &mut message, Instant::now)
             {
                 router.advance(Instant::now());
                 // A token of nobody.

@@ -3,13 +3,14 @@
 //! Nobody awaits a cast, and once it is handed on nobody takes it back. If it refers to nothing that is counted and no other
 //! request caused it, little is left to know of it: its place in the row of what the worker was given. So it is a line in that
 //! row, and its key says which one. In a mailbox its content stands in the line itself. Most casts are such, and a record for
-//! each would be half of what they cost.
+//! each would be half of what they cost. They are called light here.
 
 use std::mem;
 use std::time::Instant;
 
 use super::arena::Key;
-use super::entry::{Consumer, Entry, EntryKey, Source};
+use super::causes::Cause;
+use super::entry::{Consumer, Entry, EntryKey, Sent, Source};
 use super::handles::Handles;
 use super::link::LinkKey;
 use super::record::{CallKey, Message};
@@ -17,7 +18,7 @@ use super::router::{Action, Router, Taken};
 use crate::connection::flow::cost;
 use crate::wire::codec::Kept;
 use crate::wire::content::Content;
-use crate::wire::frame::{Short, ShortParts, Trace};
+use crate::wire::frame::{RequestParts, Route, Short, ShortParts, Trace};
 use crate::wire::ids::{CallId, Destination};
 use crate::wire::rope::Output;
 
@@ -41,18 +42,6 @@ pub(super) fn is_light(key: CallKey) -> bool {
 
 fn place(key: CallKey) -> u32 {
     (key >> 32) as u32 & PLACE
-}
-
-/// A message that was handed to a worker and is not finished.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    /// Its number among those of this incarnation.
-    pub(super) seq: u64,
-    /// Its record, or what stands for it.
-    pub(super) key: CallKey,
-    pub(super) since: Instant,
-    pub(super) cost: u32,
-    pub(super) method: u16,
 }
 
 /// A cast without a record that waits in a mailbox.
@@ -85,22 +74,9 @@ pub(crate) struct TakenCast {
     pub(crate) payload: Content,
 }
 
-/// A request that may have caused another.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cause {
-    pub(super) entry: EntryKey,
-    pub(super) source: Source,
-    pub(super) inbound: CallId,
-    pub(super) is_awaited: bool,
-    pub(super) handler_runs: bool,
-    pub(super) caused_by: Option<CallKey>,
-}
-
 impl Router {
-    /// Takes a cast of this process to a worker, if it is admitted at once and needs no record; whether it does. Nothing has
-    /// happened if not, and nothing is left of the message's content if so.
-    ///
-    /// While something waits to be written there, the time of the last event is near enough, and the clock is not looked at.
+    /// Takes a cast of this process that nothing has caused, if it is admitted at once and needs no record; whether it does. Nothing
+    /// has happened if not.
     #[inline]
     pub(crate) fn cast_now(
         &mut self,
@@ -108,9 +84,49 @@ impl Router {
         message: &mut Message,
         clock: impl FnOnce() -> Instant,
     ) -> bool {
-        if to.run != self.run || to.node != self.node || !message.handles.is_empty() || !message.trace.is_none() {
+        if to.run != self.run || !message.handles.is_empty() || !message.trace.is_none() {
             return false;
         }
+        if to.node == self.node { self.cast_down(to, message, clock) } else { self.cast_onward(to, message) }
+    }
+
+    /// Sends it on the way to another node's mailbox, where it can go at once.
+    fn cast_onward(&mut self, to: &Destination, message: &Message) -> bool {
+        let route = Route { node: to.node, actor: to.actor };
+        let Some(e) = self.onward.get(&route).and_then(|&entry| self.entries.get_mut(entry)) else { return false };
+        // Not before others.
+        if e.ending || !e.waiting.is_empty() || !e.queue.is_empty() {
+            return false;
+        }
+        let Consumer::Onward { link, credit } = &mut e.consumer else { return false };
+        let (link, cost) = (*link, cost(message.len()));
+        let Some(l) = self.links.get_mut(link).filter(|_| credit.allows(cost)) else { return false };
+        credit.spend(cost);
+        e.seq += 1;
+        let request = RequestParts {
+            call: CallId::NONE,
+            reply: false,
+            to: *to,
+            method: message.method,
+            priority: message.priority,
+            remaining: None,
+            caused_by: CallId::NONE,
+            trace: &message.trace,
+            handles: &[],
+            payload: &message.payload,
+            kept: &message.kept,
+        };
+        if l.write_request(&request, false) {
+            self.say_flush(link);
+        }
+        true
+    }
+
+    /// Hands it to its worker or leaves it in the mailbox, which takes the message's content along.
+    ///
+    /// While something waits to be written there, the time of the last event is near enough, and the clock is not looked at.
+    #[inline]
+    fn cast_down(&mut self, to: &Destination, message: &mut Message, clock: impl FnOnce() -> Instant) -> bool {
         let Some(&entry) = self.owned.get(&to.actor) else { return false };
         let Some(e) = self.entries.get_mut(entry).filter(|e| e.about.type_hash == to.type_hash && e.waiting.is_empty())
         else {
@@ -245,23 +261,8 @@ impl Router {
         })
     }
 
-    /// What there is to know of a request as a cause.
-    pub(super) fn cause(&self, key: CallKey) -> Option<Cause> {
-        if is_light(key) {
-            return self.light_cause(key);
-        }
-        let record = self.calls.get(key)?;
-        Some(Cause {
-            entry: record.entry,
-            source: record.source,
-            inbound: record.inbound,
-            is_awaited: record.is_awaited(),
-            handler_runs: self.handler_runs(record),
-            caused_by: record.cause(),
-        })
-    }
-
-    fn light_cause(&self, key: CallKey) -> Option<Cause> {
+    /// What there is to know of such a cast as a cause.
+    pub(super) fn light_cause(&self, key: CallKey) -> Option<Cause> {
         let (entry, e) = self.entries.at(place(key))?;
         let bare = |source, inbound, handler_runs| Cause {
             entry,
@@ -287,13 +288,6 @@ fn short_cast<'a>(key: CallKey, method: u16, priority: u8, payload: &'a Content,
 }
 
 impl Entry {
-    /// The message that was handed to the worker under this number.
-    pub(super) fn sent(&self, seq: u64) -> Option<&Sent> {
-        // Numbers are handed out in a row.
-        let first = self.sent.front()?.seq;
-        self.sent.get(usize::try_from(seq.checked_sub(first)?).ok()?)
-    }
-
     fn find_light(&self, key: CallKey) -> Option<&Sent> {
         let first = self.sent.front()?.seq;
         let at = (key as u32).wrapping_sub(first as u32);

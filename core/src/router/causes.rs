@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::casts::Cause;
+use super::casts::is_light;
 use super::entry::{Consumer, EntryKey, Source};
 use super::link::LinkKey;
 use super::record::{CallKey, Phase, Record};
@@ -21,6 +21,17 @@ pub(crate) struct CallBetween {
     pub(crate) from: Route,
     pub(crate) to: Route,
     pub(crate) method: Arc<str>,
+}
+
+/// A request that may have caused another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause {
+    pub(super) entry: EntryKey,
+    pub(super) source: Source,
+    pub(super) inbound: CallId,
+    pub(super) is_awaited: bool,
+    pub(super) handler_runs: bool,
+    pub(super) caused_by: Option<CallKey>,
 }
 
 impl Router {
@@ -98,7 +109,23 @@ impl Router {
         std::iter::successors(first, next).take(DEPTH)
     }
 
-    pub(super) fn handler_runs(&self, record: &Record) -> bool {
+    /// What there is to know of a request as a cause.
+    pub(super) fn cause(&self, key: CallKey) -> Option<Cause> {
+        if is_light(key) {
+            return self.light_cause(key);
+        }
+        let record = self.calls.get(key)?;
+        Some(Cause {
+            entry: record.entry,
+            source: record.source,
+            inbound: record.inbound,
+            is_awaited: record.is_awaited(),
+            handler_runs: self.handler_runs(record),
+            caused_by: record.cause(),
+        })
+    }
+
+    fn handler_runs(&self, record: &Record) -> bool {
         let finished = self.entries.get(record.entry).and_then(|e| e.progress.as_ref());
         record.handler_runs
             && match (record.phase, finished) {

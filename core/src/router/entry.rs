@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::arena::Key;
-use super::casts::Sent;
 use super::hash::OwnMap;
 use super::line::Line;
 use super::link::{Journal, LinkKey};
@@ -66,6 +65,18 @@ pub(super) enum Consumer {
 pub(super) enum Source {
     Local,
     Link(LinkKey),
+}
+
+/// A message that was handed to a worker and is not finished.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// Its number among those of this incarnation.
+    pub(super) seq: u64,
+    /// Its record, or what stands for it.
+    pub(super) key: CallKey,
+    pub(super) since: Instant,
+    pub(super) cost: u32,
+    pub(super) method: u16,
 }
 
 #[derive(Debug)]
@@ -207,6 +218,13 @@ impl Entry {
     /// Whether this is a way on which nothing is under way.
     pub(super) fn is_idle_way(&self) -> bool {
         matches!(self.consumer, Consumer::Onward { credit, .. } if self.open == 0 && credit.outstanding() == 0)
+    }
+
+    /// The message that was handed to the worker under this number.
+    pub(super) fn sent(&self, seq: u64) -> Option<&Sent> {
+        // Numbers are handed out in a row.
+        let first = self.sent.front()?.seq;
+        self.sent.get(usize::try_from(seq.checked_sub(first)?).ok()?)
     }
 
     /// The message whose handler runs in the worker, as far as is known here.

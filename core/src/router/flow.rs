@@ -4,8 +4,8 @@ use std::mem;
 use std::time::Instant;
 
 use super::awaited::Waiting;
-use super::casts::{Sent, light_key};
-use super::entry::{Consumer, EntryKey, Source};
+use super::casts::light_key;
+use super::entry::{Consumer, EntryKey, Sent, Source};
 use super::line::Turn;
 use super::link::{CALLS_LIMIT, LinkKey};
 use super::record::{CallKey, Message, Origin, Phase, Record};
@@ -147,11 +147,7 @@ impl Router {
             payload: &message.payload,
             kept: &message.kept,
         };
-        match request.as_short().filter(|_| to_worker) {
-            Some(short) => short.encode(&mut l.out),
-            None => request.encode(&mut l.out),
-        }
-        if l.ask_flush() {
+        if l.write_request(&request, to_worker) {
             self.say_flush(link);
         }
         Some(key)
@@ -240,12 +236,9 @@ impl Router {
                     payload: &message.payload,
                     kept: &message.kept,
                 };
-                match request.as_short().filter(|_| to_worker) {
-                    Some(short) => short.encode(&mut l.out),
-                    None => request.encode(&mut l.out),
-                }
+                let is_news = l.write_request(&request, to_worker);
                 record.message = None;
-                if l.ask_flush() {
+                if is_news {
                     self.say_flush(link);
                 }
             }

@@ -15,6 +15,7 @@ use super::record::CallKey;
 use super::timers::Timers;
 use crate::error::exit::Exit;
 use crate::shm::progress::Progress;
+use crate::wire::frame::RequestParts;
 use crate::wire::ids::{ActorId, CallId};
 use crate::wire::rope::Rope;
 
@@ -115,6 +116,16 @@ impl Link {
     pub(super) fn is_deaf(&self) -> bool {
         let frames = self.answers.frames + self.fetched.frames;
         frames >= UNREAD_ANSWERS.frames && self.answers.bytes + self.fetched.bytes >= UNREAD_ANSWERS.bytes
+    }
+
+    /// Writes a request, a short one if it is one to the actor that the peer hosts; whether that is to be said.
+    #[inline]
+    pub(super) fn write_request(&mut self, request: &RequestParts<'_>, is_hosted: bool) -> bool {
+        match request.as_short().filter(|_| is_hosted) {
+            Some(short) => short.encode(&mut self.out),
+            None => request.encode(&mut self.out),
+        }
+        self.ask_flush()
     }
 
     /// There is a frame to write that somebody may wait for; whether that is to be said.

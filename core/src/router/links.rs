@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::awaited::Waiting;
-use super::casts::Sent;
-use super::entry::{Consumer, FIRST_WINDOW, LARGEST_PREFETCH, LARGEST_WINDOW, Source};
+use super::entry::{Consumer, FIRST_WINDOW, LARGEST_PREFETCH, LARGEST_WINDOW, Sent, Source};
 use super::handles::Handles;
 use super::identity::Behind;
 use super::link::{Answers, CALLS_LIMIT, Link, LinkKey, MONITORS_LIMIT, NODES_LIMIT, UNREAD_LIMIT};

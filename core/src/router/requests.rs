@@ -14,7 +14,7 @@ use crate::connection::flow::cost;
 use crate::error::call::{CallError, Executed, NotDelivered};
 use crate::error::exit::{Down, DownReason};
 use crate::wire::content::Content;
-use crate::wire::frame::{Frame, RequestParts, Route, Status};
+use crate::wire::frame::{Frame, Status};
 use crate::wire::ids::{CallId, Destination};
 use crate::wire::rope::Part;
 
@@ -35,43 +35,6 @@ impl Router {
         message: Message,
     ) -> CallKey {
         self.accept(Origin::Local(token), to, reply, deadline, caused_by, message)
-    }
-
-    /// Sends a cast that came of nothing and whose end nobody hears of, if it can go to its connection at once: it needs no
-    /// record then. False where it has to be [submitted](Self::submit).
-    pub(crate) fn tell(&mut self, to: &Destination, message: &Message) -> bool {
-        let route = Route { node: to.node, actor: to.actor };
-        if to.run != self.run || !message.handles.is_empty() {
-            return false;
-        }
-        let Some(e) = self.onward.get(&route).and_then(|&entry| self.entries.get_mut(entry)) else { return false };
-        // Not before others.
-        if e.ending || !e.waiting.is_empty() || !e.queue.is_empty() {
-            return false;
-        }
-        let Consumer::Onward { link, credit } = &mut e.consumer else { return false };
-        let (link, cost) = (*link, cost(message.len()));
-        let Some(l) = self.links.get_mut(link).filter(|_| credit.allows(cost)) else { return false };
-        credit.spend(cost);
-        e.seq += 1;
-        let request = RequestParts {
-            call: CallId::NONE,
-            reply: false,
-            to: *to,
-            method: message.method,
-            priority: message.priority,
-            remaining: None,
-            caused_by: CallId::NONE,
-            trace: &message.trace,
-            handles: &[],
-            payload: &message.payload,
-            kept: &message.kept,
-        };
-        request.encode(&mut l.out);
-        if l.ask_flush() {
-            self.say_flush(link);
-        }
-        true
     }
 
     pub(super) fn accept(

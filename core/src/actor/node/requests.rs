@@ -85,7 +85,7 @@ impl Node {
         has_clock
     }
 
-    /// Sends a cast that nothing has caused, if it can go to a worker at once; false where it has to be requested.
+    /// Sends a cast that nothing has caused, if it is admitted at once; false where it has to be requested.
     #[inline]
     pub(crate) fn cast_now(&self, to: &Destination, message: &mut Message) -> bool {
         let mut inner = self.lock();

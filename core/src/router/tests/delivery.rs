@@ -128,13 +128,14 @@ fn what_is_told_keeps_its_place_among_casts_and_waits_for_credit_as_they_do() {
     let hub = w.process();
     let to_a = w.local(hub, "a", 64);
     let (_, b) = w.worker(hub, "b");
+    let now = w.now;
     let (mut sent, mut told, mut heard) = (Vec::new(), 0, Vec::new());
     for n in 0..60 {
         let text = n.to_string();
         let payload = Content::from(Bytes::copy_from_slice(text.as_bytes()));
         let (method, priority, trace) = (0, 0, Trace::default());
-        let message = Message { method, priority, trace, handles: Handles::none(), payload, kept: Kept::default() };
-        if n % 4 != 0 && w.router(b.process).tell(&to_a.to, &message) {
+        let mut message = Message { method, priority, trace, handles: Handles::none(), payload, kept: Kept::default() };
+        if n % 4 != 0 && w.router(b.process).cast_now(&to_a.to, &mut message, || now) {
             told += 1;
         } else {
             w.cast(b.process, to_a, &text);
