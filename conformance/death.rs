@@ -27,6 +27,7 @@ pub(super) const TESTS: &[Test] = tests![
     a_worker_can_take_its_whole_tree_with_it,
     kill_takes_the_whole_tree,
     kill_after_the_end_does_nothing,
+    the_stream_of_a_killed_child_ends,
     a_child_of_a_short_lived_thread_outlives_it,
     a_child_of_a_short_lived_runtime_outlives_it,
     a_flooding_child_does_not_delay_the_exit_of_another,
@@ -219,6 +220,14 @@ fn kill_after_the_end_does_nothing() {
     clone.kill();
     assert_eq!(clone.pid(), worker.child.pid());
     assert_eq!(start("die", &["4"]).ended().2, code(4));
+}
+
+fn the_stream_of_a_killed_child_ends() {
+    let mut worker = start("linger", &[]);
+    worker.child.kill();
+    worker.ended();
+    // Nobody but the child had the other end.
+    assert_eq!(worker.stream.read(&mut [0; 8]).unwrap(), 0);
 }
 
 fn a_child_of_a_short_lived_thread_outlives_it() {

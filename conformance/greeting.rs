@@ -22,21 +22,20 @@ pub(super) const TESTS: &[Test] = tests![
     a_greeting_is_read_exactly,
     an_announced_length_beyond_the_limit_is_refused,
     a_segment_has_a_sane_size,
-    the_control_stream_ends_with_the_parents_end,
 ];
 
 pub(super) const ROLES: &[Role] = &[("greeted", greeted), ("greeted-late", greeted_late), ("reader", reader)];
 
-/// Answers a greeting by the journal, over the control stream.
+/// Answers a greeting by the journal, and over the stream that it came by.
 fn greeted(args: &[String]) {
     let endpoint = enter_worker(args[0].parse().unwrap()).unwrap();
     let greeting = endpoint.receive_greeting(PATIENCE).unwrap();
     let words = greeting.journal.words();
     let asked = words[0].load(Ordering::Acquire);
     words[words.len() - 1].store(asked + 1, Ordering::Release);
-    let control = greeting.control.into_blocking().unwrap();
-    say(&control, String::from_utf8(greeting.bytes).unwrap());
-    linger(&control);
+    let stream = endpoint.into_blocking().unwrap();
+    say(&stream, String::from_utf8(greeting.bytes).unwrap());
+    linger(&stream);
     words[1].store(7, Ordering::Release);
 }
 
@@ -45,81 +44,63 @@ fn greeted_late(args: &[String]) {
     let endpoint = enter_worker(args[0].parse().unwrap()).unwrap();
     eventually("the parent is done", || Path::new(&args[1]).exists());
     let greeting = endpoint.receive_greeting(PATIENCE).unwrap();
-    let control = greeting.control.into_blocking().unwrap();
-    say(&control, greeting.bytes.iter().filter(|byte| **byte == 7).count());
-    say(&control, greeting.journal.words().len());
+    let stream = endpoint.into_blocking().unwrap();
+    say(&stream, greeting.bytes.iter().filter(|byte| **byte == 7).count());
+    say(&stream, greeting.journal.words().len());
 }
 
-/// Reads its greeting and all that comes after it.
+/// Reads its greeting and all that comes after it, and prints both.
 fn reader(args: &[String]) {
     let endpoint = enter_worker(args[0].parse().unwrap()).unwrap();
     let greeting = endpoint.receive_greeting(PATIENCE).unwrap();
-    let control = greeting.control.into_blocking().unwrap();
     let mut rest = String::new();
     endpoint.into_blocking().unwrap().read_to_string(&mut rest).unwrap();
-    say(&control, String::from_utf8(greeting.bytes).unwrap());
-    say(&control, rest);
+    println!("{} {rest}", String::from_utf8(greeting.bytes).unwrap());
 }
 
 fn a_greeting_arrives_whole_and_its_journal_is_shared_both_ways() {
     let (child, stream, seen) = start_raw("greeted", &[]);
-    let (control, theirs) = Endpoint::pair().unwrap();
     let journal = Segment::create(512).unwrap();
     assert!(journal.words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
     journal.words()[0].store(41, Ordering::Release);
-    stream.send_greeting(&child, b"hello", theirs, &journal).unwrap();
-    let control = control.into_blocking().unwrap();
-    assert_eq!(read_line(&control), "hello");
+    stream.send_greeting(&child, b"hello", &journal).unwrap();
+    let stream = stream.into_blocking().unwrap();
+    assert_eq!(read_line(&stream), "hello");
     assert_eq!(journal.words().len(), 512);
     assert_eq!(journal.words()[511].load(Ordering::Acquire), 42);
-    drop(control);
+    drop(stream);
     assert_eq!(ended(&seen).2, code(0));
     assert_eq!(journal.words()[1].load(Ordering::Acquire), 7);
 }
 
 fn the_journal_outlives_the_one_who_wrote_it() {
     let (child, stream, seen) = start_raw("greeted", &[]);
-    let (control, theirs) = Endpoint::pair().unwrap();
     let journal = Segment::create(2).unwrap();
-    stream.send_greeting(&child, b"", theirs, &journal).unwrap();
-    let control = control.into_blocking().unwrap();
-    assert_eq!(read_line(&control), "");
+    stream.send_greeting(&child, b"", &journal).unwrap();
+    let stream = stream.into_blocking().unwrap();
+    assert_eq!(read_line(&stream), "");
     child.kill();
     ended(&seen);
     assert_eq!(journal.words()[1].load(Ordering::Acquire), 1);
 }
 
-fn the_control_stream_ends_with_the_parents_end() {
-    let (child, stream, seen) = start_raw("greeted", &[]);
-    let (control, theirs) = Endpoint::pair().unwrap();
-    stream.send_greeting(&child, b"", theirs, &Segment::create(2).unwrap()).unwrap();
-    let mut control = control.into_blocking().unwrap();
-    assert_eq!(read_line(&control), "");
-    child.kill();
-    ended(&seen);
-    // Nobody but the child had the other end.
-    assert_eq!(control.read(&mut [0; 8]).unwrap(), 0);
-}
-
 fn the_largest_greeting_is_sent_to_a_child_that_does_not_read() {
     let done = std::env::temp_dir().join(format!("leaf-greeting-{}", process::id()));
     let (child, stream, seen) = start_raw("greeted-late", &[done.to_str().unwrap()]);
-    let (control, theirs) = Endpoint::pair().unwrap();
     let started = Instant::now();
-    stream.send_greeting(&child, &[7; 64 * 1024], theirs, &Segment::create(8).unwrap()).unwrap();
+    stream.send_greeting(&child, &[7; 64 * 1024], &Segment::create(8).unwrap()).unwrap();
     assert!(started.elapsed() < Duration::from_secs(3));
     fs::write(&done, b"").unwrap();
-    let control = control.into_blocking().unwrap();
-    assert_eq!((read_line(&control), read_line(&control)), ((64 * 1024).to_string(), "8".to_owned()));
+    let stream = stream.into_blocking().unwrap();
+    assert_eq!((read_line(&stream), read_line(&stream)), ((64 * 1024).to_string(), "8".to_owned()));
     assert_eq!(ended(&seen).2, code(0));
     fs::remove_file(&done).unwrap();
 }
 
 fn a_greeting_that_is_too_long_is_refused_by_the_sender() {
     let (child, stream, _seen) = start_raw("linger", &[]);
-    let (_control, theirs) = Endpoint::pair().unwrap();
     let segment = Segment::create(8).unwrap();
-    let refused = stream.send_greeting(&child, &[7; 64 * 1024 + 1], theirs, &segment).unwrap_err();
+    let refused = stream.send_greeting(&child, &[7; 64 * 1024 + 1], &segment).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
 }
 
@@ -127,17 +108,15 @@ fn a_segment_is_handed_over_once() {
     let (child, _keep, _seen) = start_raw("linger", &[]);
     let (ours, _theirs) = Endpoint::pair().unwrap();
     let journal = Segment::create(8).unwrap();
-    let control = || Endpoint::pair().unwrap().1;
-    ours.send_greeting(&child, b"", control(), &journal).unwrap();
-    let refused = ours.send_greeting(&child, b"", control(), &journal).unwrap_err();
+    ours.send_greeting(&child, b"", &journal).unwrap();
+    let refused = ours.send_greeting(&child, b"", &journal).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
 }
 
 fn a_greeting_to_the_dead_is_a_broken_pipe() {
     let (child, stream, seen) = start_raw("hello", &[]);
     ended(&seen);
-    let (_control, theirs) = Endpoint::pair().unwrap();
-    let broken = stream.send_greeting(&child, b"anybody?", theirs, &Segment::create(8).unwrap()).unwrap_err();
+    let broken = stream.send_greeting(&child, b"anybody?", &Segment::create(8).unwrap()).unwrap_err();
     assert_eq!(broken.kind(), io::ErrorKind::BrokenPipe);
 }
 
@@ -162,14 +141,13 @@ fn a_silent_parent_times_out() {
 
 fn a_greeting_is_read_exactly() {
     let (child, stream, seen) = start_raw("reader", &[]);
-    let (control, theirs) = Endpoint::pair().unwrap();
-    stream.send_greeting(&child, b"hello", theirs, &Segment::create(8).unwrap()).unwrap();
+    stream.send_greeting(&child, b"hello", &Segment::create(8).unwrap()).unwrap();
     let mut stream = stream.into_blocking().unwrap();
     stream.write_all(b"more").unwrap();
     drop(stream);
-    let control = control.into_blocking().unwrap();
-    assert_eq!((read_line(&control), read_line(&control)), ("hello".to_owned(), "more".to_owned()));
-    assert_eq!(ended(&seen).2, code(0));
+    let (stdout, _, exit) = ended(&seen);
+    assert_eq!(stdout, b"hello more\n");
+    assert_eq!(exit, code(0));
 }
 
 fn an_announced_length_beyond_the_limit_is_refused() {

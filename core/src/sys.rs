@@ -12,7 +12,6 @@ compile_error!("procession runs on Linux and on Windows; this target is neither"
 
 pub(crate) use leaf::{
     // Streams: a private byte stream between a process and a child of it.
-    BlockingStream,
     // Memory for data: written by one, or in parts by many, and then read by many.
     CLAIM,
     // Processes: started, watched, stopped by one thread of this process.

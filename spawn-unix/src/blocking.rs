@@ -8,8 +8,7 @@ use rustix::net::{SendFlags, send};
 
 use crate::stream::{broken_pipe, end_of_stream};
 
-/// An [`Endpoint`](crate::Endpoint) that blocks the calling thread: for the small threads that must work while the
-/// runtime does not.
+/// An [`Endpoint`](crate::Endpoint) that blocks the calling thread: for what is said and heard without a runtime.
 ///
 /// Reading answers `Ok(0)` and writing [`BrokenPipe`](io::ErrorKind::BrokenPipe) once the peer is gone; no signal is
 /// raised. `&BlockingStream` reads and writes too, so that one thread can read while another writes.

@@ -12,7 +12,7 @@ use crate::{BlockingStream, Stream};
 ///
 /// It has no name that another process could find, carries bytes both ways, and the peer's death is the end of the
 /// stream. It is close-on-exec: a child gets it only as the standard input that [`Launch::stdin`](crate::Launch::stdin)
-/// makes of it, or in a [`Greeting`](crate::Greeting).
+/// makes of it.
 ///
 /// # Platform-specific behavior
 /// On Linux one side of a socketpair, on Windows one side of a single-instance pipe.

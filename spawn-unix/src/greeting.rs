@@ -25,19 +25,17 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Greeting {
     /// The parent's bytes, uninterpreted.
     pub bytes: Vec<u8>,
-    /// The child's end of the control stream.
-    pub control: Endpoint,
     /// The memory that the child shares with its parent.
     pub journal: Segment,
 }
 
 /// On the wire: the length of the bytes as a little-endian `u32`, then the bytes. The first byte of the length carries
-/// the descriptors, `control` and then `journal`.
+/// the descriptor of `journal`.
 impl Endpoint {
     /// Parent: hands over the greeting, which must be the first thing that is sent on this stream.
     ///
-    /// It fits into the empty buffer of the stream, so this does not wait for the child. Afterwards the child has the only
-    /// handle on its end of the control stream, and this process keeps of the journal only the memory.
+    /// It fits into the empty buffer of the stream, so this does not wait for the child. Afterwards this process keeps of the
+    /// journal only the memory.
     ///
     /// # Errors
     /// `InvalidInput` for more than 64 KiB and for a journal that was handed over before; `BrokenPipe` if the child is gone;
@@ -45,8 +43,8 @@ impl Endpoint {
     /// left in part then: such a child is of no use.
     ///
     /// # Platform-specific behavior
-    /// On Linux the handles travel on the stream and `child` is not looked at; on Windows they are duplicated into it.
-    pub fn send_greeting(&self, child: &Child, bytes: &[u8], control: Endpoint, journal: &Segment) -> io::Result<()> {
+    /// On Linux the journal's handle travels on the stream and `child` is not looked at; on Windows it is duplicated into it.
+    pub fn send_greeting(&self, child: &Child, bytes: &[u8], journal: &Segment) -> io::Result<()> {
         let _ = child;
         if bytes.len() > MAX_BYTES {
             return Err(io::Error::new(
@@ -55,14 +53,14 @@ impl Endpoint {
             ));
         }
         let journal = journal.take_file()?;
-        self.send_exact(&(bytes.len() as u32).to_le_bytes(), bytes, &[control.as_fd(), journal.as_fd()])
+        self.send_exact(&(bytes.len() as u32).to_le_bytes(), bytes, &[journal.as_fd()])
     }
 
     /// Child: waits for the greeting, at most `timeout`, and reads exactly that.
     ///
     /// # Errors
     /// `UnexpectedEof` if the parent is gone, `TimedOut`, and `InvalidData` for whatever is not a greeting: too long,
-    /// without exactly two descriptors, or with others than a stream and a segment. What came with it is closed.
+    /// without exactly one descriptor, or with one that is not a segment's. What came with it is closed.
     pub fn receive_greeting(&self, timeout: Duration) -> io::Result<Greeting> {
         let deadline = Instant::now() + timeout;
         let mut length = [0; 4];
@@ -74,10 +72,10 @@ impl Endpoint {
         }
         let mut bytes = vec![0; length];
         self.receive_exact(&mut bytes, &mut descriptors, deadline)?;
-        let Ok([control, journal]) = <[OwnedFd; 2]>::try_from(descriptors) else {
-            return Err(malformed("it does not bring exactly two descriptors"));
+        let Ok([journal]) = <[OwnedFd; 1]>::try_from(descriptors) else {
+            return Err(malformed("it does not bring exactly one descriptor"));
         };
-        Ok(Greeting { bytes, control: Endpoint::adopt(control)?, journal: Segment::adopt(journal)? })
+        Ok(Greeting { bytes, journal: Segment::adopt(journal)? })
     }
 
     /// Sends both pieces, the descriptors with the first byte.
@@ -133,12 +131,13 @@ fn malformed(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("malformed greeting: {why}"))
 }
 
+/// Sends some bytes, the first of them with at most one descriptor.
 pub(crate) fn send_with(
     socket: BorrowedFd<'_>,
     bytes: &[IoSlice<'_>],
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<usize, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
         let fits = control.push(SendAncillaryMessage::ScmRights(descriptors));

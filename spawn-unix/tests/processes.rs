@@ -17,7 +17,9 @@ mod linux {
     use std::fs;
 
     use std::io;
-    use std::os::fd::{AsRawFd, IntoRawFd};
+    use std::net::TcpListener;
+    use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+    use std::os::unix::net::UnixDatagram;
 
     use std::process::{self, ExitCode};
     use std::sync::atomic::Ordering;
@@ -31,8 +33,8 @@ mod linux {
     };
 
     use crate::harness::{
-        self, PATIENCE, Worker, block_on, code, ended, enter, eventually, guarded, is_alive, kill, launch, linger,
-        panics, pids, plain, program, recorder, say, start, start_limited, start_raw, stat, tests,
+        self, PATIENCE, Worker, block_on, code, command, ended, enter, eventually, guarded, is_alive, kill, launch,
+        linger, panics, pids, plain, program, recorder, say, start, start_limited, start_raw, stat, tests,
     };
 
     pub(crate) fn main() -> ExitCode {
@@ -46,6 +48,7 @@ mod linux {
                 a_guardian_that_is_not_there_is_an_error_that_names_it,
                 a_second_guardian_is_refused,
                 a_worker_of_another_parent_ends_at_once,
+                a_worker_is_not_started_with_another_kind_of_stream,
                 a_worker_starts_with_clean_signals,
                 a_worker_leads_its_own_group_and_has_a_real_name,
                 a_worker_with_few_descriptors_starts_all_the_same,
@@ -58,6 +61,10 @@ mod linux {
             &[
                 ("descriptors", descriptors),
                 ("linger", |args| linger(&enter(args))),
+                ("refused", |args| {
+                    let refused = enter_worker(args[0].parse().unwrap()).unwrap_err();
+                    assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+                }),
                 ("signals", signals),
                 ("who", who),
                 ("hello", |args| {
@@ -154,10 +161,10 @@ mod linux {
             unsafe { libc::fcntl(number, libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
         });
         greeting.journal.words()[0].store(1, Ordering::Release);
-        let control = greeting.control.into_blocking().unwrap();
-        say(&control, at_first);
-        say(&control, greeted);
-        say(&control, cloexec);
+        let stream = endpoint.into_blocking().unwrap();
+        say(&stream, at_first);
+        say(&stream, greeted);
+        say(&stream, cloexec);
     }
 
     /// Descriptors that somebody opened without close-on-exec, low and high.
@@ -178,12 +185,11 @@ mod linux {
         // Before there is anything that this could overwrite.
         leak();
         let (child, stream, seen) = start_raw("descriptors", &[]);
-        let (control, theirs) = Endpoint::pair().unwrap();
         let journal = Segment::create(8).unwrap();
-        stream.send_greeting(&child, b"", theirs, &journal).unwrap();
-        let worker = Worker { child, stream: control.into_blocking().unwrap(), seen };
+        stream.send_greeting(&child, b"", &journal).unwrap();
+        let worker = Worker { child, stream: stream.into_blocking().unwrap(), seen };
         assert_eq!(worker.line(), "/dev/null pipe pipe socket");
-        assert_eq!(worker.line(), "/dev/null pipe pipe socket socket");
+        assert_eq!(worker.line(), "/dev/null pipe pipe socket");
         assert_eq!(worker.line(), "true");
         assert_eq!(worker.ended().2, code(0));
         assert_eq!(journal.words()[0].load(Ordering::Acquire), 1);
@@ -315,6 +321,18 @@ mod linux {
         let (watch, seen) = recorder();
         block_on(spawn(launch, watch)).unwrap();
         assert_eq!(ended(&seen).2, code(1));
+    }
+
+    fn a_worker_is_not_started_with_another_kind_of_stream() {
+        let file = fs::File::open("/dev/zero").unwrap();
+        let connections = TcpListener::bind("127.0.0.1:0").unwrap();
+        let datagrams = UnixDatagram::unbound().unwrap();
+        for (what, stdin) in
+            [("a file", file.into()), ("a TCP socket", connections.into()), ("datagrams", OwnedFd::from(datagrams))]
+        {
+            let ended = command("refused", &[&process::id().to_string()]).stdin(stdin).output().unwrap();
+            assert!(ended.status.success(), "{what}: {ended:?}");
+        }
     }
 
     fn signals(args: &[String]) {

@@ -9,7 +9,7 @@ use crate::{BlockingStream, Stream, pipe};
 ///
 /// It has no name that another process could find, carries bytes both ways, and the peer's death is the end of the
 /// stream. It is not inherited: a child gets it only as the standard input that [`Launch::stdin`](crate::Launch::stdin)
-/// makes of it, or in a [`Greeting`](crate::Greeting).
+/// makes of it.
 ///
 /// # Platform-specific behavior
 /// On Linux one side of a socketpair, on Windows one side of a pipe with a single instance. Its name is 128 random bits,

@@ -5,9 +5,7 @@ use std::os::windows::io::{AsHandle, AsRawHandle, FromRawHandle, IntoRawHandle, 
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use windows_sys::Win32::Foundation::{
-    DUPLICATE_HANDLE_OPTIONS, DUPLICATE_SAME_ACCESS, DuplicateHandle, GetHandleInformation, HANDLE,
-};
+use windows_sys::Win32::Foundation::{DuplicateHandle, GetHandleInformation, HANDLE};
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
 use crate::operation::{self, Until};
@@ -24,28 +22,24 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Greeting {
     /// The parent's bytes, uninterpreted.
     pub bytes: Vec<u8>,
-    /// The child's end of the control stream.
-    pub control: Endpoint,
     /// The memory that the child shares with its parent.
     pub journal: Segment,
 }
 
-/// On the wire, little-endian: the length of the bytes as a `u32`; two handles of the child, `control` and `journal`, as
-/// `u64` each; the number of the journal's words as a `u32`; then the bytes.
+/// On the wire, little-endian: the length of the bytes as a `u32`; the child's handle of `journal` as a `u64`; the number of
+/// its words as a `u32`; then the bytes.
 struct Head {
     length: u32,
-    control: u64,
     journal: u64,
     words: u32,
 }
 
 impl Head {
-    const SIZE: usize = 24;
+    const SIZE: usize = 16;
 
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(Self::SIZE);
         bytes.extend(self.length.to_le_bytes());
-        bytes.extend(self.control.to_le_bytes());
         bytes.extend(self.journal.to_le_bytes());
         bytes.extend(self.words.to_le_bytes());
         bytes
@@ -58,15 +52,15 @@ impl Head {
             number[..to - from].copy_from_slice(&bytes[from..to]);
             u64::from_le_bytes(number)
         };
-        Self { length: at(0, 4) as u32, control: at(4, 12), journal: at(12, 20), words: at(20, 24) as u32 }
+        Self { length: at(0, 4) as u32, journal: at(4, 12), words: at(12, 16) as u32 }
     }
 }
 
 impl Endpoint {
     /// Parent: hands over the greeting, which must be the first thing that is sent on this stream.
     ///
-    /// It fits into the empty room of the stream, so this does not wait for the child. Afterwards the child has the only
-    /// handle on its end of the control stream, and this process keeps of the journal only the memory.
+    /// It fits into the empty room of the stream, so this does not wait for the child. Afterwards this process keeps of the
+    /// journal only the memory.
     ///
     /// # Errors
     /// `InvalidInput` for more than 64 KiB and for a journal that was handed over before; `BrokenPipe` if the child is gone;
@@ -74,8 +68,8 @@ impl Endpoint {
     /// then: such a child is of no use.
     ///
     /// # Platform-specific behavior
-    /// On Linux the handles travel on the stream and `child` is not looked at; on Windows they are duplicated into it.
-    pub fn send_greeting(&self, child: &Child, bytes: &[u8], control: Endpoint, journal: &Segment) -> io::Result<()> {
+    /// On Linux the journal's handle travels on the stream and `child` is not looked at; on Windows it is duplicated into it.
+    pub fn send_greeting(&self, child: &Child, bytes: &[u8], journal: &Segment) -> io::Result<()> {
         if bytes.len() > MAX_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -84,13 +78,8 @@ impl Endpoint {
         }
         let words = journal.words().len() as u32;
         let section = journal.take_section()?;
-        let give = |handle: OwnedHandle, rights: u32, options| give(child, &handle, rights, options);
-        let head = Head {
-            length: bytes.len() as u32,
-            control: give(control.into_handle(), 0, DUPLICATE_SAME_ACCESS)?,
-            journal: give(section, segment::RIGHTS, 0)?,
-            words,
-        };
+        let journal = give(child, &section, segment::RIGHTS)?;
+        let head = Head { length: bytes.len() as u32, journal, words };
         let mut message = head.encode();
         message.extend_from_slice(bytes);
         self.send_exact(&message)
@@ -100,10 +89,10 @@ impl Endpoint {
     ///
     /// # Errors
     /// `UnexpectedEof` if the parent is gone, `TimedOut`, and `InvalidData` for whatever is not a greeting: too long, or with
-    /// other handles than those of a stream and a segment.
+    /// a handle that is not a segment's.
     ///
     /// # Platform-specific behavior
-    /// On Linux what came with a greeting that is refused is closed. On Windows it is not: the numbers may be those of handles
+    /// On Linux what came with a greeting that is refused is closed. On Windows it is not: the number may be that of a handle
     /// that others in this process rely on.
     pub fn receive_greeting(&self, timeout: Duration) -> io::Result<Greeting> {
         let now = Instant::now();
@@ -118,11 +107,9 @@ impl Endpoint {
         }
         let mut bytes = vec![0; length];
         self.receive_exact(&mut bytes, deadline)?;
-        let control = received(head.control).map(Endpoint::adopt);
-        let control = kept(control).ok_or_else(|| malformed("it brings no control stream"))?;
         let journal = received(head.journal).map(|section| Segment::adopt(section, head.words as usize));
         let journal = kept(journal).ok_or_else(|| malformed("it brings no journal"))?;
-        Ok(Greeting { bytes, control, journal })
+        Ok(Greeting { bytes, journal })
     }
 
     /// Sends all the bytes.
@@ -161,13 +148,8 @@ fn malformed(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("malformed greeting: {why}"))
 }
 
-/// Duplicates a handle into the child, where it is not inherited, and says what its number is there.
-pub(crate) fn give(
-    child: &Child,
-    handle: &OwnedHandle,
-    rights: u32,
-    options: DUPLICATE_HANDLE_OPTIONS,
-) -> io::Result<u64> {
+/// Duplicates a handle into the child with these rights, where it is not inherited, and says what its number is there.
+pub(crate) fn give(child: &Child, handle: &OwnedHandle, rights: u32) -> io::Result<u64> {
     let mut given: HANDLE = ptr::null_mut();
     // SAFETY: the handles are those of this process, of something of ours and of a process that we have all rights on; the
     // number is written to where it may be.
@@ -179,7 +161,7 @@ pub(crate) fn give(
             &mut given,
             rights,
             0,
-            options,
+            0,
         )
     };
     if done == 0 { Err(child.failed(io::Error::last_os_error())) } else { Ok(given.addr() as u64) }
@@ -242,12 +224,9 @@ mod tests {
 
     #[test]
     fn a_head_survives_its_encoding() {
-        let head = Head { length: 0x0102_0304, control: 1 << 40 | 5, journal: 6 << 33 | 7, words: 0x0807_0605 };
+        let head = Head { length: 0x0102_0304, journal: 6 << 33 | 7, words: 0x0807_0605 };
         let bytes: [u8; Head::SIZE] = head.encode().try_into().expect("its size");
         let again = Head::decode(&bytes);
-        assert_eq!(
-            (again.length, again.control, again.journal, again.words),
-            (head.length, head.control, head.journal, head.words,)
-        );
+        assert_eq!((again.length, again.journal, again.words), (head.length, head.journal, head.words));
     }
 }

@@ -179,7 +179,7 @@ impl Stream {
     /// possible for as long as this process lives and has the memory.
     pub fn offer_memory(&self, to: Option<&Child>, memory: &SharedMemory) -> io::Result<u64> {
         match to {
-            Some(child) => give(child, memory.section(), SharedMemory::rights(memory.is_parted()), 0),
+            Some(child) => give(child, memory.section(), SharedMemory::rights(memory.is_parted())),
             None => Ok(memory.section().as_raw_handle().addr() as u64),
         }
     }

@@ -43,7 +43,8 @@ mod windows {
         a_named_pipe_is_not_there_for_other_machines,
         an_inheritable_handle_of_the_parent_is_not_in_the_child,
         no_handle_is_left_after_many_children,
-        what_is_not_a_stream_or_not_a_segment_is_refused,
+        what_is_not_a_segment_is_refused,
+        a_worker_is_not_started_with_another_kind_of_stream,
         what_is_not_memory_or_of_another_size_is_refused,
         the_standard_input_of_c_code_is_empty_too,
         crashes_are_named,
@@ -62,6 +63,10 @@ mod windows {
         }),
         ("handles-plain", |_| println!("{}", inspect::open_handles())),
         ("refusing", refusing),
+        ("refused", |args| {
+            let refused = enter_worker(args[0].parse().unwrap()).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+        }),
         ("c-stdin", |args| {
             let stream = enter(args);
             say(&stream, inspect::c_read_stdin());
@@ -215,17 +220,14 @@ mod windows {
         let file = File::open(std::env::current_exe().unwrap()).unwrap();
         let (one, other) = Endpoint::pair().unwrap();
         let number = |handle: &dyn AsHandleNumber| handle.number();
-        // Our own handles, where the parent's should be: neither a file nor the server's end is a child's stream.
+        // Our own handles, where the parent's should be: neither a file nor a stream is memory.
         let mut answers = Vec::new();
-        for (control, journal) in
-            [(0, 0), (0xdead_0000, 4), (number(&file), number(&file)), (number(&one), number(&file))]
-        {
+        for journal in [0, 0xdead_0000, number(&file), number(&one)] {
             let (mut sender, receiver) = {
                 let (sender, receiver) = Endpoint::pair().unwrap();
                 (sender.into_blocking().unwrap(), receiver)
             };
             let mut message = 2_u32.to_le_bytes().to_vec();
-            message.extend(control.to_le_bytes());
             message.extend(journal.to_le_bytes());
             message.extend(8_u32.to_le_bytes());
             message.extend(b"hi");
@@ -248,10 +250,21 @@ mod windows {
         }
     }
 
-    fn what_is_not_a_stream_or_not_a_segment_is_refused() {
+    fn what_is_not_a_segment_is_refused() {
         let worker = start("refusing", &[]);
         assert_eq!(worker.line(), "[true, true, true, true]");
         assert_eq!(worker.ended().2, code(0));
+    }
+
+    /// The parent's end of a pipe is not a child's.
+    fn a_worker_is_not_started_with_another_kind_of_stream() {
+        let file = File::open(std::env::current_exe().unwrap()).unwrap();
+        let (ours, _theirs) = Endpoint::pair().unwrap();
+        let ours = ours.as_handle().try_clone_to_owned().unwrap();
+        for (what, stdin) in [("a file", file.into()), ("the parent's end", Stdio::from(ours))] {
+            let ended = command("refused", &[&std::process::id().to_string()]).stdin(stdin).output().unwrap();
+            assert!(ended.status.success(), "{what}: {ended:?}");
+        }
     }
 
     fn what_is_not_memory_or_of_another_size_is_refused() {

@@ -40,10 +40,23 @@ fn a_worker_has_the_descriptors_it_needs_and_inherits_no_other() {
         assert_eq!(standard, want.map(|(number, kind)| (number, kind.to_owned())));
         let mut others: Vec<_> = descriptors.iter().skip(3).map(|(_, path)| kind(path)).collect();
         others.sort();
-        // Data and control; what tokio has for its reactor (an epoll, its double for registrations, an event) and for the
-        // signals of the process (a socket pair, one end twice).
-        let want = ["eventfd", "eventpoll", "eventpoll", "socket", "socket", "socket", "socket", "socket"];
+        // The stream; what tokio has for its reactor (an epoll, its double for registrations, an event) and for the signals of
+        // the process (a socket pair, one end twice).
+        let want = ["eventfd", "eventpoll", "eventpoll", "socket", "socket", "socket", "socket"];
         assert_eq!(others, want, "{descriptors:?}");
+        sup.shutdown().await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_worker_that_waits_has_no_thread_but_its_actors() {
+    alone(|| async {
+        let sup = quiet().start().await?;
+        let probe = sup.spawn::<Probe>("p", Plan::default()).await?;
+        let threads = std::fs::read_dir(format!("/proc/{}/task", probe.pid().await?))?;
+        // The worker of a test crate is in a thread of the test harness.
+        assert_eq!(threads.count(), 2);
         sup.shutdown().await?;
         Ok(())
     });

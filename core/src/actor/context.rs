@@ -17,6 +17,7 @@ use super::node::LocalEnd;
 use super::run::caught;
 use super::traits::Handlers;
 use crate::error::exit::{Down, StopReason};
+use crate::shm::journal::Journal;
 use crate::wire::ids::Destination;
 
 /// What a handler knows of its actor: a parameter `ctx: &Context<Self>` of any method under `#[handlers]`.
@@ -40,6 +41,8 @@ pub(crate) struct Stop {
     wish: watch::Sender<Option<StopReason>>,
     /// Whether there is one: each message looks.
     is_asked: Arc<AtomicBool>,
+    /// Where a worker sees its supervisor's wish, though its thread computes and hears nothing.
+    journal: Option<Arc<Journal>>,
 }
 
 /// A task that belongs to an actor: it ends with the actor, or earlier when it is cancelled.
@@ -93,19 +96,20 @@ impl<A: Handlers> Context<A> {
         self.shared.stop.asked().is_some()
     }
 
-    /// Completes when the actor is asked to stop.
+    /// Completes when the actor is asked to stop. While a handler blocks its thread only the flag
+    /// ([`is_stopping`](Self::is_stopping)) tells of it.
     pub fn stopping(&self) -> impl Future<Output = StopReason> + use<A> {
         let stop = self.shared.stop.clone();
         async move { stop.wait().await }
     }
 
-    /// Completes when the caller of the message that is being handled has gone; never for a cast.
+    /// Completes when the caller of the message that is being handled has gone; never for a cast. While a handler blocks its thread
+    /// only the flag ([`is_cancelled`](Self::is_cancelled)) tells of it.
     pub fn cancelled(&self) -> impl Future<Output = ()> + use<A> {
-        let token = self.shared.end.cancellation();
-        async move { token.cancelled().await }
+        self.shared.end.cancellation().cancelled()
     }
 
-    /// Whether the caller of the message that is being handled has gone: a flag for loops that compute.
+    /// Whether the caller of the message that is being handled has gone: a flag for loops that compute, as it is at this moment.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.shared.end.is_cancelled()
@@ -199,7 +203,12 @@ impl<A> fmt::Debug for Context<A> {
 
 impl Stop {
     pub(crate) fn new() -> Self {
-        Self { wish: watch::Sender::new(None), is_asked: Arc::default() }
+        Self { wish: watch::Sender::new(None), is_asked: Arc::default(), journal: None }
+    }
+
+    /// That of the actor which this process, a worker, hosts.
+    pub(crate) fn of_worker(journal: Arc<Journal>) -> Self {
+        Self { journal: Some(journal), ..Self::new() }
     }
 
     pub(crate) fn ask(&self, reason: StopReason) {
@@ -213,6 +222,9 @@ impl Stop {
 
     #[inline]
     pub(crate) fn asked(&self) -> Option<StopReason> {
+        if self.journal.as_ref().is_some_and(|journal| journal.is_asked_to_stop()) {
+            self.ask(StopReason::Shutdown);
+        }
         if self.is_asked.load(Ordering::Acquire) { *self.wish.borrow() } else { None }
     }
 

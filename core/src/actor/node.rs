@@ -9,15 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use tokio_util::sync::CancellationToken;
-
-use super::running::Running;
+use super::running::{Cancellation, Running};
 use super::wheel::Wheel;
 use crate::connection::signal::Signal;
 use crate::event::{self, Event};
 use crate::router::{
     Action, Arena, CallKey, EntryKey, Handles, LinkKey, Message, Outcome, OwnMap, Router, Taken, Token,
 };
+use crate::shm::journal::Journal;
 use crate::shm::memories;
 use crate::wire::codec::Handle;
 use crate::wire::frame::Frame;
@@ -403,6 +402,11 @@ impl LocalEnd {
         Self { name, owner, ..Self::default() }
     }
 
+    /// That of the actor that this process, a worker, hosts.
+    pub(crate) fn of_worker(name: String, journal: Arc<Journal>) -> Self {
+        Self { name, running: Running::of_worker(journal), ..Self::default() }
+    }
+
     /// That of a service.
     pub(crate) fn of_service(name: String, owner: u64) -> Self {
         Self { name, owner: Some(owner), is_service: true, ..Self::default() }
@@ -439,9 +443,9 @@ impl LocalEnd {
         self.running.is_cancelled()
     }
 
-    /// Fires when that caller goes.
-    pub(crate) fn cancellation(&self) -> CancellationToken {
-        self.running.token()
+    /// Tells when that caller goes.
+    pub(crate) fn cancellation(&self) -> Cancellation {
+        self.running.cancellation()
     }
 
     /// The actor has ended: what it still had to answer is told by its death.

@@ -54,6 +54,8 @@ pub(crate) struct Hosting {
 
 /// What happens around each handler, beside the handler.
 pub(crate) trait Turn {
+    /// Whether the handler of this call may start, which it does at once then: not where the call was taken back.
+    fn begins(&self, seq: u64) -> bool;
     /// The handler of this message starts.
     fn started(&self, seq: u64, method: u16, now: Instant);
     /// It has ended.
@@ -75,6 +77,9 @@ pub(crate) trait Turn {
 pub(crate) struct NoTurn;
 
 impl Turn for NoTurn {
+    fn begins(&self, _: u64) -> bool {
+        true
+    }
     fn started(&self, _: u64, _: u16, _: Instant) {}
     fn finished(&self, _: u64) {}
     fn pass(&self, now: Instant, _: bool, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
@@ -260,6 +265,9 @@ impl<A: Handlers> Runner<A> {
     /// Handles the message that is due; what is to be handled after it is due then, if `go_on` and if that is known already.
     async fn message(&mut self, actor: &mut A, go_on: bool) -> Result<(), Panic> {
         let Some(taken) = &mut self.due else { return Ok(()) };
+        if taken.reply && !self.turn.begins(taken.seq) {
+            return self.forgo(go_on).await;
+        }
         let (seq, method, key) = (taken.seq, taken.message.method, taken.call);
         let payload = Parcel { bytes: taken.message.take_payload(), handles: mem::take(&mut taken.message.handles) };
         let call = taken.reply.then_some(key);
@@ -289,6 +297,24 @@ impl<A: Handlers> Runner<A> {
         self.turn.finished(seq);
         self.passed(is_safe).await;
         result
+    }
+
+    /// Leaves the message that is due, which was taken back.
+    async fn forgo(&mut self, go_on: bool) -> Result<(), Panic> {
+        let go_on = go_on && self.stop.asked().is_none();
+        let Some(taken) = self.due.take() else { return Ok(()) };
+        let (entry, due, casts) = (self.entry, &mut self.due, &mut self.casts);
+        let is_safe = self.turn.pass(self.watch.at(), true, &mut |router| {
+            router.forgo(entry, &taken);
+            if go_on {
+                take_next(router, entry, due, casts);
+            }
+            due.is_some() || !casts.is_empty()
+        });
+        // What it refers to is let go of outside the router.
+        drop(taken);
+        self.passed(is_safe).await;
+        Ok(())
     }
 
     /// Handles the casts that are there, or those before the first one that takes its time or says something.
@@ -386,8 +412,7 @@ impl<A: Handlers> Runner<A> {
             polled
         };
         let result = if about.is_some_and(|method| method.cancel_drops) {
-            let token = self.end.cancellation();
-            let mut cancelled = pin!(token.cancelled());
+            let mut cancelled = pin!(self.end.cancellation().cancelled());
             poll_fn(|cx| if cancelled.as_mut().poll(cx).is_ready() { Poll::Ready(Ok(())) } else { poll(cx) }).await
         } else {
             poll_fn(poll).await

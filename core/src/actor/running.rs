@@ -1,11 +1,13 @@
 //! The message that an actor handles now, and the calls that it answers later: whose cancel reaches whom.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::router::{CallKey, OwnMap};
+use crate::shm::journal::Journal;
+use crate::shm::progress::Progress;
 
 /// No call: no key of one is zero.
 const NONE: CallKey = 0;
@@ -24,6 +26,32 @@ pub(crate) struct Running {
     /// Whether there is a token for the present call. Set by the actor's thread.
     has_token: AtomicBool,
     tokens: Mutex<Tokens>,
+    /// Where a worker sees that its supervisor wants the present message no more, though its thread computes and hears nothing.
+    journal: Option<Arc<Journal>>,
+}
+
+/// Tells whether the caller of a message has gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Cancellation {
+    token: CancellationToken,
+    /// Where that is seen before it is heard, and of which message.
+    seen: Option<(Arc<Journal>, u64)>,
+}
+
+impl Cancellation {
+    /// Whether it has, as far as is known: also on a thread that computes.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let is_seen = |(journal, seq): &(Arc<Journal>, u64)| journal.is_told_of(*seq);
+        if !self.token.is_cancelled() && self.seen.as_ref().is_some_and(is_seen) {
+            self.token.cancel();
+        }
+        self.token.is_cancelled()
+    }
+
+    /// Completes when it has.
+    pub(crate) fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.token.clone().cancelled_owned()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +66,11 @@ struct Tokens {
 }
 
 impl Running {
+    /// Those of a worker.
+    pub(crate) fn of_worker(journal: Arc<Journal>) -> Self {
+        Self { journal: Some(journal), ..Self::default() }
+    }
+
     /// The handler of a message starts.
     #[inline]
     pub(crate) fn enter(&self, call: Option<CallKey>) {
@@ -98,7 +131,16 @@ impl Running {
 
     /// Whether the caller of the message that is handled has gone.
     pub(crate) fn is_cancelled(&self) -> bool {
+        self.look();
         self.is_gone(|| self.tokens().early.clone())
+    }
+
+    /// Hears what the supervisor has left to be seen of the message that is handled.
+    fn look(&self) {
+        let call = self.call.load(Ordering::Relaxed);
+        if call != NONE && self.journal.as_ref().is_some_and(|journal| journal.is_told()) {
+            self.cancel(call);
+        }
     }
 
     fn is_gone(&self, early: impl FnOnce() -> Vec<CallKey>) -> bool {
@@ -108,8 +150,14 @@ impl Running {
                 || self.has_early.load(Ordering::Acquire) && early().contains(&call))
     }
 
-    /// What fires when that caller goes.
-    pub(crate) fn token(&self) -> CancellationToken {
+    /// What tells when that caller goes.
+    pub(crate) fn cancellation(&self) -> Cancellation {
+        let seen = self.journal.as_ref().map(|journal| (journal.clone(), journal.started()));
+        Cancellation { token: self.token(), seen }
+    }
+
+    fn token(&self) -> CancellationToken {
+        self.look();
         let mut tokens = self.tokens();
         self.has_token.store(true, Ordering::Relaxed);
         let is_gone = self.is_gone(|| tokens.early.clone());

@@ -9,8 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
-
 use super::outgoing::Outgoing;
 use super::signal::Signal;
 use crate::shm::outbox::{Outbox, Shared};
@@ -19,14 +17,10 @@ use crate::wire::codec::Handle;
 use crate::wire::frame::{Frame, MemoryAbout, MemoryForm};
 use crate::wire::rope::{Output, Rope};
 
-/// What a buffer keeps when it is idle.
-const IDLE: usize = 256 << 10;
-
-/// A connection's streams, with the bytes that wait for them.
+/// A connection's stream, with the bytes that wait for it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) data: Stream,
-    control: Option<Stream>,
     /// The process at the other end, where this one has started it.
     child: Option<Child>,
     writing: Mutex<Writing>,
@@ -39,7 +33,6 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Writing {
     data: Outgoing<Shared>,
-    control: BytesMut,
     /// Memory that goes with a byte of data, and with which one of all that were written ever.
     memories: VecDeque<(u64, SharedMemory)>,
     /// Who waits until what there is has been written, or is safe.
@@ -47,13 +40,6 @@ struct Writing {
     broken: bool,
     /// Whether somebody will look after what waits to be written.
     watched: bool,
-}
-
-/// Which streams have bytes left that they do not take now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Blocked {
-    pub(crate) data: bool,
-    pub(crate) control: bool,
 }
 
 /// What became of bytes that were to be passed on.
@@ -71,9 +57,9 @@ pub(crate) enum Passed {
 }
 
 /// Whence bytes to write come, and the memory that goes ahead of some of them, in order.
-pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut Rope, &mut BytesMut) -> Vec<Given>;
+pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut Rope) -> Vec<Given>;
 /// The same, from somebody who says whether there will be more at once.
-pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut Rope, &mut BytesMut) -> (Vec<Given>, bool);
+pub(crate) type Pass<'a> = &'a mut dyn FnMut(&mut Rope) -> (Vec<Given>, bool);
 
 /// Memory that the peer is to be given ahead of what refers to it.
 #[derive(Debug)]
@@ -88,33 +74,20 @@ pub(crate) struct Given {
 
 impl Connection {
     /// A connection whose bytes are lost with this process until they are written.
-    pub(crate) fn new(data: Stream, control: Option<Stream>, child: Option<Child>) -> Self {
-        Self::with_outbox(data, control, child, None)
+    pub(crate) fn new(data: Stream, child: Option<Child>) -> Self {
+        Self::with_outbox(data, child, None)
     }
 
     /// One whose peer finds in the outbox what was not written.
-    pub(crate) fn with_outbox(
-        data: Stream,
-        control: Option<Stream>,
-        child: Option<Child>,
-        outbox: Option<Outbox>,
-    ) -> Self {
+    pub(crate) fn with_outbox(data: Stream, child: Option<Child>, outbox: Option<Outbox>) -> Self {
         let writing = Writing {
             data: Outgoing::new(outbox),
-            control: BytesMut::new(),
             memories: VecDeque::new(),
             waiting: None,
             broken: false,
             watched: false,
         };
-        Self {
-            data,
-            control,
-            child,
-            writing: Mutex::new(writing),
-            is_behind: AtomicBool::new(false),
-            wake: Signal::new(),
-        }
+        Self { data, child, writing: Mutex::new(writing), is_behind: AtomicBool::new(false), wake: Signal::new() }
     }
 
     /// Whether it leads to a process that this one has started.
@@ -122,10 +95,11 @@ impl Connection {
         self.child.is_some()
     }
 
-    /// Fetches what is to be written and writes what the streams take; says what is left.
+    /// Fetches what is to be written and writes what the stream takes; whether it is blocked, with bytes left that it does not
+    /// take now.
     ///
     /// A stream that is closed takes everything: its reader learns of the end by itself.
-    pub(crate) fn write(&self, fill: Fill<'_>) -> Blocked {
+    pub(crate) fn write(&self, fill: Fill<'_>) -> bool {
         let mut writing = self.lock();
         let writing = &mut *writing;
         self.fetch(writing, fill);
@@ -138,14 +112,14 @@ impl Connection {
         let mut writing = self.lock();
         let writing = &mut *writing;
         self.is_behind.store(true, Ordering::Release);
-        let (given, more) = pass(writing.data.bytes_mut(), &mut writing.control);
+        let (given, more) = pass(writing.data.bytes_mut());
         self.give(writing, given);
-        if writing.data.is_empty() && writing.control.is_empty() {
+        if writing.data.is_empty() {
             self.is_behind.store(false, Ordering::Release);
             return Passed::Written;
         }
         if !writing.memories.is_empty() || writing.data.is_due(more, now) {
-            if self.write_now(writing) == Blocked::default() {
+            if !self.write_now(writing) {
                 return Passed::Written;
             }
             // The driver learns when the peer reads again.
@@ -186,7 +160,7 @@ impl Connection {
     /// Ready when all that was passed is written, which the connection's driver goes on with meanwhile.
     pub(crate) fn poll_flush(&self, fill: Fill<'_>, cx: &mut Context<'_>) -> Poll<()> {
         self.write(fill);
-        self.poll_until(cx, |writing| writing.data.is_empty() && writing.control.is_empty())
+        self.poll_until(cx, |writing| writing.data.is_empty())
     }
 
     /// Ready when the peer has all that was passed, even if this process ended then.
@@ -212,7 +186,7 @@ impl Connection {
     fn fetch(&self, writing: &mut Writing, fill: Fill<'_>) {
         // Before it is gone from where it was.
         self.is_behind.store(true, Ordering::Release);
-        let given = fill(writing.data.bytes_mut(), &mut writing.control);
+        let given = fill(writing.data.bytes_mut());
         self.give(writing, given);
     }
 
@@ -222,11 +196,7 @@ impl Connection {
         is_safe
     }
 
-    fn write_now(&self, writing: &mut Writing) -> Blocked {
-        let control = match &self.control {
-            Some(control) => !write_control(control, &mut writing.control, &mut writing.broken),
-            None => false,
-        };
+    fn write_now(&self, writing: &mut Writing) -> bool {
         let before = writing.data.taken();
         self.write_data(writing);
         if writing.broken {
@@ -239,7 +209,7 @@ impl Connection {
         if moved && let Some(waker) = writing.waiting.take() {
             waker.wake();
         }
-        Blocked { data: !writing.data.is_empty(), control }
+        !writing.data.is_empty()
     }
 
     /// Writes data, and memory with its byte.
@@ -330,7 +300,7 @@ impl Connection {
         let written = writing.is_some_and(|mut writing| {
             let writing = &mut *writing;
             self.fetch(writing, fill);
-            self.write_now(writing) == Blocked::default()
+            !self.write_now(writing)
         });
         if !written {
             self.wake.notify_one();
@@ -345,21 +315,13 @@ impl Connection {
     /// Waits until there is something to read, something new to write, or room for what is blocked.
     ///
     /// Nothing to read counts while the connection is `stalled`.
-    pub(crate) async fn ready(&self, blocked: Blocked, stalled: bool) -> Woken {
-        let control = async {
-            match &self.control {
-                Some(control) if blocked.control => {
-                    let _ = control.ready(true).await;
-                }
-                _ => std::future::pending().await,
-            }
-        };
+    pub(crate) async fn ready(&self, is_blocked: bool, stalled: bool) -> Woken {
         let data = async {
             if stalled {
                 let _ = self.data.writable().await;
                 return Woken::Writable;
             }
-            match self.data.ready(blocked.data).await {
+            match self.data.ready(is_blocked).await {
                 Ok(ready) if !ready.readable => Woken::Writable,
                 _ => Woken::Readable,
             }
@@ -367,7 +329,6 @@ impl Connection {
         tokio::select! {
             biased;
             woken = data => woken,
-            () = control => Woken::Writable,
             () = self.wake.notified() => Woken::Told,
         }
     }
@@ -378,7 +339,7 @@ impl Connection {
 pub(crate) enum Woken {
     /// There is something to read, or the end.
     Readable,
-    /// A stream takes bytes again.
+    /// The stream takes bytes again.
     Writable,
     /// There is something to write.
     Told,
@@ -390,19 +351,4 @@ impl Writing {
         let first = self.memories.front().map_or(usize::MAX, |(at, _)| (at - self.data.taken()) as usize);
         self.data.publish(first)
     }
-}
-
-fn write_control(stream: &Stream, bytes: &mut BytesMut, broken: &mut bool) -> bool {
-    while !bytes.is_empty() && !*broken {
-        match stream.try_write(bytes) {
-            Ok(n) => bytes.advance(n),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => *broken = true,
-        }
-    }
-    if *broken || bytes.capacity() > IDLE {
-        *bytes = BytesMut::new();
-    }
-    true
 }

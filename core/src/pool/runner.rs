@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 use super::function::{self, CALL_HEADER, Made, RESULT_HEADER, Running, TaskArguments, TaskEntry, TaskRun};
 use super::state;
@@ -21,6 +20,7 @@ use crate::actor::node::LocalEnd;
 use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::text_of;
+use crate::actor::running::Cancellation;
 use crate::actor::traits::{Actor, Handlers, Method, Tick};
 use crate::error::call::{CallError, CodecError, NoError, Panic};
 use crate::error::exit::StopReason;
@@ -384,7 +384,7 @@ impl<'a> Calls<'a> {
 #[derive(Clone, Debug)]
 pub struct TaskContext {
     worker: Arc<str>,
-    cancelled: CancellationToken,
+    cancellation: Cancellation,
     /// When it has run for as long as it should.
     soft: Option<Instant>,
 }
@@ -438,12 +438,13 @@ impl TaskContext {
     /// Whether nobody wants the result any more: a flag for loops that compute.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.is_cancelled()
+        self.cancellation.is_cancelled()
     }
 
-    /// Completes when nobody wants the result any more.
+    /// Completes when nobody wants the result any more. While a task blocks its worker's thread only the flag
+    /// ([`is_cancelled`](Self::is_cancelled)) tells of it.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.cancelled.clone().cancelled_owned()
+        self.cancellation.cancelled()
     }
 
     /// Whether the task has run for longer than its soft timeout: a flag for loops that compute.
@@ -476,6 +477,6 @@ impl TaskContext {
 pub fn task_context() -> Option<TaskContext> {
     CURRENT.with_borrow(|entered| {
         let Entered { worker, end, soft } = entered.as_ref()?;
-        Some(TaskContext { worker: worker.clone(), cancelled: end.cancellation(), soft: *soft })
+        Some(TaskContext { worker: worker.clone(), cancellation: end.cancellation(), soft: *soft })
     })
 }

@@ -7,11 +7,10 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use tokio::time::Sleep;
 
 use crate::actor::node::Node;
-use crate::connection::driver::{Blocked, Connection, Given, Woken};
+use crate::connection::driver::{Connection, Given, Woken};
 use crate::connection::polling::Polling;
 use crate::connection::reader::{LastWordsError, ReadEnd, Reader};
 use crate::router::{Ahead, LinkKey, Router};
@@ -50,7 +49,7 @@ pub(crate) async fn drive(
     let mut is_readable = true;
     // When to look for what may have waited long enough, if at all.
     let mut look_at: Option<Instant> = None;
-    let mut blocked = Blocked::default();
+    let mut is_blocked = false;
     let mut is_told = true;
     loop {
         let mut read = match is_readable {
@@ -89,11 +88,11 @@ pub(crate) async fn drive(
         // What the frames bring about goes out at once; whoever says so from now on is heard.
         is_told |= connection.is_told();
         let mut calm_until = None;
-        if is_told || has_output || blocked != Blocked::default() {
-            blocked = connection.write(&mut |data, control| {
+        if is_told || has_output || is_blocked {
+            is_blocked = connection.write(&mut |data| {
                 let ahead = node.at(now, |router| {
                     calm_until = router.calm_until(link).filter(|until| now < *until);
-                    if calm_until.is_some() { Vec::new() } else { router.take_output(link, data, control) }
+                    if calm_until.is_some() { Vec::new() } else { router.take_output(link, data) }
                 });
                 given(ahead)
             });
@@ -105,7 +104,7 @@ pub(crate) async fn drive(
         }
         let deadline = [deadline, look_at].into_iter().flatten().min();
         // A worker always reads, so this ends; whoever is above it is waited for by nobody's reading.
-        let stalled = blocked.data && connection.leads_down() && node.with(|router| router.is_deaf(link));
+        let stalled = is_blocked && connection.leads_down() && node.with(|router| router.is_deaf(link));
         is_readable = match read {
             Ok(ReadEnd::Closed) => return DriveEnd::Closed,
             Err(error) => return DriveEnd::Bad(error),
@@ -115,14 +114,13 @@ pub(crate) async fn drive(
                 !stalled
             }
             Ok(ReadEnd::Drained) => {
-                let looked =
-                    if blocked == Blocked::default() { look(&polling, connection, reader).await } else { None };
+                let looked = if is_blocked { None } else { look(&polling, connection, reader).await };
                 let woken = match looked {
                     Some(woken) => woken,
                     None => {
                         let rest = reader.has_spares().then(|| Instant::now() + REST);
                         let until = [deadline, rest].into_iter().flatten().min();
-                        let woken = woken(connection, blocked, stalled, until, &mut sleep).await;
+                        let woken = woken(connection, is_blocked, stalled, until, &mut sleep).await;
                         if rest.is_some_and(|rest| Instant::now() >= rest) {
                             reader.drop_spares();
                         }
@@ -182,31 +180,31 @@ async fn step_back() {
 /// Waits until there is something to do.
 async fn woken(
     connection: &Connection,
-    blocked: Blocked,
+    is_blocked: bool,
     stalled: bool,
     deadline: Option<Instant>,
     sleep: &mut Option<Pin<Box<Sleep>>>,
 ) -> Woken {
-    let Some(at) = deadline else { return connection.ready(blocked, stalled).await };
+    let Some(at) = deadline else { return connection.ready(is_blocked, stalled).await };
     let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
     // One that was asked for before may be earlier: to wake up once for nothing is less than to set it anew for each message.
     if sleep.is_elapsed() || sleep.deadline().into_std() > at {
         sleep.as_mut().reset(at.into());
     }
     tokio::select! {
-        woken = connection.ready(blocked, stalled) => woken,
+        woken = connection.ready(is_blocked, stalled) => woken,
         () = sleep => Woken::Writable,
     }
 }
 
 /// Writes what the router has for the peer, from whichever thread it came.
 pub(crate) fn hurry(connection: &Connection, link: LinkKey) {
-    connection.write_from_outside(&mut |data, control| output(Node::here(), link, data, control));
+    connection.write_from_outside(&mut |data| output(Node::here(), link, data));
 }
 
 /// Fetches what the router has for the peer, and the memory that goes with it.
-pub(crate) fn output(node: &Node, link: LinkKey, data: &mut Rope, control: &mut BytesMut) -> Vec<Given> {
-    given(node.fetch(|router| router.take_output(link, data, control)))
+pub(crate) fn output(node: &Node, link: LinkKey, data: &mut Rope) -> Vec<Given> {
+    given(node.fetch(|router| router.take_output(link, data)))
 }
 
 /// The memory that goes ahead of frames.

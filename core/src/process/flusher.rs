@@ -41,7 +41,7 @@ impl Flusher {
                 // While messages flow nobody needs to wake this thread.
                 thread::park_timeout(TICK);
                 let may_rest = in_vain >= REST;
-                let mut fill = |data: &mut _, control: &mut _| output(Node::here(), link, data, control);
+                let mut fill = |data: &mut _| output(Node::here(), link, data);
                 match connection.relieve(&mut seen, may_rest, &mut fill) {
                     true => in_vain = 0,
                     false if may_rest => {

@@ -135,7 +135,6 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         }
     };
     let (data, data_child) = Endpoint::pair().map_err(failed(None))?;
-    let (control, control_child) = Endpoint::pair().map_err(failed(None))?;
     let journal = Journal::create().map_err(failed(None))?;
     let launch = Launch {
         program: incarnation.children.program.clone(),
@@ -152,14 +151,13 @@ async fn begin(incarnation: &Incarnation, witness: &Arc<Witness>, capture: bool)
         event::publish(incarnation.owner, Event::LimitNotEnforced { child: name.clone(), limit, why });
     }
     let greeting = incarnation.hello.encode(build());
-    if let Err(error) = data.send_greeting(&child, &greeting, control_child, journal.page())
+    if let Err(error) = data.send_greeting(&child, &greeting, journal.page())
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         return Err(failed(Some(child))(error));
     }
     let data = data.into_stream().map_err(failed(Some(child.clone())))?;
-    let control = control.into_stream().map_err(failed(Some(child.clone())))?;
-    let connection = Arc::new(Connection::new(data, Some(control), Some(child.clone())));
+    let connection = Arc::new(Connection::new(data, Some(child.clone())));
     let peer = Arc::new(Downlink::new(connection.clone()));
     let node = Node::here();
     let link = node.add_link(|link| {
@@ -363,12 +361,10 @@ impl Keeper {
             (_, Rung::Killed) => Rung::Killed,
             // Who is not ready yet has nothing to bring in order.
             (Wish::Stop { grace }, Rung::Living) if !starting && !grace.is_zero() => {
-                Node::here().with(|router| {
-                    // Over the control stream, to be heard while a handler computes; and over the data stream, to be
-                    // heard before whatever is sent from now on.
-                    router.send_control(self.born.link, &Frame::Stop { payload: Bytes::new() });
-                    router.send(self.born.link, &Frame::Stop { payload: Bytes::new() });
-                });
+                // To be seen while a handler computes; and over the stream, to be heard where one waits, before whatever is sent
+                // from now on.
+                self.born.journal.ask_to_stop();
+                Node::here().with(|router| router.send(self.born.link, &Frame::Stop { payload: Bytes::new() }));
                 Rung::Asked { until: Instant::now() + grace }
             }
             (Wish::Stop { .. } | Wish::Kill, _) => {

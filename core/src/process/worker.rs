@@ -1,7 +1,7 @@
 //! The life of a worker process, from its first act to its exit.
 
 use std::cell::{Cell, RefCell};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -21,7 +21,7 @@ use crate::actor::node::{Above, LocalEnd, Node, Peer, held};
 use crate::actor::parcel::Parcel;
 use crate::actor::party;
 use crate::actor::run::{Ended, Hosting, Turn};
-use crate::connection::driver::{Blocked, Connection, Passed};
+use crate::connection::driver::{Connection, Passed};
 use crate::connection::outgoing::PATIENCE;
 use crate::connection::polling::Polling;
 use crate::connection::reader::Reader;
@@ -30,9 +30,9 @@ use crate::error::start::StartFailure;
 use crate::router::{LinkKey, NewEntry, Router};
 use crate::shm::journal::Journal;
 use crate::shm::memories;
-use crate::sys::{self, BlockingStream, Endpoint, Greeting};
+use crate::sys::{self, Endpoint, Greeting};
 use crate::wire::codec;
-use crate::wire::frame::{CONTROL_LIMIT, Decoder, Frame, PAYLOAD_LIMIT};
+use crate::wire::frame::{Frame, PAYLOAD_LIMIT};
 use crate::wire::hello::Hello;
 
 /// The exit code of a worker that was started in no sensible way.
@@ -65,8 +65,8 @@ pub(crate) fn run(parent: u32, marked: bool) -> ! {
 }
 
 fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, String> {
-    let Greeting { bytes, control, journal } = greeting;
-    let journal = Journal::open(journal);
+    let Greeting { bytes, journal } = greeting;
+    let journal = Arc::new(Journal::open(journal));
     journal.enter();
     let (hello, entry) = match understand(&bytes) {
         Ok(understood) => understood,
@@ -78,6 +78,9 @@ fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, Stri
             return Ok(EXIT_START);
         }
     };
+    if !journal.is_whole() {
+        return Err("the memory that it shares with its supervisor is too small".to_owned());
+    }
     sys::set_process_name(&hello.name);
     memories::limit_worker(hello.blobs);
     place::settle(place::Worker { depth: hello.depth, chunks: journal.chunks() });
@@ -85,7 +88,7 @@ fn live(parent: u32, endpoint: Endpoint, greeting: Greeting) -> Result<i32, Stri
     party::settle(hello.to, hello.incarnation);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, control, journal, hello, entry));
+    let code = LocalSet::new().block_on(&runtime, serve(parent, endpoint, journal, hello, entry));
     // What user code left running on other threads does not keep a worker alive.
     runtime.shutdown_background();
     code
@@ -104,17 +107,15 @@ fn understand(bytes: &[u8]) -> Result<(Hello, ActorEntry), String> {
 async fn serve(
     parent: u32,
     endpoint: Endpoint,
-    control: Endpoint,
-    journal: Journal,
+    journal: Arc<Journal>,
     hello: Hello,
     actor: ActorEntry,
 ) -> Result<i32, String> {
     let stream = endpoint.into_stream().map_err(|error| error.to_string())?;
-    let control = control.into_blocking().map_err(|error| error.to_string())?;
-    let connection = Arc::new(Connection::with_outbox(stream, None, None, journal.outbox()));
+    let connection = Arc::new(Connection::with_outbox(stream, None, journal.outbox()));
     let node = Node::here();
     let (init_tx, init_rx) = oneshot::channel();
-    let stop = Stop::new();
+    let stop = Stop::of_worker(journal.clone());
     let init = Mutex::new(Some(init_tx));
     let (spoken, stopped, news) = (connection.clone(), stop.clone(), Arc::new(AtomicBool::new(false)));
     let told = news.clone();
@@ -125,7 +126,7 @@ async fn serve(
     });
     place::settle_outgoing(Sendings { connection: connection.clone(), link, news: news.clone() });
     node.with(|router| router.set_uplink(link));
-    let end = Arc::new(LocalEnd::new(hello.name.clone(), None));
+    let end = Arc::new(LocalEnd::of_worker(hello.name.clone(), journal.clone()));
     let about = NewEntry {
         owner: 0,
         name: hello.name.as_str().into(),
@@ -146,15 +147,10 @@ async fn serve(
         sys::die_with_tree();
     });
     let Ok(init) = init_rx.await else { return Err("the supervisor is gone".to_owned()) };
-    let (spoken, stopped) = (connection.clone(), stop.clone());
+    let spoken = connection.clone();
     let ready = move || {
         node.with(|router| router.send(link, &Frame::Ready));
-        // Its supervisor goes on at once, while this process is made whole: nothing comes over the control stream before.
         speak(&spoken, link);
-        if let Err(error) = obey(control, link, spoken, stopped) {
-            eprintln!("procession: this worker cannot go on: {error}");
-            std::process::exit(EXIT_START);
-        }
     };
     let hosting = Hosting {
         to: hello.to,
@@ -185,50 +181,9 @@ async fn serve(
     Ok(code)
 }
 
-/// Reads the control stream on a thread of its own, so that a stop and a cancel arrive while a handler computes.
-fn obey(control: BlockingStream, link: LinkKey, connection: Arc<Connection>, stop: Stop) -> Result<(), String> {
-    std::thread::Builder::new()
-        .name("procession-control".to_owned())
-        .spawn(move || {
-            let decoder = Decoder::new(CONTROL_LIMIT);
-            let mut buffer = BytesMut::new();
-            let mut piece = [0; 4096];
-            loop {
-                let read = match (&control).read(&mut piece) {
-                    Ok(read) => read,
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    Err(_) => 0,
-                };
-                if read == 0 {
-                    // The supervisor is gone, however busy this process is.
-                    sys::die_with_tree();
-                }
-                buffer.extend_from_slice(&piece[..read]);
-                loop {
-                    match decoder.next(&mut buffer) {
-                        Ok(None) => break,
-                        Ok(Some(Frame::Stop { .. })) => stop.ask(StopReason::Shutdown),
-                        Ok(Some(Frame::Cancel { call })) => {
-                            Node::here().with(|router| router.cancel_inbound(link, call));
-                            speak(&connection, link);
-                        }
-                        Ok(Some(Frame::Recall { call })) => {
-                            Node::here().with(|router| router.recall_inbound(link, call));
-                            speak(&connection, link);
-                        }
-                        Ok(Some(_)) => {}
-                        Err(_) => sys::die_with_tree(),
-                    }
-                }
-            }
-        })
-        .map(drop)
-        .map_err(|error| format!("failed to start the control thread: {error}"))
-}
-
-/// Writes what there is to say: the thread that does it otherwise may be computing.
+/// Writes what there is to say, in place of the connection's driver.
 fn speak(connection: &Connection, link: LinkKey) {
-    if connection.write(&mut |data, control| output(Node::here(), link, data, control)) != Blocked::default() {
+    if connection.write(&mut |data| output(Node::here(), link, data)) {
         // Its task goes on with the rest when there is room.
         connection.wake.notify_one();
     }
@@ -277,15 +232,15 @@ impl Peer for Uplink {
 impl Above for Uplink {
     fn write(&self, act: &mut dyn FnMut(&mut Router)) {
         self.news.store(true, Ordering::Release);
-        let blocked = self.connection.write(&mut |data, control| {
+        let is_blocked = self.connection.write(&mut |data| {
             let ahead = Node::here().fetch(|router| {
                 router.fetches(self.link);
                 act(router);
-                router.take_output(self.link, data, control)
+                router.take_output(self.link, data)
             });
             given(ahead)
         });
-        if blocked != Blocked::default() {
+        if is_blocked {
             self.connection.wake.notify_one();
         }
     }
@@ -309,7 +264,7 @@ impl Outgoing for Sendings {
 }
 
 struct WorkerTurn {
-    journal: Journal,
+    journal: Arc<Journal>,
     connection: Arc<Connection>,
     link: LinkKey,
     /// Whether there was something to send since what there was to send was last fetched here.
@@ -325,7 +280,7 @@ struct WorkerTurn {
 }
 
 impl WorkerTurn {
-    fn new(journal: Journal, connection: Arc<Connection>, link: LinkKey, news: Arc<AtomicBool>) -> Self {
+    fn new(journal: Arc<Journal>, connection: Arc<Connection>, link: LinkKey, news: Arc<AtomicBool>) -> Self {
         let flusher = RefCell::new(Flusher::new(connection.clone(), link));
         let born = Instant::now();
         let aged = Cell::new((born, Duration::ZERO));
@@ -335,6 +290,11 @@ impl WorkerTurn {
 }
 
 impl Turn for WorkerTurn {
+    #[inline]
+    fn begins(&self, seq: u64) -> bool {
+        self.journal.begin(seq)
+    }
+
     fn started(&self, seq: u64, method: u16, now: Instant) {
         // Messages that follow each other closely have one time.
         if self.aged.get().0 != now {
@@ -385,11 +345,11 @@ impl Turn for WorkerTurn {
 impl WorkerTurn {
     fn pass_on(&self, now: Instant, act: &mut dyn FnMut(&mut Router) -> bool) -> bool {
         self.news.store(false, Ordering::Relaxed);
-        let passed = self.connection.pass(now, &mut |data, control| {
+        let passed = self.connection.pass(now, &mut |data| {
             let (ahead, more) = Node::here().at(now, |router| {
                 router.fetches(self.link);
                 let more = act(router);
-                (router.take_output(self.link, data, control), more)
+                (router.take_output(self.link, data), more)
             });
             (if ahead.is_empty() { Vec::new() } else { given(ahead) }, more)
         });
@@ -407,7 +367,7 @@ impl WorkerTurn {
 }
 
 fn flush(connection: &Connection, link: LinkKey, cx: &mut Context<'_>) -> Poll<()> {
-    connection.poll_flush(&mut |data, control| output(Node::here(), link, data, control), cx)
+    connection.poll_flush(&mut |data| output(Node::here(), link, data), cx)
 }
 
 fn encoded<T: serde::Serialize>(value: &T) -> Bytes {

@@ -12,7 +12,7 @@ use crate::wire::frame::Route;
 use crate::wire::ids::{CallId, Destination};
 
 /// How many causes are looked at; a longer chain ends by its deadline.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 
 /// A call under way from the handler of one actor to another actor.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -124,7 +124,6 @@ impl Router {
             cost,
             deadline,
             timer: None,
-            asked_until: None,
             caused_by: cause.unwrap_or_default(),
             handler_runs: true,
             since: Some(since),

@@ -1,11 +1,9 @@
 //! A connection as the router sees it: bytes to go out, and requests that came in.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
-
-use bytes::BytesMut;
 
 use super::arena::Key;
 use super::entry::EntryKey;
@@ -39,26 +37,19 @@ pub(super) const UNREAD_LIMIT: usize = 512 << 20;
 /// Answers that a peer has not read, in frames and in bytes, from which on nothing more is read from it: one that asks without
 /// reading the answers waits. Both, so that neither many small ones nor a few large ones hold up whoever computes for a while.
 const UNREAD_ANSWERS: Answers = Answers { frames: 64, bytes: 1 << 20 };
-/// Cancels that have overtaken their requests and are remembered.
-const EARLY_CANCELS: usize = 64;
-/// Recalls that have overtaken their requests and are remembered: far more than there can be on the way at once, since
-/// forgetting one would run its request twice.
-const EARLY_RECALLS: usize = 8192;
 
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    /// Frames of the data stream that are not written yet.
+    /// Frames that are not written yet.
     pub(super) out: Rope,
-    /// Frames of the control stream that are not written yet.
-    pub(super) control: BytesMut,
-    /// Memory that goes ahead of those of the data stream.
+    /// Memory that goes ahead of them.
     pub(super) ahead: Vec<Ahead>,
     /// How much memory the peer has been given and has not let go of.
     pub(super) given: usize,
     /// How much memory the peer has given, and how much of which it could only tell.
     pub(super) got: usize,
     pub(super) got_lost: usize,
-    /// What of the data stream is not written yet and is no request: nobody's credit bounds it.
+    /// What is not written yet and is no request: nobody's credit bounds it.
     pub(super) answers: Answers,
     /// The same of what was fetched for writing.
     pub(super) fetched: Answers,
@@ -95,11 +86,6 @@ pub(super) struct Link {
     pub(super) actor: Option<ActorId>,
     /// How that actor has ended.
     pub(super) exit: Option<Exit>,
-    /// Cancels whose requests are still on the way: the control stream may be faster.
-    pub(super) early: VecDeque<CallId>,
-    /// Requests that are still on the way and were given back already, and in which order they were.
-    recalled: HashSet<CallId>,
-    recalls: VecDeque<CallId>,
     /// Whether the peer broke the protocol: it is not listened to any more.
     pub(super) refused: bool,
 }
@@ -137,39 +123,6 @@ impl Link {
     /// Calls that the peer has in flight.
     pub(super) fn open_calls(&self) -> usize {
         self.inbound.len() - self.monitors + self.unlisted
-    }
-
-    /// A cancel has come for a request that is not here: answered already, or still on its way.
-    pub(super) fn cancelled_early(&mut self, call: CallId) {
-        if self.early.len() == EARLY_CANCELS {
-            self.early.pop_front();
-        }
-        self.early.push_back(call);
-    }
-
-    /// A recall has come for a request that is not here: answered already, or still on its way.
-    pub(super) fn recalled_early(&mut self, call: CallId) {
-        if self.recalls.len() == EARLY_RECALLS
-            && let Some(oldest) = self.recalls.pop_front()
-        {
-            self.recalled.remove(&oldest);
-        }
-        if self.recalled.insert(call) {
-            self.recalls.push_back(call);
-        }
-    }
-
-    /// Whether the request that has come now was given back before. Its number stays on the list, which is its bound.
-    pub(super) fn was_recalled(&self, call: CallId) -> bool {
-        !self.recalled.is_empty() && self.recalled.contains(&call)
-    }
-
-    /// Whether the request that has come now was taken back before.
-    pub(super) fn was_cancelled(&mut self, call: CallId) -> bool {
-        match self.early.iter().position(|&early| early == call) {
-            Some(at) => self.early.remove(at).is_some(),
-            None => false,
-        }
     }
 }
 

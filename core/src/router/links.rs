@@ -3,7 +3,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::awaited::Waiting;
 use super::entry::{Consumer, FIRST_WINDOW, LARGEST_PREFETCH, LARGEST_WINDOW, Sent, Source};
@@ -14,7 +14,7 @@ use super::memories::Ahead;
 use super::record::{CallKey, Message, Origin, Outcome, Phase, Record};
 use super::router::{Action, Expired, Router};
 use crate::connection::flow::cost;
-use crate::error::call::{CallError, Executed, NotDelivered};
+use crate::error::call::NotDelivered;
 use crate::wire::codec::{Handle, Kept};
 use crate::wire::content::Content;
 use crate::wire::frame::{Frame, Request, Route, Short, Status, Trace, encode_reply};
@@ -53,9 +53,9 @@ impl Router {
         true
     }
 
-    /// Moves what waits to be written into `out` (data) and `control`, behind what the peer has not taken of it yet; says which
-    /// memory goes with it, and where in `out`.
-    pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut impl Output, control: &mut BytesMut) -> Vec<Ahead> {
+    /// Moves what waits to be written into `out`, behind what the peer has not taken of it yet; says which memory goes with it,
+    /// and where in `out`.
+    pub(crate) fn take_output(&mut self, link: LinkKey, out: &mut impl Output) -> Vec<Ahead> {
         let Some(l) = self.links.get_mut(link) else {
             return Vec::new();
         };
@@ -78,9 +78,8 @@ impl Router {
             one.at += out.len();
         }
         out.take(&mut l.out);
-        take_into(&mut l.control, control);
         // Credit bounds what others send to a peer that is stopped, not what one gets that asks without reading.
-        if out.len() + control.len() > UNREAD_LIMIT {
+        if out.len() > UNREAD_LIMIT {
             self.refuse(link, "it does not read what it is sent".to_owned());
         }
         ahead
@@ -179,16 +178,6 @@ impl Router {
         self.write_answer(link, |out| encode_reply(out, call, status, handles, payload));
     }
 
-    /// Sends a frame over the control stream.
-    pub(crate) fn send_control(&mut self, link: LinkKey, frame: &Frame) {
-        if let Some(l) = self.links.get_mut(link) {
-            frame.encode(&mut l.control);
-            if l.ask_flush() {
-                self.say_flush(link);
-            }
-        }
-    }
-
     /// A value in reply to a call, without handles, has come in over the link.
     #[inline]
     pub(crate) fn handle_value(&mut self, link: LinkKey, call: CallId, value: Content) {
@@ -223,13 +212,7 @@ impl Router {
                 let handles = self.handles_received(link, handles);
                 self.actions.push_back(Action::Peer(link, Box::new(Frame::Init { handles, payload })));
             }
-            Frame::Cancel { call } => {
-                // In order with the requests: one that is not here has ended.
-                if self.inbound(link, call).is_some() {
-                    self.cancel_inbound(link, call);
-                }
-            }
-            Frame::Recall { call } => self.recall_inbound(link, call),
+            Frame::Cancel { call } => self.cancel_inbound(link, call),
             Frame::Credit { to, returned, window } => self.handle_credit(link, to, returned, window),
             Frame::Deferred { call } => {
                 if self.handed_to(link, call).is_some()
@@ -346,6 +329,10 @@ impl Router {
         let entry = match resolved {
             Ok(entry) => entry,
             Err(error) => {
+                // It is one of those that its supervisor has counted.
+                if let Some(e) = hosted.and_then(|entry| self.entries.get_mut(entry)) {
+                    e.seq += 1;
+                }
                 self.let_go(&handles);
                 self.send(link, &Frame::Credit { to: route, returned: cost, window: FIRST_WINDOW });
                 if request.reply {
@@ -387,7 +374,6 @@ impl Router {
             cost,
             deadline,
             timer: deadline.filter(|_| request.reply && hosted.is_none()),
-            asked_until: None,
             caused_by: caused_by.unwrap_or_default(),
             handler_runs: true,
             since: None,
@@ -415,12 +401,6 @@ impl Router {
                     l.timers.insert(deadline, key, |at, key| self.calls.is_due(at, key));
                 }
             }
-            if hosted.is_some() && l.was_cancelled(request.call) {
-                self.cancel_inbound(link, request.call);
-            } else if hosted.is_some() && l.was_recalled(request.call) {
-                // It has its reply.
-                self.cancel(key);
-            }
         }
         self.settle(entry);
     }
@@ -435,15 +415,7 @@ impl Router {
         if status == Status::Fatal {
             self.incarnation_ends(entry);
         }
-        let Some(record) = self.calls.get(call.0) else { return };
-        let outcome = match status {
-            Status::Withdrawn if record.asked_until.is_some() => {
-                let doing = self.doing(record.entry);
-                Outcome::Failed(CallError::TimedOut { executed: Executed::No, doing })
-            }
-            status => Outcome::from_reply(status, payload, handles),
-        };
-        self.end(call.0, outcome);
+        self.end(call.0, Outcome::from_reply(status, payload, handles));
         self.unblock(link);
     }
 
@@ -555,20 +527,5 @@ impl Router {
         if self.uplink == Some(link) {
             self.uplink = None;
         }
-    }
-}
-
-/// Bytes that are copied with less effort than their memory is split.
-const COPIED: usize = 4 << 10;
-
-/// Moves bytes to a writer's buffer, and lets go of a large one when it is empty.
-fn take_into(from: &mut BytesMut, to: &mut BytesMut) {
-    if to.is_empty() {
-        mem::swap(from, to);
-    } else if from.len() <= COPIED {
-        to.extend_from_slice(from);
-        from.clear();
-    } else {
-        to.unsplit(from.split());
     }
 }

@@ -128,8 +128,6 @@ pub(super) enum Phase {
     Sent { seq: u64 },
     /// Taken by the actor's thread in this process.
     Taken,
-    /// Taken back in the worker before its turn came: it keeps its place, so that credit goes back in order.
-    Withdrawn,
     /// Not a message: a monitor that waits for the end of an incarnation.
     Watching,
 }
@@ -159,8 +157,6 @@ pub(super) struct Record {
     pub(super) deadline: Option<Instant>,
     /// When its link looks at its deadline.
     pub(super) timer: Option<Instant>,
-    /// Until when a worker has time to say that it did not start the call, whose deadline has passed.
-    pub(super) asked_until: Option<Box<Instant>>,
     /// The request whose handler made this one; zero, which is no key, for none: see [`cause`](Self::cause).
     pub(super) caused_by: CallKey,
     /// Whether the handler may still be running: false once it has deferred its answer.

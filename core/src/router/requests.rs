@@ -20,8 +20,6 @@ use crate::wire::rope::Part;
 
 /// How much later than a deadline a caller waits for what the owner of the mailbox says of it.
 const OWNER_GRACE: Duration = Duration::from_millis(25);
-/// How much later than a deadline the owner waits for its worker to say that it has not started the call.
-const WORKER_GRACE: Duration = Duration::from_millis(15);
 
 impl Router {
     /// Takes a request of this process. The end of a call comes as an action with the token; of a cast nothing is told.
@@ -69,7 +67,6 @@ impl Router {
             cost: cost(message.len()),
             deadline,
             timer: None,
-            asked_until: None,
             caused_by: caused_by.unwrap_or_default(),
             handler_runs: true,
             since: None,
@@ -151,7 +148,6 @@ impl Router {
             cost: 0,
             deadline: None,
             timer: None,
-            asked_until: None,
             caused_by: 0,
             handler_runs: false,
             since: None,
@@ -203,7 +199,8 @@ impl Router {
                     self.send(link, &Frame::Cancel { call: CallId(call) });
                 }
             }
-            (Phase::Queued | Phase::Doomed, _) => {
+            // What waits in the process that hosts the actor its supervisor takes back by itself: here it goes with the connection.
+            (Phase::Queued | Phase::Doomed, _) | (Phase::Sent { .. }, None) => {
                 let doomed = record.phase == Phase::Doomed;
                 self.forget(call);
                 if let Some(e) = self.entries.get_mut(entry) {
@@ -213,35 +210,46 @@ impl Router {
                 self.release(entry, source, cost);
                 self.settle(entry);
             }
-            // Its room goes back when its turn would have come: credit tells the sender what has finished.
-            (Phase::Sent { .. }, None) => {
-                record.phase = Phase::Withdrawn;
-                let message = record.message.take();
-                self.let_go(message.as_ref().map_or(&[], |message| message.handles.list()));
-            }
-            (Phase::Sent { .. }, Some(link)) if reply => {
-                if record.asked_until.is_none() {
-                    self.ask_back(call, entry, link);
+            (Phase::Sent { seq }, Some(link)) if reply => {
+                if !self.recall(call, entry, seq, link) {
+                    self.tell(call, entry, seq, link);
                 }
             }
             (Phase::Taken, _) if reply => self.actions.push_back(Action::Cancel(entry, call)),
             // A cast that was handed on is the receiver's.
-            (Phase::Sent { .. } | Phase::Taken | Phase::Withdrawn, _) => {}
+            (Phase::Sent { .. } | Phase::Taken, _) => {}
         }
     }
 
-    /// Tells the peer that a call is not wanted any more; its reply comes all the same.
-    fn ask_back(&mut self, call: CallKey, entry: EntryKey, link: LinkKey) {
-        let cancel = Frame::Cancel { call: CallId(call) };
-        match self.entries.get(entry).map(|e| e.consumer) {
-            // Over the control stream, to be heard while a handler computes; and over the data stream, to be heard before
-            // anything that its sender does next.
-            Some(Consumer::Worker { .. }) => {
-                self.send_control(link, &cancel);
-                self.send(link, &cancel);
-            }
-            _ => self.send(link, &cancel),
+    /// Takes a call back that a worker was handed and has not begun, which ends it; whether it could be. Its room in the worker
+    /// comes back when its turn would have come.
+    fn recall(&mut self, call: CallKey, entry: EntryKey, seq: u64, link: LinkKey) -> bool {
+        let is_back = self.take_from_worker(entry, seq);
+        if is_back {
+            self.end(call, Outcome::Failed(CallError::Cancelled));
+            self.unblock(link);
         }
+        is_back
+    }
+
+    /// Makes sure that a worker never begins a message that it was handed; false where it may have.
+    fn take_from_worker(&self, entry: EntryKey, seq: u64) -> bool {
+        let Some(e) = self.entries.get(entry) else { return false };
+        let is_workers = matches!(e.consumer, Consumer::Worker { .. });
+        is_workers && e.progress.as_ref().is_some_and(|journal| journal.0.take_back(seq))
+    }
+
+    /// Tells the peer that a call is not wanted any more; its reply comes all the same.
+    fn tell(&mut self, call: CallKey, entry: EntryKey, seq: u64, link: LinkKey) {
+        // To be seen while a handler computes; and over the stream, to be heard where one waits, before anything that its
+        // sender does next.
+        if let Some(e) = self.entries.get(entry)
+            && let Consumer::Worker { .. } = e.consumer
+            && let Some(journal) = &e.progress
+        {
+            journal.0.tell(seq);
+        }
+        self.send(link, &Frame::Cancel { call: CallId(call) });
     }
 
     /// Takes a call of this process back whose outcome is still wanted: it comes as ever, as `Cancelled` where the
@@ -256,8 +264,9 @@ impl Router {
                 self.deliver(call, origin, inbound, Outcome::Failed(CallError::Cancelled));
                 self.cancel(call);
             }
-            (Phase::Sent { .. }, Some(link)) if tell => self.ask_back(call, entry, link),
-            (Phase::Sent { .. }, Some(link)) => self.send_control(link, &Frame::Recall { call: CallId(call) }),
+            (Phase::Sent { seq }, Some(link)) if !self.recall(call, entry, seq, link) && tell => {
+                self.tell(call, entry, seq, link);
+            }
             (Phase::Taken, _) if tell => self.actions.push_back(Action::Cancel(entry, call)),
             _ => {}
         }
@@ -265,11 +274,12 @@ impl Router {
 
     /// The caller's deadline has passed.
     pub(crate) fn expire(&mut self, call: CallKey) -> Expired {
-        let Some(record) = self.calls.get_mut(call) else {
+        let Some(record) = self.calls.get(call) else {
             return Expired::Ended;
         };
-        let executed = match (record.phase, record.handed, self.entries.get(record.entry)) {
-            (Phase::Sent { seq }, Some(link), Some(e)) => match e.may_have_started(seq) {
+        let entry = record.entry;
+        let executed = match (record.phase, record.handed, self.entries.get(entry)) {
+            (Phase::Sent { seq }, Some(_), Some(e)) => match e.may_have_started(seq) {
                 // The owner of the mailbox knows more.
                 None => {
                     let until = record.deadline.and_then(|deadline| deadline.checked_add(OWNER_GRACE));
@@ -280,24 +290,14 @@ impl Router {
                     }
                     Executed::Maybe
                 }
-                // Only the worker can say that it has not started it and never will.
-                Some(false) => match record.asked_until.as_deref().copied() {
-                    Some(until) if self.now < until => return Expired::Later(until),
-                    Some(_) => Executed::Maybe,
-                    None => {
-                        let until = self.now + WORKER_GRACE;
-                        record.asked_until = Some(Box::new(until));
-                        let entry = record.entry;
-                        self.ask_back(call, entry, link);
-                        return Expired::Later(until);
-                    }
-                },
-                Some(true) => Executed::Maybe,
+                // To know that it has not been begun is to make sure that it never will be.
+                Some(false) if self.take_from_worker(entry, seq) => Executed::No,
+                Some(_) => Executed::Maybe,
             },
             (Phase::Taken, ..) => Executed::Maybe,
             _ => Executed::No,
         };
-        let (origin, inbound, entry) = (record.origin, record.inbound, record.entry);
+        let (origin, inbound) = (record.origin, record.inbound);
         let doing = self.doing(entry);
         // The caller has its outcome; what is left of the request goes the way of a cancelled one.
         let outcome = Outcome::Failed(CallError::TimedOut { executed, doing });
@@ -336,43 +336,34 @@ impl Router {
     /// The same, moved once: to where it is wanted, if there is one.
     pub(crate) fn take_into(&mut self, entry: EntryKey, into: &mut Option<Taken>) {
         *into = None;
-        loop {
-            let Some(e) = self.entries.get_mut(entry).filter(|e| !e.ending) else { return };
-            let call = match e.queue.front(&self.calls) {
-                Some(Turn::Request(call)) => call,
-                Some(Turn::Cast) => {
-                    *into = self.take_light(entry);
-                    return;
-                }
-                None => {
-                    e.is_woken = false;
-                    return;
-                }
-            };
-            e.queue.pop();
-            let hosted = e.hosted;
-            let Some(record) = self.calls.get_mut(call) else { return };
-            let seq = match record.phase {
-                Phase::Sent { seq } => seq,
-                Phase::Withdrawn => {
-                    let (source, cost) = (record.source, record.cost);
-                    self.forget(call);
-                    self.release(entry, source, cost);
-                    continue;
-                }
-                _ => 0,
-            };
-            record.phase = Phase::Taken;
-            record.since = Some(self.now);
-            e.running = Some(call);
-            let (reply, deadline, cost, source) = (record.reply, record.deadline, record.cost, record.source);
-            let Some(message) = record.message.take() else { return };
-            *into = Some(Taken { call, seq, reply, deadline, cost, source, message });
-            if !hosted {
-                self.release(entry, source, cost);
-                self.settle(entry);
+        let Some(e) = self.entries.get_mut(entry).filter(|e| !e.ending) else { return };
+        let call = match e.queue.front(&self.calls) {
+            Some(Turn::Request(call)) => call,
+            Some(Turn::Cast) => {
+                *into = self.take_light(entry);
+                return;
             }
-            return;
+            None => {
+                e.is_woken = false;
+                return;
+            }
+        };
+        e.queue.pop();
+        let hosted = e.hosted;
+        let Some(record) = self.calls.get_mut(call) else { return };
+        let seq = match record.phase {
+            Phase::Sent { seq } => seq,
+            _ => 0,
+        };
+        record.phase = Phase::Taken;
+        record.since = Some(self.now);
+        e.running = Some(call);
+        let (reply, deadline, cost, source) = (record.reply, record.deadline, record.cost, record.source);
+        let Some(message) = record.message.take() else { return };
+        *into = Some(Taken { call, seq, reply, deadline, cost, source, message });
+        if !hosted {
+            self.release(entry, source, cost);
+            self.settle(entry);
         }
     }
 
@@ -416,6 +407,17 @@ impl Router {
         }
     }
 
+    /// The taken message, which waited in the process that hosts the actor, was taken back before it was begun.
+    pub(crate) fn forgo(&mut self, entry: EntryKey, taken: &Taken) {
+        if let Some(e) = self.entries.get_mut(entry)
+            && e.running == Some(taken.call)
+        {
+            e.running = None;
+        }
+        self.forget(taken.call);
+        self.release(entry, taken.source, taken.cost);
+    }
+
     /// The answer to a taken call; whether anybody still awaits it.
     pub(crate) fn answer(&mut self, call: CallKey, outcome: Outcome) -> bool {
         let Some(record) = self.calls.get(call).filter(|record| record.phase == Phase::Taken && record.reply) else {
@@ -445,60 +447,25 @@ impl Router {
         awaited
     }
 
-    /// The call with this number came in over this link, or will, and is wanted back: it is withdrawn unless its handler
-    /// has been started. Answered at once in any case.
-    ///
-    /// Called from the control stream, so that it works while a handler computes and nothing is read.
-    pub(crate) fn recall_inbound(&mut self, link: LinkKey, call: CallId) {
-        if self.uplink != Some(link) || self.hosted.is_none() {
-            return;
-        }
-        match self.inbound(link, call) {
-            Some(key) if self.calls.get(key).is_some_and(|r| matches!(r.phase, Phase::Sent { .. })) => {
-                self.cancel(key);
-            }
-            Some(_) => return,
-            None => {
-                if let Some(l) = self.links.get_mut(link) {
-                    l.recalled_early(call);
-                }
-            }
-        }
-        self.send_withdrawn(link, call);
-    }
-
     /// Answers that a call will never be handled.
     fn send_withdrawn(&mut self, link: LinkKey, call: CallId) {
         let (handles, payload) = (Vec::new(), Content::EMPTY);
         self.send(link, &Frame::Reply { call, status: Status::Withdrawn, handles, payload });
     }
 
-    /// The call with this number came in over this link and is not wanted any more.
-    ///
-    /// Called from the control stream, so that it works while a handler computes.
-    pub(crate) fn cancel_inbound(&mut self, link: LinkKey, call: CallId) {
-        let Some(key) = self.inbound(link, call) else {
-            if self.uplink == Some(link)
-                && self.hosted.is_some()
-                && let Some(l) = self.links.get_mut(link)
-            {
-                l.cancelled_early(call);
-            }
-            return;
-        };
-        let Some(record) = self.calls.get_mut(key) else {
-            return;
-        };
-        // The word comes over both streams.
-        if std::mem::replace(&mut record.unwanted, true) && record.phase == Phase::Taken {
-            return;
-        }
-        match (record.phase, record.handed) {
-            (Phase::Queued | Phase::Doomed, _) | (Phase::Sent { .. }, None) => {
+    /// The call with this number came in over this link and is not wanted any more. One that is not here has ended: cancels come
+    /// in order with the requests.
+    pub(super) fn cancel_inbound(&mut self, link: LinkKey, call: CallId) {
+        let Some(key) = self.inbound(link, call) else { return };
+        let Some(record) = self.calls.get_mut(key) else { return };
+        record.unwanted = true;
+        match record.phase {
+            Phase::Queued | Phase::Doomed => {
                 self.send_withdrawn(link, call);
                 self.cancel(key);
             }
-            (Phase::Watching, _) => self.cancel(key),
+            Phase::Watching => self.cancel(key),
+            Phase::Sent { .. } if record.handed.is_none() => {}
             // Whoever has it will answer.
             _ => self.withdraw(key),
         }

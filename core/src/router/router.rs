@@ -337,7 +337,6 @@ impl Router {
                 }
                 (Phase::Sent { seq }, _) => Some((seq, key, record.reply, Executed::No)),
                 (Phase::Taken, _) => Some((0, key, record.reply, Executed::Maybe)),
-                (Phase::Withdrawn, _) => Some((0, key, true, Executed::No)),
                 (Phase::Waiting | Phase::Queued | Phase::Doomed | Phase::Watching, _) => None,
             })
             .collect();

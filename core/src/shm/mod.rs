@@ -1,6 +1,7 @@
 //! Memory that two processes share.
 
 pub(crate) mod chunk;
+pub(crate) mod claims;
 pub(crate) mod journal;
 mod layout;
 pub(crate) mod memories;

@@ -16,10 +16,8 @@ pub(crate) use decoder::{Cut, Decoder};
 
 /// The version of the frame and of the greeting.
 pub(crate) const VERSION: u8 = 1;
-/// The longest frame of the data stream, all of it.
+/// The longest frame, all of it.
 pub(crate) const FRAME_LIMIT: usize = 16 << 20;
-/// The longest frame of the control stream, all of it.
-pub(crate) const CONTROL_LIMIT: usize = 64 << 10;
 /// The longest payload: what a frame has left beside its header, its trace and 255 handles.
 pub(crate) const PAYLOAD_LIMIT: usize = FRAME_LIMIT - PREFIX - REQUEST - 255 * HANDLE;
 
@@ -64,10 +62,8 @@ pub(crate) enum Frame {
     Event { payload: Bytes },
     /// The sender ends, and why; nothing follows.
     Bye { payload: Bytes },
-    /// Control: end after the running message.
+    /// End after the running message.
     Stop { payload: Bytes },
-    /// Control: give the call back, if its handler has not been started.
-    Recall { call: CallId },
     /// Toward the owner of a handle: nobody on the sender's side holds it any more, of the so many that were sent there.
     Release { handle: Handle, count: u64 },
     /// Memory that the sender gives: what follows refers to it by the handle.
@@ -207,7 +203,6 @@ mod kind {
     pub(super) const EVENT: u8 = 13;
     pub(super) const BYE: u8 = 14;
     pub(super) const STOP: u8 = 15;
-    pub(super) const RECALL: u8 = 16;
     pub(super) const RELEASE: u8 = 17;
     pub(super) const MEMORY: u8 = 18;
     pub(super) const FORGET: u8 = 19;
@@ -250,7 +245,6 @@ impl Frame {
             Self::Event { payload } => body(out, kind::EVENT, CallId::NONE, payload),
             Self::Bye { payload } => body(out, kind::BYE, CallId::NONE, payload),
             Self::Stop { payload } => body(out, kind::STOP, CallId::NONE, payload),
-            Self::Recall { call } => prefix(out, kind::RECALL, 0, 0, *call, 0),
             Self::Release { handle, count } => {
                 prefix(out, kind::RELEASE, 0, 0, CallId::NONE, HANDLE + 8);
                 put_handle(out, handle);

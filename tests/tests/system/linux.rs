@@ -270,8 +270,8 @@ pub(crate) fn descriptors_of_this_process() -> usize {
     descriptors(std::process::id()).len()
 }
 
-/// How many of them a worker takes: its two streams, its pidfd, its standard output and error.
-pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 5;
+/// How many of them a worker takes: its stream, its pidfd, its standard output and error.
+pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 4;
 /// How many a [`Process`] takes.
 pub(crate) const DESCRIPTORS_OF_A_SIGHT: usize = 0;
 

@@ -163,8 +163,8 @@ pub(crate) fn descriptors_of_this_process() -> usize {
     inspect::open_handles() as usize
 }
 
-/// How many of them a worker takes: its two streams, its process, its job, its standard output and error.
-pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 6;
+/// How many of them a worker takes: its stream, its process, its job, its standard output and error.
+pub(crate) const DESCRIPTORS_OF_A_WORKER: usize = 5;
 /// How many a [`Process`] takes.
 pub(crate) const DESCRIPTORS_OF_A_SIGHT: usize = 1;
 

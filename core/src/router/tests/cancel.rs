@@ -135,14 +135,12 @@ fn a_call_on_a_thread_of_the_hub_is_taken_back_in_each_phase() {
 }
 
 #[test]
-fn a_cancel_that_overtakes_its_request_is_remembered() {
+fn a_call_that_is_taken_back_on_its_way_to_the_worker_never_runs() {
     let mut w = World::new();
     let hub = w.process();
     let (to_a, a) = w.worker(hub, "a");
     let call = w.call(hub, to_a, "x");
     w.cancel(hub, call);
-    // The control stream is another stream.
-    assert!(w.carry(a.wire, 0, true, usize::MAX));
     assert!(w.serve(&a).is_empty());
     w.drive();
     let again = w.call(hub, to_a, "y");
@@ -224,15 +222,12 @@ fn a_call_that_is_wanted_back_is_withdrawn_unless_it_runs_and_ends_once() {
 }
 
 #[test]
-fn a_recall_that_overtakes_its_call_is_answered_at_once_and_the_call_never_runs() {
+fn a_call_is_taken_back_from_a_worker_that_reads_nothing_at_once() {
     let mut w = World::new();
     let hub = w.process();
     let (to_a, a) = w.worker(hub, "a");
     let call = w.call(hub, to_a, "x");
     w.take_back(hub, call, false);
-    // The worker computes: it hears the control stream, reads no data, and is still answered for.
-    while w.carry(a.wire, 0, true, usize::MAX) {}
-    w.carry(a.wire, 1, false, usize::MAX);
     assert_eq!(failure(w.outcome(hub, call)), CallError::Cancelled);
     let next = w.call(hub, to_a, "y");
     w.drive();
@@ -243,7 +238,23 @@ fn a_recall_that_overtakes_its_call_is_answered_at_once_and_the_call_never_runs(
 }
 
 #[test]
-fn a_recall_that_crosses_the_answer_changes_nothing() {
+fn a_call_that_was_taken_up_and_not_begun_can_be_taken_back() {
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    let call = w.call(hub, to_a, "x");
+    w.drive();
+    let taken = w.take_up(&a).unwrap();
+    w.take_back(hub, call, true);
+    assert_eq!(failure(w.outcome(hub, call)), CallError::Cancelled);
+    assert!(!w.begin(&a, &taken));
+    w.drive();
+    assert!(w.processes[a.process].cancelled.is_empty(), "nobody is told of what does not run");
+    w.assert_at_rest();
+}
+
+#[test]
+fn a_call_whose_answer_is_on_its_way_is_not_taken_back() {
     let mut w = World::new();
     let hub = w.process();
     let (to_a, a) = w.worker(hub, "a");
@@ -253,7 +264,6 @@ fn a_recall_that_crosses_the_answer_changes_nothing() {
     w.answer(a.process, running.call, "done");
     w.finish(&a, &running);
     w.take_back(hub, call, false);
-    while w.carry(a.wire, 0, true, usize::MAX) {}
     w.drive();
     assert_eq!(text(w.outcome(hub, call)), "done");
     w.assert_at_rest();

@@ -307,3 +307,34 @@ fn a_call_that_a_handler_left_behind_holds_its_actor_up_no_more() {
     w.drive();
     assert_eq!(between(&w, hub), []);
 }
+
+#[test]
+fn a_call_that_the_worker_itself_refuses_is_counted_among_those_it_was_handed() {
+    use crate::router::causes::DEPTH;
+    let mut w = World::new();
+    let hub = w.process();
+    let (to_a, a) = w.worker(hub, "a");
+    w.call(hub, to_a, "root");
+    w.drive();
+    let in_a = w.take(&a).unwrap();
+    // So many that the hub sees no further than to the call of a's handler, and not to that handler.
+    let (mut from, mut cause) = (a.process, in_a.call);
+    for n in 0..DEPTH {
+        let (to_next, next) = w.worker(hub, &format!("b{n}"));
+        w.submit(from, to_next.to, true, None, Some(cause), "on");
+        w.drive();
+        let taken = w.take(&next).unwrap();
+        (from, cause) = (next.process, taken.call);
+    }
+    let back = w.submit(from, to_a.to, true, None, Some(cause), "back");
+    w.drive();
+    assert_eq!(path(w.outcome(from, back)).first().map(String::as_str), Some("hosted"), "by its own process");
+    let unwanted = w.call(hub, to_a, "unwanted");
+    w.take_back(hub, unwanted, false);
+    assert_eq!(failure(w.outcome(hub, unwanted)), CallError::Cancelled);
+    let wanted = w.call(hub, to_a, "wanted");
+    w.answer(a.process, in_a.call, "");
+    w.finish(&a, &in_a);
+    assert_eq!(w.serve(&a), ["wanted"]);
+    assert_eq!(text(w.outcome(hub, wanted)), "wanted");
+}

@@ -281,7 +281,7 @@ fn casts_of_a_process_that_has_gone_are_handled_and_its_calls_are_not() {
     }
     w.drive();
     w.kill(to_b, &b);
-    // The first two were in the worker already, where the control stream takes the call back.
+    // The first two were in the worker already, where the call is taken back too.
     assert_eq!(w.serve(&a), ["cast 0", "cast 1", "cast 2"]);
     w.assert_at_rest();
 }

@@ -45,7 +45,6 @@ fn frame(keys: &[u64], destinations: &[Destination], draw: &[u32; 6]) -> Frame {
             let status = [Status::Value, Status::HandlerError, Status::Failed, Status::Withdrawn][c % 4];
             Frame::Reply { call, status, handles, payload: payload.into() }
         }
-        5 if c.is_multiple_of(3) => Frame::Recall { call },
         5 => Frame::Cancel { call },
         6 | 7 => Frame::Credit { to: route, returned: c as u32 % 4, window: d as u32 },
         8 => Frame::Deferred { call },

@@ -388,8 +388,7 @@ impl History {
             }
             Step::Carry { wire, from, bytes } => {
                 let wires = self.w.wires();
-                self.w.carry(wire % wires, from % 2, false, bytes);
-                self.w.carry(wire % wires, from % 2, true, bytes);
+                self.w.carry(wire % wires, from % 2, bytes);
             }
             Step::Kill(at) => {
                 let at = at % 2;

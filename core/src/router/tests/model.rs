@@ -279,7 +279,7 @@ impl Model {
             67..=86 => {
                 let wire = a % self.w.wires().max(1);
                 if self.w.wires() > 0 {
-                    self.w.carry(wire, b % 2, (b / 2).is_multiple_of(4), 1 + c % 400);
+                    self.w.carry(wire, b % 2, 1 + c % 400);
                 }
             }
             87..=90 => self.w.drive(),

@@ -18,7 +18,6 @@ struct Pair {
     entry: EntryKey,
     to: Destination,
     wire: BytesMut,
-    control: BytesMut,
     frames: Vec<Frame>,
     ended: usize,
 }
@@ -33,14 +32,14 @@ impl Pair {
         worker.set_uplink(up);
         let entry = worker.host(to, about);
         hub.attach_worker(at_hub, down, std::sync::Arc::new(super::world::Ticks::default()));
-        let (wire, control) = (BytesMut::new(), BytesMut::new());
-        Self { hub, worker, down, up, entry, to, wire, control, frames: Vec::new(), ended: 0 }
+        let wire = BytesMut::new();
+        Self { hub, worker, down, up, entry, to, wire, frames: Vec::new(), ended: 0 }
     }
 
     fn carry(&mut self) {
         let decoder = Decoder::new(FRAME_LIMIT);
         let now = Instant::now();
-        self.hub.take_output(self.down, &mut self.wire, &mut self.control);
+        self.hub.take_output(self.down, &mut self.wire);
         self.worker.advance(now);
         decoder.take_all(&mut self.wire, &mut self.frames).unwrap();
         for frame in self.frames.drain(..) {
@@ -54,7 +53,7 @@ impl Pair {
             self.worker.finish(self.entry, &taken);
         }
         while self.worker.poll_action().is_some() {}
-        self.worker.take_output(self.up, &mut self.wire, &mut self.control);
+        self.worker.take_output(self.up, &mut self.wire);
         self.hub.advance(now);
         decoder.take_all(&mut self.wire, &mut self.frames).unwrap();
         for frame in self.frames.drain(..) {

@@ -15,9 +15,10 @@ use crate::router::entry::Consumer;
 use crate::router::{
     Action, CallKey, EntryKey, Expired, Handles, LinkKey, Message, NewEntry, Outcome, Router, Taken, Token, Waited,
 };
+use crate::shm::claims::{Claims, PLACES};
 use crate::shm::progress::Progress;
 use crate::wire::codec::{self, Budget, Handle, Kept};
-use crate::wire::frame::{CONTROL_LIMIT, Decoder, FRAME_LIMIT, Frame, Trace};
+use crate::wire::frame::{Decoder, FRAME_LIMIT, Frame, Trace};
 use crate::wire::ids::{Destination, NodeId, RunId, TypeHash};
 
 pub(super) const RUN: RunId = RunId(7);
@@ -115,17 +116,35 @@ struct Wire {
 /// From one end of a wire to the other.
 #[derive(Debug, Default)]
 struct Way {
-    data: BytesMut,
-    control: BytesMut,
-    arrived_data: BytesMut,
-    arrived_control: BytesMut,
+    sent: BytesMut,
+    arrived: BytesMut,
 }
 
 /// The journal of a worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ticks {
     pub(super) started: AtomicU64,
     pub(super) finished: AtomicU64,
+    places: Vec<AtomicU64>,
+}
+
+impl Default for Ticks {
+    fn default() -> Self {
+        let places = (0..PLACES).map(|_| AtomicU64::default()).collect();
+        Self { started: AtomicU64::default(), finished: AtomicU64::default(), places }
+    }
+}
+
+impl Ticks {
+    pub(super) fn claims(&self) -> Claims<'_> {
+        Claims::of(&self.places)
+    }
+
+    /// All that it says, as text.
+    pub(super) fn state(&self) -> String {
+        let said = self.places.iter().map(|place| place.load(Ordering::Relaxed)).filter(|place| *place > 0);
+        format!("{:?} {:?} {:?}", self.started, self.finished, said.collect::<Vec<_>>())
+    }
 }
 
 impl Progress for Ticks {
@@ -134,6 +153,12 @@ impl Progress for Ticks {
     }
     fn finished(&self) -> u64 {
         self.finished.load(Ordering::Relaxed)
+    }
+    fn take_back(&self, seq: u64) -> bool {
+        self.claims().take_back(seq)
+    }
+    fn tell(&self, seq: u64) {
+        self.claims().tell(seq);
     }
 }
 
@@ -386,12 +411,32 @@ impl World {
 
     /// The next message of a worker, its handler started.
     pub(super) fn take(&mut self, worker: &Worker) -> Option<Taken> {
-        let taken = self.router(worker.process).take(worker.entry);
-        if let Some(taken) = &taken {
-            worker.ticks.started.store(taken.seq, Ordering::Relaxed);
+        loop {
+            let taken = self.take_up(worker)?;
+            if self.begin(worker, &taken) {
+                return Some(taken);
+            }
         }
+    }
+
+    /// The next message of a worker, its handler not started yet.
+    pub(super) fn take_up(&mut self, worker: &Worker) -> Option<Taken> {
+        let taken = self.router(worker.process).take(worker.entry);
         self.pump(worker.process);
         taken
+    }
+
+    /// Starts the handler of a message that was taken up; false where the message was taken back.
+    pub(super) fn begin(&mut self, worker: &Worker, taken: &Taken) -> bool {
+        let begins = !taken.reply || worker.ticks.claims().begin(taken.seq);
+        if begins {
+            worker.ticks.started.store(taken.seq, Ordering::Relaxed);
+        } else {
+            self.router(worker.process).forgo(worker.entry, taken);
+            self.router(worker.process).let_go(taken.message.handles.list());
+            self.pump(worker.process);
+        }
+        begins
     }
 
     pub(super) fn take_local(&mut self, owned: Owned) -> Option<Taken> {
@@ -491,8 +536,8 @@ impl World {
                     for wire in &mut self.wires {
                         for (end, way) in wire.ends.iter().zip(&mut wire.ways) {
                             if *end == (id, link) {
-                                let ahead = process.router.take_output(link, &mut way.data, &mut way.control);
-                                memories::give(&process.memories, ahead, &mut way.data);
+                                let ahead = process.router.take_output(link, &mut way.sent);
+                                memories::give(&process.memories, ahead, &mut way.sent);
                             }
                         }
                     }
@@ -515,22 +560,18 @@ impl World {
         self.processes[id].wake();
     }
 
-    /// Carries at most `most` bytes of one direction of a wire, data or control; whether there were any.
-    pub(super) fn carry(&mut self, wire: usize, from: usize, control: bool, most: usize) -> bool {
+    /// Carries at most `most` bytes of one direction of a wire; whether there were any.
+    pub(super) fn carry(&mut self, wire: usize, from: usize, most: usize) -> bool {
         let w = &mut self.wires[wire];
         if w.closed {
             return false;
         }
-        let way = &mut w.ways[from];
-        let (sent, arrived, limit) = match control {
-            false => (&mut way.data, &mut way.arrived_data, FRAME_LIMIT),
-            true => (&mut way.control, &mut way.arrived_control, CONTROL_LIMIT),
-        };
+        let Way { sent, arrived } = &mut w.ways[from];
         if sent.is_empty() {
             return false;
         }
         arrived.extend_from_slice(&sent.split_to(most.min(sent.len())));
-        let decoder = Decoder::new(limit);
+        let decoder = Decoder::new(FRAME_LIMIT);
         let mut frames = Vec::new();
         while let Some(frame) = decoder.next(arrived).expect("a router writes frames") {
             frames.push(frame);
@@ -555,11 +596,10 @@ impl World {
         self.wires.len()
     }
 
-    /// The length of the next frame of a direction of a wire, data or control.
-    pub(super) fn next_frame(&self, wire: usize, from: usize, control: bool) -> Option<usize> {
+    /// The length of the next frame of a direction of a wire.
+    pub(super) fn next_frame(&self, wire: usize, from: usize) -> Option<usize> {
         let w = &self.wires[wire];
-        let sent = if control { &w.ways[from].control } else { &w.ways[from].data };
-        let len = sent.first_chunk().filter(|_| !w.closed)?;
+        let len = w.ways[from].sent.first_chunk().filter(|_| !w.closed)?;
         Some(u32::from_le_bytes(*len) as usize + 4)
     }
 
@@ -570,7 +610,7 @@ impl World {
 
     /// Bytes that wait on a wire for the end `1 - from`.
     pub(super) fn under_way(&self, wire: usize, from: usize) -> usize {
-        self.wires[wire].ways[from].data.len() + self.wires[wire].ways[from].arrived_data.len()
+        self.wires[wire].ways[from].sent.len() + self.wires[wire].ways[from].arrived.len()
     }
 
     /// Carries all that is under way, save over the wires that are `held`, until all is quiet.
@@ -580,8 +620,7 @@ impl World {
             let mut moved = false;
             for wire in (0..self.wires.len()).filter(|wire| !held.contains(wire)) {
                 for from in 0..2 {
-                    moved |= self.carry(wire, from, true, usize::MAX);
-                    moved |= self.carry(wire, from, false, usize::MAX);
+                    moved |= self.carry(wire, from, usize::MAX);
                 }
             }
             if !moved {
@@ -759,9 +798,7 @@ impl Router {
                     inbound,
                     link.unlisted,
                     &link.out,
-                    &link.control,
                     link.timers.left(|at, call| self.calls.is_due(at, call)),
-                    &link.early,
                     link.handed,
                     link.refused,
                 )

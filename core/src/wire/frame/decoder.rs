@@ -43,18 +43,11 @@ impl Decoder {
     /// Takes the next whole frame off the front of `buffer`; `None` until it has all arrived.
     ///
     /// A length beyond the limit is refused when its four bytes are there, before room is made for it.
+    #[cfg(test)]
     pub(crate) fn next(&self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        match self.length(buffer)? {
-            Some(len) if len <= buffer.len() => {
-                let whole = buffer.split_to(len).freeze();
-                decode(&whole, &whole).map(Some)
-            }
-            Some(len) => {
-                make_room(buffer, len);
-                Ok(None)
-            }
-            None => Ok(None),
-        }
+        let Some(len) = self.length(buffer)?.filter(|len| *len <= buffer.len()) else { return Ok(None) };
+        let whole = buffer.split_to(len).freeze();
+        decode(&whole, &whole).map(Some)
     }
 
     /// Takes all whole frames off the front of `buffer`; those before a bad one as well.
@@ -179,11 +172,6 @@ impl Whole<'_> {
     }
 }
 
-/// A long frame gets its room at once; a short one finds it in what the reader reserves.
-fn make_room(buffer: &mut BytesMut, len: usize) {
-    buffer.reserve((len - buffer.len()).min(1 << 20));
-}
-
 /// Reads one frame, which lies in `whole`.
 #[inline]
 fn decode(whole: &Bytes, frame: &[u8]) -> Result<Frame, FrameError> {
@@ -259,7 +247,6 @@ fn decode_rare(kind: u8, call: CallId, body: Body<'_>) -> Result<Frame, FrameErr
         kind::EVENT => Frame::Event { payload: payload() },
         kind::BYE => Frame::Bye { payload: payload() },
         kind::STOP => Frame::Stop { payload: payload() },
-        kind::RECALL => fixed(0).map(|()| Frame::Recall { call })?,
         kind::RELEASE => {
             fixed(HANDLE + 8)?;
             Frame::Release { handle: get_handle(&mut fields), count: fields.get_u64_le() }
