@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many messages have places of their own: no more are ahead of a worker at any time.
 pub(crate) const PLACES: usize = 1024;
 
+/// How often a place is looked at that changes each time: whatever a worker does there, nobody waits for it.
+const TRIES: u32 = 64;
 /// What a word tells of the message whose number stands above it.
 const TAKEN_BACK: u64 = 0;
 const BEGUN: u64 = 1;
@@ -36,7 +38,19 @@ impl<'a> Claims<'a> {
 
     /// Supervisor: takes the message back; false where its handler may have been started. Otherwise it never will be.
     pub(crate) fn take_back(self, seq: u64) -> bool {
-        self.place(seq).fetch_max(word(seq, TAKEN_BACK), Ordering::AcqRel) <= word(seq, TAKEN_BACK)
+        let (place, taken_back) = (self.place(seq), word(seq, TAKEN_BACK));
+        let mut found = place.load(Ordering::Acquire);
+        for _ in 0..TRIES {
+            if found >= taken_back {
+                return found == taken_back;
+            }
+            match place.compare_exchange(found, taken_back, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(other) => found = other,
+            }
+        }
+        // A worker changes the place once for each message, and one of ours is not that fast.
+        false
     }
 
     /// Supervisor: nobody wants the message any more whose handler was started.
