@@ -290,7 +290,7 @@ pub(crate) fn read_line(mut from: impl Read) -> String {
 }
 
 pub(crate) const fn code(code: i32) -> Exit {
-    Exit { kind: ExitKind::Code(code) }
+    Exit::new(ExitKind::Code(code), None)
 }
 
 /// Worker: its first act.

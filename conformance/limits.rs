@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::process::Stdio;
 
 use super::harness::{Role, Test, Worker, code, command, enter, linger, say, start_limited, tests};
-use super::leaf::{BlockingStream, Limit, Limits, Priority};
+use super::leaf::{BlockingStream, Limit, Limits, Priority, check_limits};
 use super::system;
 
 pub(super) const TESTS: &[Test] = tests![
@@ -171,13 +171,13 @@ fn limits_that_make_no_sense_are_refused_before_anything_starts() {
         (Limits { cpus: Some(vec![first_cpu(), 1_000_000]), ..limits() }, "no CPU 1000000"),
     ];
     for (limits, word) in refused {
-        assert_eq!(limits.check().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(check_limits(&limits).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         let error = start_limited("linger", &[], limits).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let text = error.to_string();
         assert!(text.contains("linger") && text.contains(word), "{text}");
     }
-    all().check().unwrap();
+    check_limits(&all()).unwrap();
 }
 
 fn what_a_child_has_in_memory_is_told_while_it_lives() {

@@ -40,6 +40,7 @@ pub(crate) use leaf::{
     Stream,
     Vigil,
     Watch,
+    check_limits,
     // The first acts of a worker.
     die_with_tree,
     enter_worker,

@@ -11,7 +11,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, pidfd_send_signal, waitid,
 };
 
-use crate::exit::ExitKind;
+use crate::exit::exit_of;
 use crate::guardian::Guardian;
 use crate::poller::Watched;
 use crate::processes;
@@ -193,7 +193,7 @@ impl Child {
                 telling.drain();
                 unlist(self.group());
                 *self.state() = State::Reaped;
-                Mourned::Ended { telling, exit: Exit { kind: ExitKind::Unknown } }
+                Mourned::Ended { telling, exit: Exit::UNKNOWN }
             }
         }
     }
@@ -221,7 +221,7 @@ impl Child {
         debug_assert!(matches!(reaped, Ok(Some(_)) | Err(Errno::CHILD)), "{reaped:?}");
         *state = State::Reaped;
         drop(state);
-        Ok(Exit::from_status(&status))
+        Ok(exit_of(&status))
     }
 
     fn signal(&self, signal: Signal) {
@@ -322,7 +322,7 @@ mod tests {
     use crate::poller::Poller;
     use crate::telling::Telling;
     use crate::worker::pid_of;
-    use crate::{Exit, ExitKind, Output, Watch};
+    use crate::{Exit, Output, Watch};
 
     #[derive(Debug, Default)]
     struct Told(Mutex<Vec<Exit>>);
@@ -376,7 +376,7 @@ mod tests {
             Mourned::Ended { mut telling, exit } => telling.end(exit),
             Mourned::NotYet | Mourned::Told => panic!("the heir was taken for the child"),
         }
-        assert_eq!(*told.0.lock().unwrap(), [Exit { kind: ExitKind::Unknown }]);
+        assert_eq!(*told.0.lock().unwrap(), [Exit::UNKNOWN]);
         assert_eq!(unlisted, [child.group()]);
         assert!(matches!(child.mourn(|_| panic!("unlisted twice")), Mourned::Told));
         assert_eq!(heir.try_wait().unwrap(), None, "it lives, and its status is still to be had");

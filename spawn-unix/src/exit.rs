@@ -1,58 +1,20 @@
-//! How a process ended.
+//! What the system tells of an end.
 
 use rustix::process::WaitIdStatus;
 
-/// How a process ended, as the system tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Exit {
-    /// The kind of end.
-    pub kind: ExitKind,
+use crate::{Exit, ExitKind};
+
+/// The end that the system tells of.
+pub(crate) fn exit_of(status: &WaitIdStatus) -> Exit {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::new(ExitKind::Code(code), None),
+        (None, Some(number)) => signalled(number, status.dumped()),
+        (None, None) => Exit::UNKNOWN,
+    }
 }
 
-/// The kinds of end a process can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ExitKind {
-    /// It exited with this code.
-    ///
-    /// # Platform-specific behavior
-    /// On Windows a crash is a code too, an NTSTATUS.
-    Code(i32),
-    /// A signal ended it.
-    Signal {
-        /// The signal's number.
-        number: i32,
-        /// Whether a core file was written.
-        core_dumped: bool,
-    },
-    /// It is gone and nobody can tell how: another part of this program has waited for it.
-    Unknown,
-}
-
-impl Exit {
-    /// Whether it exited with code 0.
-    pub fn success(&self) -> bool {
-        self.kind == ExitKind::Code(0)
-    }
-
-    /// The name of the signal that ended it, like `SIGSEGV`; of a code there is none.
-    ///
-    /// # Platform-specific behavior
-    /// On Windows the name of the NTSTATUS, where the code is a known one.
-    pub fn name(&self) -> Option<&'static str> {
-        match self.kind {
-            ExitKind::Signal { number, .. } => signal_name(number),
-            ExitKind::Code(_) | ExitKind::Unknown => None,
-        }
-    }
-
-    pub(crate) fn from_status(status: &WaitIdStatus) -> Self {
-        let kind = match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => ExitKind::Code(code),
-            (None, Some(number)) => ExitKind::Signal { number, core_dumped: status.dumped() },
-            (None, None) => ExitKind::Unknown,
-        };
-        Self { kind }
-    }
+fn signalled(number: i32, core_dumped: bool) -> Exit {
+    Exit::new(ExitKind::Signal { number, core_dumped }, signal_name(number))
 }
 
 fn signal_name(number: i32) -> Option<&'static str> {
@@ -95,23 +57,12 @@ fn signal_name(number: i32) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Exit, ExitKind};
+    use super::signalled;
 
     #[test]
-    fn only_code_zero_is_success() {
-        let exit = |kind| Exit { kind };
-        assert!(exit(ExitKind::Code(0)).success());
-        assert!(!exit(ExitKind::Code(3)).success());
-        assert!(!exit(ExitKind::Unknown).success());
-        let number = libc::SIGKILL;
-        assert!(!exit(ExitKind::Signal { number, core_dumped: false }).success());
-    }
-
-    #[test]
-    fn a_signal_has_a_name_and_a_code_has_none() {
-        let number = libc::SIGSEGV;
-        let exit = Exit { kind: ExitKind::Signal { number, core_dumped: true } };
-        assert_eq!(exit.name(), Some("SIGSEGV"));
-        assert_eq!(Exit { kind: ExitKind::Code(11) }.name(), None);
+    fn a_signal_has_a_name_where_it_is_a_known_one() {
+        assert_eq!(signalled(libc::SIGSEGV, true).name(), Some("SIGSEGV"));
+        assert_eq!(signalled(libc::SIGKILL, false).name(), Some("SIGKILL"));
+        assert_eq!(signalled(200, false).name(), None);
     }
 }

@@ -14,6 +14,8 @@ use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with}
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
 
 use crate::child::discard;
+use crate::exit::exit_of;
+use crate::launch::command_for;
 use crate::poller::{Event, Key, Poller};
 use crate::{Exit, Program};
 
@@ -249,7 +251,7 @@ impl Guardian {
         let much = fcntl_getpipe_size(&pipe)? / 4;
         let (heard, bell) = pipe_with(PipeFlags::CLOEXEC)?;
         ioctl_fionbio(&bell, true)?;
-        let mut command = program.command();
+        let mut command = command_for(program);
         command.stdin(Stdio::from(reader)).stdout(Stdio::from(heard)).stderr(Stdio::null());
         let child = command.spawn()?;
         // Its end of the pipe must be the only one, or a broken pipe is never seen.
@@ -320,7 +322,7 @@ fn ring(bell: &OwnedFd) {
 fn reap(ended: &Process, poller: &Poller) -> Option<Exit> {
     poller.forget(&ended.pidfd);
     let status = waitid(WaitId::PidFd(ended.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-    Some(Exit::from_status(&status.ok()??))
+    Some(exit_of(&status.ok()??))
 }
 
 fn backoff(failures: u32) -> Duration {

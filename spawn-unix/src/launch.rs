@@ -1,75 +1,27 @@
-//! What to start, and who is told of it.
+//! How a program is run.
 
-use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use std::os::unix::process::CommandExt;
-
-use crate::{Endpoint, Exit, Limits};
-
-/// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
-    /// Where the program is; not looked up in `PATH` if it has a slash.
-    pub path: PathBuf,
-    /// The arguments after the program's name.
-    pub args: Vec<OsString>,
-}
+use crate::{Endpoint, Program};
 
 /// A child to start.
-#[derive(Debug)]
-pub struct Launch {
-    /// What to run.
-    pub program: Program,
-    /// What errors call the child.
-    pub name: String,
-    /// Becomes the child's standard input.
-    pub stdin: Endpoint,
-    /// Whether the child's standard output and error are read by this process and told to the [`Watch`]; if not, the child
-    /// inherits this process' own.
-    pub capture: bool,
-    /// What it may use of the machine.
-    pub limits: Limits,
+pub type Launch = procession_spawn::Launch<Endpoint>;
+
+/// A command for this program in the way every child is started. It never needs code between fork and exec, so it
+/// stays on the fast path that does not copy this process' page tables.
+pub(crate) fn command_for(program: &Program) -> Command {
+    let mut command = Command::new(&program.path);
+    command.arg0(real_path(program)).args(&program.args);
+    command
 }
 
-/// Is told of everything a child does.
-///
-/// All calls come from the one process thread of this program, but for those of whoever finds the child dead by
-/// [`Child::try_wait`](crate::Child::try_wait); and one at a time. They must not block: while one does, no other child is
-/// started, heard of or reaped. A panic is caught and has no effect but its message.
-pub trait Watch: Send + Sync + 'static {
-    /// The child, or one that inherited its output, has written `bytes`: a piece of any size, in order, not a line.
-    fn output(&self, from: Output, bytes: &[u8]);
-
-    /// The child has ended. Called exactly once, after all that it had written was told.
-    fn exited(&self, exit: Exit);
-}
-
-/// Where a piece of output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// The standard output.
-    Stdout,
-    /// The standard error.
-    Stderr,
-}
-
-impl Program {
-    /// A command for this program in the way every child is started. It never needs code between fork and exec, so it
-    /// stays on the fast path that does not copy this process' page tables.
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
-        command.arg0(self.real_path()).args(&self.args);
-        command
-    }
-
-    /// A path that means something in `ps`, where the program is given as `/proc/self/exe`.
-    fn real_path(&self) -> PathBuf {
-        let through_proc = self.path.starts_with(Path::new("/proc"));
-        match through_proc.then(|| self.path.read_link()) {
-            Some(Ok(real)) => real,
-            _ => self.path.clone(),
-        }
+/// A path that means something in `ps`, where the program is given as `/proc/self/exe`.
+fn real_path(program: &Program) -> PathBuf {
+    let through_proc = program.path.starts_with(Path::new("/proc"));
+    match through_proc.then(|| program.path.read_link()) {
+        Some(Ok(real)) => real,
+        _ => program.path.clone(),
     }
 }

@@ -21,11 +21,12 @@ use tokio::sync::oneshot;
 use crate::child::{Mourned, discard};
 use crate::enforcement::enforce;
 use crate::guardian::Guardian;
+use crate::launch::command_for;
 use crate::pipes::{Pipes, TURN};
 use crate::poller::{Event, Key, Poller};
 use crate::telling::Telling;
 use crate::worker::pid_of;
-use crate::{Child, Launch, Output, Watch};
+use crate::{Child, Launch, Output, Watch, check_limits};
 
 /// How long to wait before asking again for the status of a child whose debugger has not yet heard of its death.
 const RECHECK: Duration = Duration::from_millis(10);
@@ -249,7 +250,7 @@ impl ProcessThread {
     }
 
     fn start(&mut self, now: Instant, launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
-        launch.limits.check()?;
+        check_limits(&launch.limits)?;
         lock(&self.guardian).ensure(now, &mut self.poller)?;
         keep_zombies();
         let limits = launch.limits.clone();
@@ -327,7 +328,7 @@ fn command(launch: Launch) -> Command {
     let output = || {
         if launch.capture { Stdio::piped() } else { Stdio::inherit() }
     };
-    let mut command = launch.program.command();
+    let mut command = command_for(&launch.program);
     command.stdin(Stdio::from(launch.stdin.into_descriptor())).stdout(output()).stderr(output()).process_group(0);
     command
 }

@@ -8,7 +8,7 @@ use windows_sys::Win32::Foundation::WAIT_OBJECT_0;
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObject};
 
-use crate::exit::{ExitKind, KILLED};
+use crate::exit::{KILLED, exit_of};
 use crate::job::Job;
 use crate::telling::Telling;
 use crate::{Exit, Unenforced};
@@ -136,7 +136,7 @@ impl Child {
         let mut code = 0;
         // SAFETY: the handle is that of a process, with all rights; the code is written to where it may be.
         let told = unsafe { GetExitCodeProcess(self.shared.process.as_raw_handle(), &mut code) };
-        if told == 0 { Exit { kind: ExitKind::Unknown } } else { Exit::from_code(code) }
+        if told == 0 { Exit::UNKNOWN } else { exit_of(code) }
     }
 
     /// Whether the process has ended.

@@ -1,60 +1,14 @@
-//! How a process ended.
+//! What the system tells of an end.
+
+use crate::{Exit, ExitKind};
 
 /// The exit code of a process that was killed with its job, by whoever of us. It has the form of an NTSTATUS that no system
 /// component uses (an error, of a customer), so that no program ends with it by chance.
 pub(crate) const KILLED: u32 = 0xE050_0009;
 
-/// How a process ended, as the system tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Exit {
-    /// The kind of end.
-    pub kind: ExitKind,
-}
-
-/// The kinds of end a process can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ExitKind {
-    /// It exited with this code.
-    ///
-    /// # Platform-specific behavior
-    /// On Windows every end is a code. That of a crash is an NTSTATUS; that of a process which was killed by
-    /// [`Child::kill`](crate::Child::kill) or by [`die_with_tree`](crate::die_with_tree) is `0xE0500009`.
-    Code(i32),
-    /// A signal ended it.
-    ///
-    /// # Platform-specific behavior
-    /// Never on Windows.
-    Signal {
-        /// The signal's number.
-        number: i32,
-        /// Whether a core file was written.
-        core_dumped: bool,
-    },
-    /// It is gone and nobody can tell how.
-    Unknown,
-}
-
-impl Exit {
-    /// Whether it exited with code 0.
-    pub fn success(&self) -> bool {
-        self.kind == ExitKind::Code(0)
-    }
-
-    /// The name of the NTSTATUS that the code is, like `STATUS_ACCESS_VIOLATION`, and `KILLED` for a kill of ours; of any other
-    /// code there is none.
-    ///
-    /// # Platform-specific behavior
-    /// On Linux the name of the signal that ended it.
-    pub fn name(&self) -> Option<&'static str> {
-        let ExitKind::Code(code) = self.kind else {
-            return None;
-        };
-        status_name(code.cast_unsigned())
-    }
-
-    pub(crate) fn from_code(code: u32) -> Self {
-        Self { kind: ExitKind::Code(code.cast_signed()) }
-    }
+/// The end that this exit code tells of.
+pub(crate) fn exit_of(code: u32) -> Exit {
+    Exit::new(ExitKind::Code(code.cast_signed()), status_name(code))
 }
 
 fn status_name(code: u32) -> Option<&'static str> {
@@ -94,21 +48,14 @@ fn status_name(code: u32) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Exit, ExitKind, KILLED};
-
-    #[test]
-    fn only_code_zero_is_success() {
-        assert!(Exit::from_code(0).success());
-        assert!(!Exit::from_code(3).success());
-        assert!(!Exit { kind: ExitKind::Unknown }.success());
-        assert!(!Exit::from_code(KILLED).success());
-    }
+    use super::{KILLED, exit_of};
 
     #[test]
     fn a_status_has_a_name_and_a_code_has_none() {
-        assert_eq!(Exit::from_code(0xC000_0005).name(), Some("STATUS_ACCESS_VIOLATION"));
-        assert_eq!(Exit { kind: ExitKind::Code(-1_073_741_571) }.name(), Some("STATUS_STACK_OVERFLOW"));
-        assert_eq!(Exit::from_code(KILLED).name(), Some("KILLED"));
-        assert_eq!(Exit::from_code(11).name(), None);
+        assert_eq!(exit_of(0xC000_0005).name(), Some("STATUS_ACCESS_VIOLATION"));
+        assert_eq!(exit_of((-1_073_741_571_i32).cast_unsigned()).name(), Some("STATUS_STACK_OVERFLOW"));
+        assert_eq!(exit_of(KILLED).name(), Some("KILLED"));
+        assert_eq!(exit_of(11).name(), None);
+        assert!(exit_of(0).success() && !exit_of(3).success() && !exit_of(KILLED).success());
     }
 }

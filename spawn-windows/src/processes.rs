@@ -28,7 +28,7 @@ use crate::job::Job;
 use crate::output::Pipes;
 use crate::port::{Event, Key, Port};
 use crate::telling::Telling;
-use crate::{Child, Launch, Output, Watch};
+use crate::{Child, Launch, Output, Watch, check_limits};
 
 /// Starts a child, in a job of its own, and tells `watch` what it does.
 ///
@@ -183,7 +183,7 @@ impl ProcessThread {
     }
 
     fn start(&mut self, launch: Launch, watch: Arc<dyn Watch>) -> io::Result<Child> {
-        launch.limits.check()?;
+        check_limits(&launch.limits)?;
         self.last_key += 1;
         let key = Key(self.last_key);
         let (pipes, standard) = standard(launch.stdin.into_handle(), launch.capture, key, &self.shared.port)?;

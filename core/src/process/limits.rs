@@ -135,7 +135,7 @@ impl Limits {
             let why = "0 bytes in blobs would refuse every blob: leave the limit out to allow all";
             return Err(StartError::BadSpec(format!("the limits of {child}: {why}")));
         }
-        self.system.check().map_err(|error| StartError::BadSpec(format!("the limits of {child}: {error}")))
+        sys::check_limits(&self.system).map_err(|error| StartError::BadSpec(format!("the limits of {child}: {error}")))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Endpoint, Exit, Limits};
+use crate::{Exit, Limits};
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,15 +14,15 @@ pub struct Program {
     pub args: Vec<OsString>,
 }
 
-/// A child to start.
+/// A child to start, whose standard input is an `S`.
 #[derive(Debug)]
-pub struct Launch {
+pub struct Launch<S> {
     /// What to run.
     pub program: Program,
     /// What errors call the child.
     pub name: String,
     /// Becomes the child's standard input.
-    pub stdin: Endpoint,
+    pub stdin: S,
     /// Whether the child's standard output and error are read by this process and told to the [`Watch`]; if not, the child
     /// inherits this process' own.
     pub capture: bool,
@@ -33,8 +33,8 @@ pub struct Launch {
 /// Is told of everything a child does.
 ///
 /// All calls come from the one process thread of this program, but for those of whoever finds the child dead by
-/// [`Child::try_wait`](crate::Child::try_wait); and one at a time. They must not block: while one does, no other child is
-/// started or heard of. A panic is caught and has no effect but its message.
+/// `Child::try_wait`; and one at a time. They must not block: while one does, no other child is started, heard of or reaped. A
+/// panic is caught and has no effect but its message.
 pub trait Watch: Send + Sync + 'static {
     /// The child, or one that inherited its output, has written `bytes`: a piece of any size, in order, not a line.
     fn output(&self, from: Output, bytes: &[u8]);
