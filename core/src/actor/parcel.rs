@@ -72,7 +72,10 @@ impl Parcel {
     /// Those of the codec.
     #[inline]
     pub(crate) fn open<T: DeserializeOwned + 'static>(&self) -> Result<T, DecodeError> {
-        Self::open_slice(&self.bytes, &self.handles)
+        match codec::from_shared(&self.bytes) {
+            Some(value) => Ok(value),
+            None => Self::open_slice(&self.bytes, &self.handles),
+        }
     }
 
     /// The same of bytes that somebody else has.

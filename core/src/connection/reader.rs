@@ -141,13 +141,13 @@ impl Reader {
         }
     }
 
-    /// Memory for a frame of so many bytes: what one was in that nobody has any more, if it was not much longer, since to read
-    /// into new memory takes longer than the reading.
+    /// Memory for a frame of so many bytes: what one was in that nobody has any more, if it was not much longer, since whoever
+    /// gets what is in it may keep it: to read into new memory takes longer than the reading.
     fn long(&mut self, len: usize) -> Long {
         let fit = self
             .spares
             .iter_mut()
-            .position(|spare| (len..=2 * len).contains(&spare.room) && spare.bytes.try_reclaim(len));
+            .position(|spare| (len..=len + len / 4).contains(&spare.room) && spare.bytes.try_reclaim(len));
         match fit.and_then(|at| self.spares.remove(at)) {
             Some(spare) => Long { len, ..spare },
             None => Long { bytes: BytesMut::with_capacity(len), len, room: len },

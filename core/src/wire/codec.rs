@@ -15,6 +15,7 @@ mod error;
 mod kept;
 mod octets;
 mod scope;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -30,3 +31,4 @@ pub(crate) use octets::{from_octets, octets};
 pub(crate) use scope::{
     Handle, encode_message, encode_message_behind, encode_message_into, note_handle, note_handle_once, noted_handles,
 };
+pub(crate) use shared::from_shared;
