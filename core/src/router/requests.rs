@@ -264,8 +264,11 @@ impl Router {
                 self.deliver(call, origin, inbound, Outcome::Failed(CallError::Cancelled));
                 self.cancel(call);
             }
-            (Phase::Sent { seq }, Some(link)) if !self.recall(call, entry, seq, link) && tell => {
-                self.tell(call, entry, seq, link);
+            (Phase::Sent { seq }, Some(link)) => {
+                let is_back = self.recall(call, entry, seq, link);
+                if tell && !is_back {
+                    self.tell(call, entry, seq, link);
+                }
             }
             (Phase::Taken, _) if tell => self.actions.push_back(Action::Cancel(entry, call)),
             _ => {}
@@ -290,9 +293,12 @@ impl Router {
                     }
                     Executed::Maybe
                 }
+                Some(true) => Executed::Maybe,
                 // To know that it has not been begun is to make sure that it never will be.
-                Some(false) if self.take_from_worker(entry, seq) => Executed::No,
-                Some(_) => Executed::Maybe,
+                Some(false) => match self.take_from_worker(entry, seq) {
+                    true => Executed::No,
+                    false => Executed::Maybe,
+                },
             },
             (Phase::Taken, ..) => Executed::Maybe,
             _ => Executed::No,

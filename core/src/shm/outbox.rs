@@ -8,7 +8,7 @@ use super::layout::OUTBOX;
 use super::ring::{Ring, Words};
 use crate::sys::Segment;
 
-/// The tail of a worker's data stream in the segment that it shares with its supervisor.
+/// The tail of a worker's stream in the segment that it shares with its supervisor.
 pub(crate) type Outbox = Ring<Shared>;
 
 /// The outbox's words.
